@@ -1,0 +1,1 @@
+"""Pixels: files, resizing and color, without TensorFlow."""

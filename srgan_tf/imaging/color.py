@@ -1,0 +1,25 @@
+"""Pixel values: 8 bits to and from the network's [-1, 1], and the luma channel that the tables are computed on."""
+
+import numpy as np
+
+
+def to_network(image):
+    """uint8 [0, 255] to float32 [-1, 1], any shape: the slides' `x / 127.5 - 1`."""
+    return np.asarray(image, np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def from_network(image):
+    """Float [-1, 1] to uint8 [0, 255], any shape; rounded, not truncated, and clipped."""
+    return np.clip(np.rint((np.asarray(image, np.float32) + 1) * np.float32(127.5)), 0, 255).astype(np.uint8)
+
+
+def luma(image):
+    """Y of ITU-R BT.601 in studio range, as MATLAB's `rgb2ycbcr` has it: what PSNR and SSIM are computed on.
+
+    Args:
+        image: `(..., 3)` RGB in [0, 255], uint8 or floating point.
+
+    Returns:
+        `(...)` float64 in [16, 235], not rounded.
+    """
+    return 16 + np.asarray(image, np.float64) @ (np.array([65.481, 128.553, 24.966]) / 255)

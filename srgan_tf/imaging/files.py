@@ -1,0 +1,293 @@
+"""Reads and writes any picture: gray, palette, CMYK, transparent or 16 bit, upright as its EXIF orientation says."""
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from srgan_tf.errors import UserError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
+# WebP is lossless because lossy WebP always halves the color resolution; `exact` keeps the color under transparency.
+_WRITERS = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+    ".bmp": ("BMP", {}),
+    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}  # pixels, what the encoders allow
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DAMAGE = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error)
+_TAIL = 1 << 16  # bytes
+
+# ImageNet and many cameras hold slightly wrong metadata beside a sound picture. One filter at import, because
+# `warnings.catch_warnings` around each read would not be safe in threads. Decompression bombs keep their warning.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.\w+ImagePlugin$")
+
+
+class PictureError(UserError):
+    """A file that cannot be read as a picture, or a picture that cannot be written.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, without its name.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """What a file shows, for upscaling it and writing it back in kind.
+
+    Attributes:
+        pixels: uint8 `(H, W, 3)`, RGB in [0, 255], not premultiplied; three equal channels if the file was gray.
+        alpha: uint8 `(H, W)`, 255 is opaque; None if the file has no transparency.
+        gray: Whether the file was gray, so that it is written as gray again.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    gray: bool = False
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Yields the open file and its picture, not yet decoded; whatever goes wrong inside becomes a PictureError."""
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+            yield file, image
+    except UnidentifiedImageError:
+        kinds = "PNG, JPEG, WebP, BMP, TIFF, GIF"
+        reason = f"not a picture ({kinds})" if os.path.getsize(path) else "the file is empty"
+        raise PictureError(path, reason) from None
+    except FileNotFoundError:
+        raise PictureError(path, "no such file") from None
+    except IsADirectoryError:
+        raise PictureError(path, "a folder, not a picture") from None
+    except Image.DecompressionBombError:
+        limit = f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, taken for a decompression bomb"
+        raise PictureError(path, f"{limit}; cut it into smaller pictures") from None
+    except OSError as error:
+        reason = error.strerror if error.errno else f"damaged or cut short ({error})"
+        raise PictureError(path, reason) from None
+    except _DAMAGE as error:
+        raise PictureError(path, f"cannot be read ({error})") from None
+
+
+def _orientation(image, getexif):
+    try:
+        return getexif(image).get(ExifTags.Base.Orientation, 1)
+    except (OSError, *_DAMAGE):  # broken metadata beside a sound picture
+        return 1
+
+
+def _decoded(image):
+    """The first frame, upright and with 8 bits: LA or RGBA if it has transparency, else any mode without it."""
+    image.load()  # first, since a PNG's orientation can follow its pixels, and loading turns a TIFF
+    orientation = _orientation(image, type(image).getexif)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    if image.mode.startswith("I"):  # 16-bit gray, which Pillow's own conversion clips at 255
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit values; save it with 8 or 16 bits")
+        eight_bit = ((values * 255 + 32767) // 65535).astype(np.uint8)
+        return Image.fromarray(eight_bit)
+    if image.mode == "F":
+        raise ValueError("floating-point values of unknown range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        return image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+    return image
+
+
+def read_rgb(path):
+    """Reads any picture as 8-bit RGB.
+
+    The EXIF orientation is applied, transparency is laid on white, 16-bit gray is scaled and rounded to 8 bits, and of
+    an animation or a file of several pages the first picture is taken.
+
+    Args:
+        path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
+
+    Returns:
+        uint8 `(H, W, 3)` in [0, 255].
+
+    Raises:
+        UserError: There is no such file, or it is not a picture, damaged, cut short or absurdly large.
+    """
+    with _opened(path) as (_, image):
+        image = _decoded(image)
+        if image.mode in ("LA", "RGBA"):
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        return np.array(image.convert("RGB"))
+
+
+def read(path):
+    """Reads a picture with its transparency and grayness, for upscaling.
+
+    Args:
+        path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
+
+    Returns:
+        A `Picture`, its EXIF orientation applied.
+
+    Raises:
+        UserError: As `read_rgb`; also if the file holds an animation or several pages, of which one would be lost.
+    """
+    with _opened(path) as (_, image):
+        # An MPO is a JPEG with previews or a second view behind the photograph, as many phones write it.
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            raise PictureError(path, "an animation or several pages; save the one to upscale as a file of its own")
+        image = _decoded(image)
+        alpha = np.array(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
+        return Picture(np.array(image.convert("RGB")), alpha, gray=image.mode in ("1", "L", "LA"))
+
+
+def write(path, picture):
+    """Writes a picture in the format that the suffix of `path` names; the folder is made if need be.
+
+    PNG, WebP (lossless), TIFF (deflate) and BMP keep every value; JPEG is written with quality 95 and 4:4:4. The file
+    is written beside and renamed, so that it is never half there.
+
+    Args:
+        path: Where to.
+        picture: A `Picture`, or uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        UserError: The format is unknown, cannot hold transparency or so many pixels; or the file cannot be written.
+        ValueError: The pixels are not uint8 `(H, W, 3)`.
+    """
+    path = Path(path)
+    if not isinstance(picture, Picture):
+        picture = Picture(np.asarray(picture))
+    pixels = picture.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels must be uint8 (H, W, 3). Received: {pixels.dtype} {pixels.shape}")
+    if path.suffix.lower() not in _WRITERS:
+        known = ", ".join(suffix[1:] for suffix in _WRITERS)
+        raise PictureError(path, f"cannot be written as {path.suffix or 'a file without suffix'}; take one of {known}")
+    kind, options = _WRITERS[path.suffix.lower()]
+    if picture.alpha is not None and kind in ("JPEG", "BMP"):
+        raise PictureError(path, f"{kind} cannot hold the picture's transparency; write it as .png or .webp")
+    longest = max(pixels.shape[:2])
+    if longest > _LONGEST_SIDE.get(kind, longest):
+        raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if picture.gray:
+        image = image.convert("L")
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
+    beside = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, "xb") as file:
+                image.save(file, format=kind, **options)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise PictureError(path, f"cannot be written ({error.strerror or error})") from None
+
+
+def probe(path):
+    """The size of a picture and whether its file is whole, without decoding it.
+
+    Of a JPEG the end-of-image marker and of a PNG the chain of chunks up to IEND must be there; of other formats only
+    the header is read.
+
+    Args:
+        path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
+
+    Returns:
+        `(height, width)` in pixels, the EXIF orientation applied: what `read_rgb` will give.
+
+    Raises:
+        UserError: There is no such file, or it is not a picture or cut short; `reason` says which.
+    """
+    with _opened(path) as (file, image):
+        width, height = image.size
+        getexif = type(image).getexif
+        if image.format in ("JPEG", "MPO"):
+            whole = _jpeg_has_end(file)
+        elif image.format == "PNG":
+            whole, late_metadata = _png_has_end(file)
+            if not late_metadata:
+                getexif = Image.Image.getexif  # PNG's own decodes the picture to look behind it
+        else:
+            whole = True
+            if image.format == "TIFF":  # newer Pillows have turned `size` already
+                width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+        if not whole:
+            raise PictureError(path, "cut short: its end is missing")
+        turned = _orientation(image, getexif) in (5, 6, 7, 8)
+        return (width, height) if turned else (height, width)
+
+
+def _jpeg_has_end(file):
+    """Whether FFD9 follows the start of the scan.
+
+    Compressed data cannot hold FFD9, but a thumbnail in the header does, hence the walk to the scan. The tail is
+    searched first and then everything, since phones append a second picture or a video.
+    """
+    file.seek(2)
+    while (head := file.read(2)) != b"\xff\xda":
+        if len(head) < 2:
+            return False
+        if head[0] != 0xFF or head[1] in (0x00, 0xFF):  # padding
+            file.seek(-1, os.SEEK_CUR)
+        elif not 0xD0 <= head[1] <= 0xD9:
+            length = int.from_bytes(file.read(2).rjust(2, b"\xff"), "big")  # at the end of the file: beyond it
+            file.seek(length - 2, os.SEEK_CUR)
+    scan = file.tell()
+    file.seek(max(scan, file.seek(0, os.SEEK_END) - _TAIL))
+    if b"\xff\xd9" in file.read():
+        return True
+    file.seek(scan)
+    last = b""
+    while block := file.read(_TAIL):
+        if b"\xff\xd9" in last + block:
+            return True
+        last = block[-1:]
+    return False
+
+
+def _png_has_end(file):
+    """Whether the chunks reach IEND; and whether metadata follows the pixels, as exiftool writes it."""
+    size = file.seek(0, os.SEEK_END)
+    position, pixels, late_metadata = 8, False, False
+    while position + 12 <= size:
+        file.seek(position)
+        head = file.read(40)
+        kind, data = head[4:8], head[8:]
+        if kind == b"IEND":
+            return True, late_metadata
+        pixels = pixels or kind == b"IDAT"
+        if pixels and (kind == b"eXIf" or data.startswith((b"Raw profile type exif", b"XML:com.adobe.xmp"))):
+            late_metadata = True
+        position += 12 + int.from_bytes(head[:4], "big")
+    return False, late_metadata

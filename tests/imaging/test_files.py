@@ -1,0 +1,366 @@
+import errno
+import io
+import os
+import struct
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, JpegImagePlugin
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+GRAY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+ALPHA = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+ALPHA[0, :2] = 0, 255
+SMOOTH = np.repeat(np.linspace(0, 255, 640).astype(np.uint8)[None, :, None], 480, axis=0).repeat(3, axis=2)
+
+
+def _three(gray):
+    return np.stack([gray] * 3, axis=-1)
+
+
+def _on_white(pixels, alpha):
+    share = alpha[..., None] / 255
+    return pixels * share + 255 * (1 - share)
+
+
+def _exif(orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".tiff", ".webp", ".bmp"])
+def test_rgb_round_trips(tmp_path, suffix):
+    path = tmp_path / ("new/folder/a" + suffix)
+    files.write(path, RGB)
+    back = files.read(path)
+    np.testing.assert_array_equal(back.pixels, RGB)
+    assert back.alpha is None and not back.gray
+    np.testing.assert_array_equal(files.read_rgb(path), RGB)
+    assert files.probe(path) == (5, 7)
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".jpg"])
+def test_gray_stays_gray(tmp_path, suffix):
+    path = tmp_path / ("a" + suffix)
+    files.write(path, files.Picture(_three(GRAY), gray=True))
+    assert Image.open(path).mode == "L"
+    back = files.read(path)
+    assert back.gray
+    np.testing.assert_allclose(back.pixels, _three(GRAY), atol=30 if suffix == ".jpg" else 0)
+
+
+@pytest.mark.parametrize("suffix, gray, mode", [
+    (".png", True, "LA"), (".tif", True, "LA"),
+    (".png", False, "RGBA"), (".tif", False, "RGBA"), (".webp", False, "RGBA"),
+])
+def test_alpha_round_trips(tmp_path, suffix, gray, mode):
+    path = tmp_path / ("a" + suffix)
+    pixels = _three(GRAY) if gray else RGB
+    files.write(path, files.Picture(pixels, ALPHA, gray))
+    assert Image.open(path).mode == mode
+    back = files.read(path)
+    np.testing.assert_array_equal(back.pixels, pixels)
+    np.testing.assert_array_equal(back.alpha, ALPHA)
+    assert back.gray == gray
+    np.testing.assert_allclose(files.read_rgb(path), _on_white(pixels, ALPHA), atol=1)
+
+
+def test_one_bit(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(GRAY > 127).save(path)
+    assert Image.open(path).mode == "1"
+    back = files.read(path)
+    assert back.gray
+    np.testing.assert_array_equal(back.pixels, _three(np.where(GRAY > 127, 255, 0)))
+    np.testing.assert_array_equal(files.read_rgb(path), back.pixels)
+
+
+def test_palette_with_and_without_transparency(tmp_path):
+    palette = RNG.integers(0, 256, (16, 3), dtype=np.uint8)
+    image = Image.fromarray(GRAY % 16)
+    image.putpalette(palette.tobytes())
+    opacity = np.arange(16, dtype=np.uint8) * 17
+    colors = palette[GRAY % 16]
+    image.save(tmp_path / "plain.png")
+    image.save(tmp_path / "shades.png", transparency=opacity.tobytes())
+    image.save(tmp_path / "key.png", transparency=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain, shades, key = (files.read(tmp_path / f"{name}.png") for name in ("plain", "shades", "key"))
+        on_white = files.read_rgb(tmp_path / "shades.png")
+    for picture in (plain, shades, key):
+        np.testing.assert_array_equal(picture.pixels, colors)
+        assert not picture.gray
+    assert plain.alpha is None
+    np.testing.assert_array_equal(shades.alpha, opacity[GRAY % 16])
+    np.testing.assert_array_equal(key.alpha, np.where(GRAY % 16 == 3, 0, 255))
+    np.testing.assert_allclose(on_white, _on_white(colors, opacity[GRAY % 16]), atol=1)
+
+
+def test_color_key_of_gray_and_rgb(tmp_path):
+    gray, rgb = GRAY.copy(), RGB.copy()
+    gray[1, 2], rgb[1, 2] = 77, (1, 2, 3)
+    Image.fromarray(gray).save(tmp_path / "gray.png", transparency=77)
+    Image.fromarray(rgb).save(tmp_path / "rgb.png", transparency=(1, 2, 3))
+    for name, pixels, is_gray in (("gray.png", _three(gray), True), ("rgb.png", rgb, False)):
+        back = files.read(tmp_path / name)
+        assert back.gray == is_gray
+        np.testing.assert_array_equal(back.pixels, pixels)
+        assert back.alpha[1, 2] == 0 and back.alpha[0, 0] == 255
+        np.testing.assert_array_equal(files.read_rgb(tmp_path / name)[1, 2], 255)
+
+
+@pytest.mark.parametrize("suffix, kind", [(".png", "<u2"), (".tif", "<u2"), (".tif", ">u2")])
+def test_sixteen_bit_gray_is_scaled_and_rounded(tmp_path, suffix, kind):
+    values = RNG.integers(0, 65536, (6, 8)).astype(kind)
+    values[0] = [0, 128, 129, 256, 257, 32767, 65406, 65535]
+    path = tmp_path / ("a" + suffix)
+    Image.fromarray(values).save(path)
+    expected = np.rint(values.astype(np.float64) / 257)
+    np.testing.assert_array_equal(files.read_rgb(path), _three(expected))
+    assert files.read(path).gray
+    np.testing.assert_array_equal(files.read(path).pixels, _three(expected))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_values_of_unknown_range_are_refused(tmp_path, kind):
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.full((4, 4), 70000, kind)).save(path)
+    with pytest.raises(UserError, match=r"a\.tif: .*save it with 8 or 16 bits"):
+        files.read_rgb(path)
+
+
+def test_cmyk_jpeg(tmp_path):
+    cmyk = np.zeros((16, 32, 4), np.uint8)
+    cmyk[:, :16, 1:3] = 255  # magenta and yellow ink: red
+    cmyk[:, 16:, 3] = 255  # black ink
+    path = tmp_path / "a.jpg"
+    Image.fromarray(cmyk, mode="CMYK").save(path, quality=100)
+    for pixels in (files.read_rgb(path), files.read(path).pixels):
+        np.testing.assert_allclose(pixels[8, 4], (255, 0, 0), atol=4)
+        np.testing.assert_allclose(pixels[8, 28], (0, 0, 0), atol=4)
+    assert not files.read(path).gray
+
+
+def _stored(upright, orientation):
+    """What a camera stores, from the EXIF standard: which side of the scene its row 0 and its column 0 show."""
+    height, width = upright.shape[:2]
+    from_scene = {  # stored row r and column c -> row and column of the scene
+        1: lambda r, c: (r, c),  # row 0 top, column 0 left
+        2: lambda r, c: (r, width - 1 - c),  # top, right
+        3: lambda r, c: (height - 1 - r, width - 1 - c),  # bottom, right
+        4: lambda r, c: (height - 1 - r, c),  # bottom, left
+        5: lambda r, c: (c, r),  # left, top
+        6: lambda r, c: (c, width - 1 - r),  # right, top
+        7: lambda r, c: (height - 1 - c, width - 1 - r),  # right, bottom
+        8: lambda r, c: (height - 1 - c, r),  # left, bottom
+    }[orientation]
+    rows, columns = (height, width) if orientation < 5 else (width, height)
+    return np.array([[upright[from_scene(r, c)] for c in range(columns)] for r in range(rows)])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(tmp_path, orientation, suffix):
+    upright = np.kron(RNG.permutation(6).reshape(2, 3) * 50, np.ones((16, 16), int)).astype(np.uint8)
+    path = tmp_path / ("a" + suffix)
+    exact = {".webp": {"lossless": True}, ".jpg": {"quality": 100}}.get(suffix, {})
+    Image.fromarray(_three(_stored(upright, orientation))).save(path, exif=_exif(orientation), **exact)
+    assert files.probe(path) == (32, 48)
+    for pixels in (files.read_rgb(path), files.read(path).pixels):
+        np.testing.assert_allclose(pixels, _three(upright), atol=2 if suffix == ".jpg" else 0)
+
+
+def test_exif_behind_the_pixels_of_a_png(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path, exif=_exif(6))
+    data = path.read_bytes()
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    path.write_bytes(data[:start] + data[end:-12] + data[start:end] + data[-12:])
+    assert files.probe(path) == (7, 5)
+    np.testing.assert_array_equal(files.read_rgb(path), np.rot90(RGB, -1))
+
+
+def test_broken_exif_is_passed_over_in_silence(tmp_path):
+    path = tmp_path / "a.jpg"
+    make = struct.pack("<HHII", ExifTags.Base.Make, 2, 10**6, 26)  # a million letters that are not there
+    Image.fromarray(RGB).save(path, exif=b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + make + bytes(8))
+    with pytest.warns(UserWarning):
+        Image.open(path).getexif()
+    code = ("import sys; from srgan_tf.imaging import files; "
+            "print(files.probe(sys.argv[1]), files.read_rgb(sys.argv[1]).shape)")
+    root = Path(files.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=root, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("(5, 7) (5, 7, 3)\n", "")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif"])
+def test_several_frames(tmp_path, suffix):
+    red, blue = (Image.new("RGB", (8, 6), color) for color in ("red", "blue"))
+    path = tmp_path / ("moving" + suffix)
+    red.save(path, save_all=True, append_images=[blue], **({"lossless": True} if suffix == ".webp" else {}))
+    np.testing.assert_array_equal(files.read_rgb(path), np.broadcast_to([255, 0, 0], (6, 8, 3)))
+    with pytest.raises(UserError, match=rf"moving\{suffix}: an animation or several pages"):
+        files.read(path)
+
+
+def test_gif_of_one_frame_and_jpeg_with_preview_are_pictures(tmp_path):
+    red, blue = (Image.new("RGB", (8, 6), color) for color in ("red", "blue"))
+    red.save(tmp_path / "a.gif")
+    np.testing.assert_array_equal(files.read(tmp_path / "a.gif").pixels[0, 0], (255, 0, 0))
+    red.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[blue])
+    assert Image.open(tmp_path / "a.jpg").n_frames == 2
+    np.testing.assert_allclose(files.read(tmp_path / "a.jpg").pixels[0, 0], (255, 0, 0), atol=3)
+    assert files.probe(tmp_path / "a.jpg") == (6, 8)
+
+
+@pytest.mark.parametrize("suffix, options", [
+    (".jpg", {}), (".jpg", {"progressive": True}), (".png", {}),
+    (".webp", {}), (".bmp", {}), (".gif", {}), (".tif", {}),
+])
+def test_half_a_file(tmp_path, suffix, options):
+    path = tmp_path / ("half" + suffix)
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path, **options)
+    assert files.probe(path) == (64, 64)
+    data = path.read_bytes()
+    for length in (len(data) // 2, len(data) * 9 // 10):
+        path.write_bytes(data[:length])
+        for read in (files.read_rgb, files.read, *([files.probe] if suffix in (".jpg", ".png") else [])):
+            with pytest.raises(UserError, match=rf"^\S+half\{suffix}: [^\n]+$"):
+                read(path)
+
+
+def test_thumbnail_does_not_hide_that_a_jpeg_is_cut_short(tmp_path):
+    Image.fromarray(SMOOTH[::8, ::8]).save(tmp_path / "small.jpg")
+    thumbnail = b"Exif\0\0II*\0\x08" + bytes(9) + (tmp_path / "small.jpg").read_bytes()
+    Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", exif=thumbnail)
+    assert files.probe(tmp_path / "a.jpg") == (480, 640)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert data.count(b"\xff\xd9") == 2
+    for length in (len(data) - 2, len(data) // 2, data.index(b"\xff\xd9") + 2, data.index(b"\xff\xda\x00\x0c", 900)):
+        (tmp_path / "b.jpg").write_bytes(data[:length])
+        with pytest.raises(UserError, match=r"b\.jpg: (cut short|not a picture|damaged)"):
+            files.probe(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff", b"\xff\xff", b"\xff\xe0", b"\xff\xe0\0", b"\xff\xe0\0\0"])
+def test_the_walk_over_a_broken_jpeg_header_ends(rest):
+    assert not files._jpeg_has_end(io.BytesIO(b"\xff\xd8" + rest))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_bytes_after_the_end_do_no_harm(tmp_path, suffix):
+    path = tmp_path / ("a" + suffix)
+    Image.fromarray(SMOOTH).save(path)
+    for extra in (b"\0", b"a video behind the photograph " * 10000):
+        longer = tmp_path / ("longer" + suffix)
+        longer.write_bytes(path.read_bytes() + extra)
+        assert files.probe(longer) == (480, 640)
+
+
+def test_png_without_its_last_chunk(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(SMOOTH).save(path)
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(UserError, match=r"a\.png: cut short"):
+        files.probe(path)
+
+
+@pytest.mark.parametrize("read", [files.read_rgb, files.read, files.probe])
+def test_what_is_no_picture(tmp_path, read):
+    (tmp_path / "text.png").write_text("not a picture at all")
+    (tmp_path / "empty.png").touch()
+    # PostScript is a picture to Pillow, which would run Ghostscript on it.
+    (tmp_path / "script.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    for name, reason in [("text.png", "not a picture"), ("empty.png", "the file is empty"),
+                         ("missing.png", "no such file"), ("script.png", "not a picture"),
+                         (".", "a folder, not a picture")]:
+        with pytest.raises(UserError) as error:
+            read(tmp_path / name)
+        assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
+        assert error.value.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("read", [files.read_rgb, files.read, files.probe])
+def test_decompression_bomb(tmp_path, monkeypatch, read):
+    Image.fromarray(RGB).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 17)
+    with pytest.raises(UserError, match=r"bomb\.png: more than 34 pixels"):
+        read(tmp_path / "bomb.png")
+
+
+def test_jpeg_is_written_with_quality_95_and_full_color(tmp_path):
+    path = tmp_path / "a.jpg"
+    files.write(path, SMOOTH)
+    with Image.open(path) as image:
+        assert JpegImagePlugin.get_sampling(image) == 0  # 4:4:4
+        # Annex K's table begins 16, 11, 10, 16, 24; at quality 95 the JPEG group's scaling leaves a tenth.
+        assert image.quantization[0][0] == 2 and max(image.quantization[0]) == 12
+    np.testing.assert_allclose(files.read_rgb(path), SMOOTH, atol=6)
+
+
+@pytest.mark.parametrize("name, picture, words", [
+    ("a.jpg", files.Picture(RGB, ALPHA), "transparency; write it as .png"),
+    ("a.bmp", files.Picture(RGB, ALPHA), "transparency; write it as .png"),
+    ("a.gif", RGB, "cannot be written as .gif; take one of png, jpg"),
+    ("a", RGB, "cannot be written as a file without suffix"),
+    ("a.webp", np.zeros((1, 16384, 3), np.uint8), "16384 pixels; write it as .png"),
+])
+def test_what_a_format_cannot_hold(tmp_path, name, picture, words):
+    with pytest.raises(UserError) as error:
+        files.write(tmp_path / name, picture)
+    assert str(error.value).startswith(f"{tmp_path / name}: ") and words in str(error.value)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("array", [RGB.astype(np.float32), GRAY, np.dstack([RGB, ALPHA])])
+def test_other_arrays_are_refused(tmp_path, array):
+    with pytest.raises(ValueError, match="Received"):
+        files.write(tmp_path / "a.png", array)
+
+
+@pytest.mark.parametrize("fault, raised", [
+    (OSError(errno.ENOSPC, "No space left on device"), UserError), (KeyboardInterrupt(), KeyboardInterrupt),
+])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, fault, raised):
+    path = tmp_path / "a.png"
+    files.write(path, RGB)
+
+    def save(self, file, **options):
+        file.write(b"half a pict")
+        raise fault
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(raised) as error:
+        files.write(path, 255 - RGB)
+    if raised is UserError:
+        assert str(error.value) == f"{path}: cannot be written (No space left on device)"
+    assert os.listdir(tmp_path) == ["a.png"]
+    np.testing.assert_array_equal(files.read_rgb(path), RGB)
+
+
+def test_unwritable_targets(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.png").mkdir()
+    for path in (tmp_path / "file" / "a.png", tmp_path / "folder.png"):
+        with pytest.raises(UserError, match="cannot be written"):
+            files.write(path, RGB)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_written_files_have_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    files.write(tmp_path / "a.png", RGB)
+    assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
