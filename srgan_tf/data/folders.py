@@ -1,0 +1,239 @@
+"""Finds, checks and pairs the pictures of a folder."""
+
+import concurrent.futures
+import dataclasses
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+
+EMBEDDED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+EMBEDDED_VALIDATION = ("chelsea",)
+_NAMED = 10  # skipped files that a summary lists
+_FEW = 3  # files that an error names
+_ROLE = re.compile(r"([_-](HR|LR|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFile:
+    """A picture on disk: `height` and `width` in pixels, the EXIF orientation applied."""
+
+    path: Path
+    height: int
+    width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What a folder holds.
+
+    Attributes:
+        pictures: The usable ones, in the order of their relative paths.
+        skipped: The others with the reason, in the same order.
+    """
+
+    pictures: tuple[PictureFile, ...]
+    skipped: tuple[tuple[Path, str], ...]
+
+    def summary(self):
+        """Lines to print: the counts, then the first skipped files with their reasons."""
+        count = len(self.pictures)
+        counts = f"{count} {'picture' if count == 1 else 'pictures'}"
+        if not self.skipped:
+            return [counts]
+        lines = [f"{counts}, {len(self.skipped)} skipped:"]
+        lines += [f"  {path}: {reason}" for path, reason in self.skipped[:_NAMED]]
+        if len(self.skipped) > _NAMED:
+            lines.append(f"  and {len(self.skipped) - _NAMED} more")
+        return lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A picture to evaluate on: its name, the original, and its LR file or None if that is to be made."""
+
+    name: str
+    hr: Path
+    lr: Path | None
+
+
+def _find(folder):
+    """All files below a folder but hidden ones, sorted by relative POSIX path; links followed, each folder once."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    found, seen = [], {os.path.realpath(folder)}
+    for root, folders, names in os.walk(folder, followlinks=True):
+        inside = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(root, name))
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                inside.append(name)
+        folders[:] = inside
+        found += [Path(root, name) for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_picture(path):
+    return path.suffix.lower() in files.SUFFIXES
+
+
+def find_pictures(folder):
+    """The picture files below a folder, by their suffix; they are not opened.
+
+    Hidden files and folders are left out. Links are followed, but no folder is entered twice.
+
+    Args:
+        folder: Searched with all its subfolders.
+
+    Returns:
+        A list of paths, sorted by their path relative to `folder`.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    return [path for path in _find(folder) if _is_picture(path) and path.is_file()]
+
+
+def _check(path, min_side):
+    """A PictureFile, or the reason to skip it."""
+    if not _is_picture(path):
+        return "not a picture"
+    try:
+        height, width = files.probe(path)
+    except files.PictureError as error:
+        return error.reason
+    if min(height, width) < min_side:
+        return f"{width}x{height} is smaller than the crop of {min_side}"
+    return PictureFile(path, height, width)
+
+
+def _scan(paths, min_side, name):
+    with concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        checked = list(pool.map(lambda path: _check(path, min_side), paths))
+    pictures = tuple(result for result in checked if isinstance(result, PictureFile))
+    skipped = tuple((path, result) for path, result in zip(paths, checked) if isinstance(result, str))
+    if not pictures:
+        if not skipped:
+            raise UserError(f"{name}: no pictures; put some there or name another folder")
+        path, reason = skipped[0]
+        raise UserError(f"{name}: no usable picture, {len(skipped)} skipped; the first: {path}: {reason}")
+    return Scan(pictures, skipped)
+
+
+def scan(folder, min_side=1):
+    """Finds the usable pictures below a folder, by their headers and ends; see `files.probe`.
+
+    Args:
+        folder: Searched with all its subfolders; hidden files are passed over in silence.
+        min_side: Pictures with a shorter side, in pixels, are skipped.
+
+    Returns:
+        A `Scan`. Files that are too small, cut short or no pictures are its `skipped`.
+
+    Raises:
+        UserError: There is no such folder, or nothing usable in it.
+    """
+    paths = [path for path in _find(folder) if path.is_file() or not path.exists()]  # a dead link is skipped aloud
+    return _scan(paths, min_side, folder)
+
+
+def embedded_pictures():
+    """The photographs that scikit-image's wheel carries, for a first try without a data set; nothing is downloaded.
+
+    Returns:
+        A dict from name ("astronaut") to path.
+
+    Raises:
+        UserError: scikit-image is not installed, or without its pictures.
+    """
+    package = importlib.util.find_spec("skimage")  # importing it would take a second
+    if package is not None and package.submodule_search_locations:
+        folder = Path(package.submodule_search_locations[0], "data")
+        found = {Path(name).stem: folder / name for name in EMBEDDED if (folder / name).is_file()}
+        if found:
+            return found
+    raise UserError("scikit-image's photographs are not installed; name a folder of your own pictures")
+
+
+def embedded_scan(which="all", min_side=1):
+    """`scan` over the embedded photographs.
+
+    Args:
+        which: `"valid"` for those named in `EMBEDDED_VALIDATION`, `"train"` for the others, `"all"`.
+        min_side: See `scan`.
+
+    Returns:
+        A `Scan`.
+
+    Raises:
+        UserError: As `embedded_pictures`, or none is large enough.
+        ValueError: `which` is unknown.
+    """
+    if which not in ("train", "valid", "all"):
+        raise ValueError(f"which must be 'train', 'valid' or 'all'. Received: {which!r}")
+    paths = [
+        path
+        for name, path in embedded_pictures().items()
+        if which == "all" or (name in EMBEDDED_VALIDATION) == (which == "valid")
+    ]
+    return _scan(paths, min_side, "scikit-image's photographs")
+
+
+def _by_name(folder, role):
+    """Picture files by their relative path without suffix; also without what `role` matches at its end."""
+    named = {}
+    for path in find_pictures(folder):
+        relative = path.relative_to(folder)
+        stem = (role.sub("", relative.stem) if role else "") or relative.stem
+        other = named.setdefault(relative.with_name(stem).as_posix(), path)
+        if other != path:
+            raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
+    if not named:
+        raise UserError(f"{folder}: no pictures; put some there or name another folder")
+    return named
+
+
+def _few(paths):
+    paths = sorted(paths)
+    more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
+    return ", ".join(map(str, paths[:_FEW])) + more
+
+
+def find_pairs(folder):
+    """The pictures of a test set, each with its LR file if there are any.
+
+    HR and LR files belong together if their relative paths without suffix are the same. Where they are not, what
+    tells the two apart is taken off their ends first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of
+    them, with `-` for `_`, in any case. So `HR/baby_HR.png` and `LR/babyx4.png` are partners.
+
+    Args:
+        folder: One with `HR/` and, if the LR files are given, `LR/` in it; or a plain folder of HR pictures.
+
+    Returns:
+        A list of `Pair`, sorted by name: the HR file's relative path without suffix.
+
+    Raises:
+        UserError: There is no such folder, no picture in it, a partner is missing, or two files have one name.
+    """
+    folder = Path(folder)
+    hr_folder, lr_folder = folder / "HR", folder / "LR"
+    if not hr_folder.is_dir():
+        if lr_folder.is_dir():
+            raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
+        hr_folder, lr_folder = folder, None
+    names = _by_name(hr_folder, None)
+    if lr_folder is None or not lr_folder.is_dir():
+        return [Pair(name, hr, None) for name, hr in sorted(names.items())]
+    hr, lr = names, _by_name(lr_folder, None)
+    if hr.keys() != lr.keys():
+        hr, lr = _by_name(hr_folder, _ROLE), _by_name(lr_folder, _ROLE)
+    alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
+    if alone:
+        raise UserError(f"{folder}: {len(alone)} without a partner in HR/ or LR/: {_few(alone)}; add or remove them")
+    partners = {path: lr[key] for key, path in hr.items()}
+    return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
