@@ -1,0 +1,1 @@
+"""Networks in pure Keras 3: they build under any Keras backend."""

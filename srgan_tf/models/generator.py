@@ -1,0 +1,138 @@
+"""The generator G of SRGAN, as the slides and figure 4 of the paper have it, with nearest-neighbour upsampling."""
+
+import contextlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import h5py
+import keras
+from keras import layers
+
+from srgan_tf.errors import UserError
+from srgan_tf.models.layers import RowConv2D
+
+SCALES = (2, 4, 8)
+_METADATA = "srgan_tf"
+
+
+def build_generator(blocks=16, scale=4, filters=64):
+    """Builds G: Ledig et al. 2017, figure 4, with the slides' upsampling and ReLU.
+
+        conv 9x9 x64, ReLU                                             k9n64s1
+        `blocks` x (conv 3x3 x64, BN, ReLU, conv 3x3 x64, BN, add)     k3n64s1
+        conv 3x3 x64, BN, add to the output of the first layer
+        log2(scale) x (nearest x2, conv 3x3 x64, BN, ReLU)
+        conv 9x9 x3, tanh                                              k9n3s1
+
+    Args:
+        blocks: Residual blocks.
+        scale: Enlargement: 2, 4 or 8.
+        filters: Channels of every layer but the last.
+
+    Returns:
+        A `keras.Model` named "generator". Input: LR `(N, H, W, 3)` in [-1, 1], any H and W. Output: SR
+        `(N, scale H, scale W, 3)` in [-1, 1], float32 under every precision policy.
+
+    Raises:
+        ValueError: `scale` is not one of 2, 4, 8, or `blocks` is negative.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {SCALES}. Received: {scale}")
+    if blocks < 0:
+        raise ValueError(f"blocks must not be negative. Received: {blocks}")
+
+    def conv_bn(x, name):
+        # BN's beta takes the place of the convolution's bias.
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+    lr = layers.Input((None, None, 3), name="lr")
+    x = first = layers.Conv2D(filters, 9, padding="same", activation="relu", name="first_conv")(lr)
+    for block in range(1, blocks + 1):
+        y = layers.ReLU(name=f"block{block}_relu")(conv_bn(x, f"block{block}a"))
+        x = layers.Add(name=f"block{block}_add")([x, conv_bn(y, f"block{block}b")])
+    x = layers.Add(name="trunk_add")([first, conv_bn(x, "trunk")])
+    for stage in range(1, scale.bit_length()):
+        x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{stage}_nearest")(x)
+        x = layers.ReLU(name=f"up{stage}_relu")(conv_bn(x, f"up{stage}"))
+    sr = RowConv2D(3, 9, activation="tanh", name="last_conv")(x)
+    return keras.Model(lr, sr, name="generator")
+
+
+def generator_shape(generator):
+    """The `(blocks, scale, filters)` that `build_generator` was called with."""
+    names = [layer.name for layer in generator.layers]
+    blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
+    stages = sum(name.startswith("up") and name.endswith("_nearest") for name in names)
+    return blocks, 2**stages, generator.get_layer("first_conv").filters
+
+
+def receptive_margin(generator):
+    """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in: G's exact receptive field."""
+    blocks, scale, _ = generator_shape(generator)
+    reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
+    beyond, size = 4, scale  # the last 9x9, in pixels of the full resolution
+    while size > 1:
+        # A 3x3 convolution reaches one pixel further; seen from the stage before, nearest x2 halves the distance.
+        beyond = -(-(beyond + 1) // 2)
+        size //= 2
+    return reach + beyond
+
+
+def save_generator(generator, path):
+    """Writes G's weights as Keras' `.weights.h5`, with G's shape beside them; complete or not at all.
+
+    Args:
+        generator: What `build_generator` returned.
+        path: Ends in `.weights.h5`.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    path = Path(path)
+    blocks, scale, filters = generator_shape(generator)
+    beside = path.with_name(f".{path.name.removesuffix('.weights.h5')}.{os.getpid()}.weights.h5")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generator.save_weights(beside, overwrite=True)
+        with h5py.File(beside, "a") as file:
+            file.attrs[_METADATA] = json.dumps({"blocks": blocks, "scale": scale, "filters": filters})
+        os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the weights: {error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def load_generator(path):
+    """Builds the G that `save_generator` wrote and loads its weights, all of them or none.
+
+    Args:
+        path: A file that `save_generator` wrote.
+
+    Returns:
+        A `keras.Model`, see `build_generator`.
+
+    Raises:
+        UserError: The file is missing, damaged, not a generator's, or does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file; `python train.py --mode=srresnet` makes one")
+    try:
+        with h5py.File(path, "r") as file:
+            shape = json.loads(file.attrs[_METADATA])
+        generator = build_generator(**shape)
+        with warnings.catch_warnings():
+            # Keras only warns where a layer finds nothing in the file and keeps its random weights.
+            warnings.simplefilter("error", UserWarning)
+            generator.load_weights(path)
+    except KeyError:
+        raise UserError(f"{path}: not the weights of a generator of this project") from None
+    except (OSError, ValueError, TypeError, UserWarning) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: damaged or not a generator's weights ({reason})") from None
+    return generator

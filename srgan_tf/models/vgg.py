@@ -1,0 +1,46 @@
+"""VGG19's feature maps, the phi of equation (5)."""
+
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from srgan_tf.errors import UserError
+
+# phi_(i,j): the j-th convolution, after its ReLU, before the i-th max pooling; pool4 is the seminar's own choice.
+LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4", "pool4": "block4_pool"}
+
+
+def build_vgg(features, path=""):
+    """Builds VGG19 up to one layer, with Keras' own preprocessing in front.
+
+    Args:
+        features: `"vgg22"`, `"vgg54"` or `"pool4"`.
+        path: A weights file without the top, in Keras' layout. Empty: Keras downloads its own.
+
+    Returns:
+        A frozen `keras.Model`. Input: `(N, H, W, 3)` RGB in [-1, 1]. Output: the feature map `(N, H', W', C)`.
+
+    Raises:
+        UserError: The file is missing or does not fit, or the download failed.
+    """
+    if path and not Path(path).is_file():
+        raise UserError(f"{path}: no such VGG19 weights file (--vgg_path)")
+    try:
+        vgg = keras.applications.VGG19(weights=path or "imagenet", include_top=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: not VGG19's weights without the top ({reason})") from None
+    except Exception as error:
+        # keras.utils.get_file raises a bare Exception when a download fails.
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"VGG19's weights cannot be downloaded ({reason}); name a file with --vgg_path, or use --content_loss=mse"
+        ) from None
+    picture = keras.Input((None, None, 3), name="picture")
+    # [-1, 1] -> [0, 255], then BGR with the ImageNet mean subtracted.
+    caffe = keras.applications.vgg19.preprocess_input(ops.cast((picture + 1) * 127.5, "float32"))
+    truncated = keras.Model(vgg.input, vgg.get_layer(LAYERS[features]).output)
+    model = keras.Model(picture, truncated(caffe), name=features)
+    model.trainable = False
+    return model

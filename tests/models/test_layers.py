@@ -1,0 +1,28 @@
+import keras
+import numpy as np
+import pytest
+
+from srgan_tf.models.layers import RowConv2D
+
+
+@pytest.mark.parametrize("kernel_size", [3, 9])
+@pytest.mark.parametrize("shape", [(2, 13, 7, 5), (1, 2, 3, 5)])
+def test_row_convolution_equals_the_plain_one(kernel_size, shape):
+    plain = keras.layers.Conv2D(3, kernel_size, padding="same", activation="tanh")
+    rows = RowConv2D(3, kernel_size, activation="tanh")
+    inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    plain.build(shape)
+    rows.build(shape)
+    rows.set_weights([np.random.default_rng(1).normal(size=w.shape) * 0.1 for w in plain.get_weights()])
+    plain.set_weights(rows.get_weights())
+    np.testing.assert_allclose(rows(inputs), plain(inputs), atol=2e-6)
+
+
+def test_row_convolution_refuses_even_kernels():
+    with pytest.raises(ValueError, match="Received"):
+        RowConv2D(3, 4)
+
+
+def test_row_convolution_sums_in_float32():
+    layer = RowConv2D(3, 9, dtype="mixed_float16")
+    assert layer(np.zeros((1, 4, 4, 2), np.float16)).dtype == "float32"
