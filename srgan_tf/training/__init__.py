@@ -1,0 +1,1 @@
+"""Training: losses, steps, the loop, checkpoints."""

@@ -1,0 +1,63 @@
+"""The weight of the VGG term, measured."""
+
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.training import losses
+from srgan_tf.training.steps import to_network
+
+
+CROPS = 64  # that the weight is measured on
+
+
+def balanced_vgg_weight(batches, features, scale, crops=CROPS):
+    """The weight at which the VGG term between HR and its bicubic equals the MSE term.
+
+    VGG19's features have another scale at each layer and in each weights file, so that no number fits all of them.
+
+    Args:
+        batches: `(lr, hr)` uint8 batches, at least `crops` crops together.
+        features: A VGG19 of `models.vgg.build_vgg`.
+        scale: Factor between LR and HR.
+        crops: How many are measured.
+
+    Returns:
+        A float, MSE / VGG distance.
+    """
+    mse, vgg, seen = 0.0, 0.0, 0
+    for lr, hr in batches:
+        for small, large in zip(lr.numpy(), hr.numpy()):
+            bicubic = to_network(upscale_bicubic(small, scale)[None])
+            original = to_network(large[None])
+            mse += float(losses.mse(original, bicubic))
+            vgg += float(losses.vgg(features(original, training=False), features(bicubic, training=False)))
+            seen += 1
+            if seen == crops:
+                return float(np.float32(mse / vgg))
+    raise ValueError(f"Too few crops. Received: {seen}, needed: {crops}")
+
+
+def first_losses(generator, lr, hr, discriminator=None, features=None):
+    """Each unweighted term of the losses on one batch, before any step, with BN in inference mode.
+
+    Args:
+        generator: G.
+        lr: LR crops, uint8 `(N, h, w, 3)`.
+        hr: HR crops, uint8 `(N, H, W, 3)`.
+        discriminator: D, in the adversarial phase.
+        features: VGG19, with a VGG loss.
+
+    Returns:
+        A dict from name to float.
+    """
+    lr, hr = to_network(lr), to_network(hr)
+    sr = generator(lr, training=False)
+    terms = {"mse": losses.mse(hr, sr)}
+    if features is not None:
+        terms["vgg"] = losses.vgg(features(hr, training=False), features(sr, training=False))
+    if discriminator is not None:
+        fake = discriminator(sr, training=False)
+        terms["adversarial"] = losses.adversarial(fake)
+        terms["d_loss"] = losses.discriminator(discriminator(hr, training=False), fake)
+    return {name: float(tf.convert_to_tensor(value)) for name, value in terms.items()}

@@ -1,0 +1,119 @@
+"""Checkpoints: everything that a resumed run needs, in one NumPy archive."""
+
+import contextlib
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from srgan_tf.errors import UserError
+
+_STATE = "state"
+_NAME = re.compile(r"checkpoint-(\d+)\.npz")
+
+
+class Checkpoints:
+    """Saves and restores groups of variables.
+
+    An archive is written beside and renamed when it is complete, so an interruption never leaves half of one. ZIP's
+    checksums show damage; the checkpoint before is used then.
+
+    Args:
+        folder: Where the archives lie, `checkpoint-STEP.npz`.
+        groups: A dict from name ("generator", "g_optimizer") to Keras variables.
+        keep: How many archives are kept.
+        report: Called with a line when a damaged archive is passed over.
+    """
+
+    def __init__(self, folder, groups, keep=2, report=print):
+        self.folder = Path(folder)
+        self._variables = {}
+        for group, variables in groups.items():
+            for variable in variables:
+                name = f"{group}/{variable.path}"
+                if name in self._variables:
+                    raise ValueError(f"Two variables have the name {name}")
+                self._variables[name] = variable
+        self._keep = keep
+        self._report = report
+
+    def save(self, step, state):
+        """Writes a checkpoint and removes the oldest ones.
+
+        Args:
+            step: Steps done.
+            state: What else must be kept; anything that JSON holds.
+
+        Raises:
+            UserError: The folder is not writable or the disk is full; the earlier checkpoints are still there.
+        """
+        arrays = {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
+        path = self.folder / f"checkpoint-{step:08d}.npz"
+        beside = self.folder / f".{path.name}.{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(beside, "wb") as file:
+                np.savez(file, **{_STATE: json.dumps({"step": step} | state)}, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            for old, _ in self._found()[self._keep :]:
+                old.unlink()
+        except OSError as error:
+            raise UserError(f"{path}: cannot write the checkpoint: {error.strerror or error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def latest_step(self):
+        """Steps of the newest checkpoint, or None without one; the file is not opened."""
+        found = self._found()
+        return found[0][1] if found else None
+
+    def restore(self):
+        """Sets the variables to the newest checkpoint that is whole.
+
+        Returns:
+            The state that was saved with it, `"step"` among it; None without any checkpoint, with nothing changed.
+
+        Raises:
+            UserError: A checkpoint is of another network, or all are damaged.
+        """
+        found = self._found()
+        for path, _ in found:
+            try:
+                with np.load(path, allow_pickle=False) as archive:
+                    arrays = {name: archive[name] for name in archive.files}
+                state = json.loads(str(arrays.pop(_STATE)))
+            except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
+                self._report(f"{path}: damaged, so the checkpoint before is used ({error})")
+                continue
+            self._assign(path, arrays)
+            return state
+        if found:
+            raise UserError(f"{self.folder}: every checkpoint is damaged; start anew with --noresume or another --run_dir")
+        return None
+
+    def _assign(self, path, arrays):
+        """All variables or none: nothing is assigned before everything is known to fit."""
+        wanted = {name: tuple(variable.shape) for name, variable in self._variables.items()}
+        there = {name: array.shape for name, array in arrays.items()}
+        different = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+        if different:
+            name = different[0]
+            raise UserError(
+                f"{path}: does not fit this network: {len(different)} variables differ; {name} is {there.get(name)}"
+                f" there and {wanted.get(name)} here"
+            )
+        for name, variable in self._variables.items():
+            variable.assign(arrays[name])
+
+    def _found(self):
+        """(path, step) of every archive, newest first."""
+        if not self.folder.is_dir():
+            return []
+        matches = [(path, _NAME.fullmatch(path.name)) for path in self.folder.iterdir()]
+        return sorted(((path, int(match[1])) for path, match in matches if match), key=lambda item: -item[1])

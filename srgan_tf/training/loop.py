@@ -1,0 +1,167 @@
+"""The only training loop; it reads from top to bottom."""
+
+import contextlib
+import math
+import signal
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.errors import UserError
+from srgan_tf.models.generator import save_generator
+from srgan_tf.training.steps import loss_scale
+
+
+class Interrupted(Exception):
+    """The run was asked to stop by a signal; it has been saved. `signal_number` says which."""
+
+    def __init__(self, signal_number):
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+def train(
+    *,
+    generator,
+    optimizers,
+    step_function,
+    make_batches,
+    checkpoints,
+    monitor,
+    validate,
+    folder,
+    state,
+    steps,
+    freeze_bn_after=-1,
+    max_bad_steps=50,
+    log_every=50,
+    valid_every=1000,
+    checkpoint_every=1000,
+):
+    """Trains until `steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
+
+    Args:
+        generator: G.
+        optimizers: A dict from "g" and "d" to the optimizers, whose learning rate and loss scale are reported.
+        step_function: Of `training.steps`.
+        make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, the batches from number `start` on.
+        checkpoints: A `training.checkpoints.Checkpoints` of all that the step changes.
+        monitor: A `training.monitoring.Monitor`.
+        validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
+        folder: A `pathlib.Path`; gets `generator.weights.h5` at each checkpoint, `best.weights.h5` at the best PSNR.
+        state: What `checkpoints.restore()` returned, or None at the start.
+        steps: Steps of the phase.
+        freeze_bn_after: Step from which G's BN uses its moving statistics; -1: never.
+        max_bad_steps: Skipped steps in a row that stop the run.
+        log_every: Steps between reports.
+        valid_every: Steps between validations.
+        checkpoint_every: Steps between checkpoints.
+
+    Returns:
+        The validation scores of the last validation.
+
+    Raises:
+        Interrupted: A signal came.
+        UserError: Too many skipped steps, or something cannot be written.
+    """
+    state = state or {"step": 0, "best_psnr": -math.inf, "skipped": 0, "skipped_in_row": 0}
+    step, scores = state["step"], None
+    pending, waited, began = [], 0.0, time.monotonic()
+
+    def save():
+        checkpoints.save(step, {name: state[name] for name in ("best_psnr", "skipped", "skipped_in_row")})
+        save_generator(generator, folder / "generator.weights.h5")
+
+    def check():
+        scores, strips = validate()
+        monitor.validation(step, scores, strips)
+        if scores["psnr"] > state["best_psnr"]:
+            state["best_psnr"] = scores["psnr"]
+            save_generator(generator, folder / "best.weights.h5")
+        return scores
+
+    if step == 0:
+        # An unwritable folder or a broken validation shows now, not an hour later.
+        scores = check()
+        save()
+        began = time.monotonic()
+
+    with _signals() as asked:
+        batches = iter(make_batches(start=step))
+        stopping = step >= steps
+        while not stopping:
+            fetching = time.monotonic()
+            lr, hr = next(batches)
+            waited += time.monotonic() - fetching
+
+            freeze_bn = 0 <= freeze_bn_after <= step
+            pending.append(step_function(lr, hr, freeze_bn=freeze_bn))
+            step += 1
+            monitor.advance()
+
+            stopping = step == steps or bool(asked)
+            if step % log_every == 0 or stopping:
+                values = _summarise(pending, state)
+                elapsed = time.monotonic() - began
+                values |= {
+                    "images_per_s": len(pending) * hr.shape[0] / elapsed,
+                    "input_wait_share": waited / elapsed,
+                    "skipped_steps": state["skipped"],
+                }
+                for name, optimizer in optimizers.items():
+                    values[f"{name}_learning_rate"] = float(optimizer.learning_rate)
+                    values[f"{name}_loss_scale"] = float(loss_scale(optimizer))
+                monitor.scalars(step, values)
+                if state["skipped_in_row"] >= max_bad_steps:
+                    kept = folder / f"bad-step-{step}.npz"
+                    np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
+                    raise UserError(
+                        f"{state['skipped_in_row']} steps in a row had gradients that are not finite; the last one's"
+                        f" crops are in {kept}; try a lower --learning_rate or --precision=float32"
+                    )
+                pending, waited, began = [], 0.0, time.monotonic()
+
+            # Whoever asks to stop does not wait for a validation.
+            validating = step % valid_every == 0 or step == steps
+            saving = step % checkpoint_every == 0 or stopping
+            if validating:
+                scores = check()
+            if saving:
+                save()
+            if validating or saving:
+                began = time.monotonic()
+    if asked:
+        raise Interrupted(asked[0])
+    return scores
+
+
+def _summarise(pending, state):
+    """Means over the steps since the last report, but for skipped ones; counts those in `state`."""
+    stacked = {name: tf.stack([terms[name] for terms in pending]).numpy() for name in pending[0]}
+    skipped = stacked.pop("skipped") > 0
+    state["skipped"] += int(skipped.sum())
+    for bad in skipped:
+        state["skipped_in_row"] = state["skipped_in_row"] + 1 if bad else 0
+    good = ~skipped if not skipped.all() else skipped
+    return {name: float(values[good].mean()) for name, values in stacked.items()}
+
+
+@contextlib.contextmanager
+def _signals():
+    """A list that SIGINT and SIGTERM put their number into, instead of ending the process; a second one ends it."""
+    asked, before = [], {}
+
+    def handler(number, _):
+        if asked:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+        asked.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, handler)
+    try:
+        yield asked
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,135 @@
+"""What a run shows: TensorBoard, metrics.jsonl and the progress bar, or plain lines where there is no terminal."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from srgan_tf.errors import UserError
+
+
+class Monitor:
+    """The reports of one phase.
+
+    Args:
+        folder: Of the phase; gets `metrics.jsonl` and TensorBoard's event files.
+        start: Steps done before; what a broken-off run reported beyond them is taken out of `metrics.jsonl`.
+        total: Steps of the phase.
+        name: Of the phase, before the bar.
+
+    Raises:
+        UserError: The folder is not writable.
+    """
+
+    def __init__(self, folder, *, start, total, name):
+        self._total, self._name = total, name
+        self._lines = Path(folder) / "metrics.jsonl"
+        try:
+            self._lines.parent.mkdir(parents=True, exist_ok=True)
+            _drop_after(self._lines, start)
+            self._file = open(self._lines, "a", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{self._lines}: cannot write: {error.strerror or error}") from error
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=start, desc=name, unit="step", dynamic_ncols=True)
+        self._clock = (time.monotonic(), start)
+        self._psnr = None
+
+    def settings(self, text):
+        """Shows the run's settings in TensorBoard, as a JSON text."""
+        with self._writer.as_default(step=0):
+            tf.summary.text("settings", f"```json\n{text}\n```")
+
+    def advance(self):
+        """One step is done."""
+        if self._bar:
+            self._bar.update()
+
+    def scalars(self, step, values):
+        """Reports scalars to all three, and says how far the run is.
+
+        Args:
+            step: Steps done.
+            values: A dict from name to float; `"g_loss"` and `"images_per_s"` are shown in the line, too.
+        """
+        self._record(step, values)
+        now, (before, since) = time.monotonic(), self._clock
+        left = (now - before) / max(step - since, 1) * (self._total - step)
+        self._clock = (now, step)
+        parts = {"loss": f"{values['g_loss']:.5f}", "images/s": f"{values['images_per_s']:.1f}"}
+        if self._psnr is not None:
+            parts["PSNR"] = f"{self._psnr:.2f}"
+        if self._bar:
+            self._bar.set_postfix(parts)
+        else:
+            text = "  ".join(f"{name} {value}" for name, value in parts.items())
+            print(f"{self._name} {step}/{self._total}  {text}  left {_duration(left)}", flush=True)
+
+    def validation(self, step, scores, strips):
+        """Reports the validation.
+
+        Args:
+            step: Steps done.
+            scores: A dict with `"psnr"` in dB and `"ssim"`.
+            strips: A dict from name to a picture `(H, W, 3)` uint8: bicubic | SR | HR.
+        """
+        self._psnr = scores["psnr"]
+        self._record(step, {f"valid_{name}": value for name, value in scores.items()})
+        with self._writer.as_default(step=step):
+            for name, strip in strips.items():
+                tf.summary.image(f"bicubic, SR, HR/{name}", strip[None])
+        self.say(f"{self._name} {step}: validation PSNR {scores['psnr']:.3f} dB, SSIM {scores['ssim']:.4f}")
+        # What validation takes is not to be counted as the time of the steps.
+        self._clock = (time.monotonic(), step)
+
+    def say(self, line):
+        """Prints a line without breaking the bar."""
+        if self._bar:
+            self._bar.write(line)
+        else:
+            print(line, flush=True)
+
+    def close(self):
+        """Writes out what is buffered."""
+        self._writer.close()
+        self._file.close()
+        if self._bar:
+            self._bar.close()
+
+    def _record(self, step, values):
+        try:
+            self._file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise UserError(f"{self._lines}: cannot write: {error.strerror or error}") from error
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def _drop_after(path, step):
+    """Takes out the lines of steps after `step`, and a line that was cut off."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    beside = path.with_name(f".{path.name}")
+    beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,81 @@
+"""The folder of a phase: the settings it was started with, and which of them may change when it goes on."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+
+# What does not change a step that is still to come, or is meant to be changed: a longer run, another folder's path.
+FREE = frozenset(
+    "run_dir resume dry_run weights train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps max_bad_steps"
+    " log_every valid_every checkpoint_every initial".split()
+)
+
+
+def write_settings(folder, settings, facts):
+    """Writes `settings.json`: complete or not at all.
+
+    Args:
+        folder: Of the phase.
+        settings: A dict of what the run was told.
+        facts: A dict of what it found out: versions, device, data, measured weights.
+
+    Returns:
+        The text.
+
+    Raises:
+        UserError: The folder is not writable.
+    """
+    path = Path(folder, "settings.json")
+    text = json.dumps({"settings": settings, "facts": facts}, indent=2, default=str)
+    beside = path.with_name(".settings.json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write: {error.strerror or error}; give another --run_dir") from error
+    return text
+
+
+def read_settings(folder):
+    """What `write_settings` wrote, `(settings, facts)`, or `({}, {})` if there is none.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    path = Path(folder, "settings.json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content["settings"], content["facts"]
+    except FileNotFoundError:
+        return {}, {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged ({error}); give another --run_dir") from None
+
+
+def refuse_changes(folder, before, now):
+    """Refuses to go on with other settings than the run has, but for those in `FREE`.
+
+    Args:
+        folder: Of the phase.
+        before: The run's settings.
+        now: The settings of this call.
+
+    Raises:
+        UserError: Names the settings that differ, with both values.
+    """
+    changed = [name for name in now if name in before and name not in FREE and before[name] != now[name]]
+    if changed:
+        differences = ", ".join(f"--{name} was {before[name]} and is {now[name]}" for name in changed)
+        raise UserError(f"{folder}: {differences}; go on with the same, or give another --run_dir")
+
+
+def fingerprint(pictures):
+    """A short hash of a list of `data.folders.PictureFile`: their names and sizes, in order."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(f"{picture.path.name} {picture.height} {picture.width}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,197 @@
+"""One optimisation step of each phase, as a `tf.function`; every network runs once a step for each of its inputs."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from srgan_tf.training import losses
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeights:
+    """The weights of the terms of G's loss.
+
+    Attributes:
+        mse: Of the MSE between pictures in [-1, 1].
+        vgg: Of the mean squared difference of VGG19's features; unused without `features`.
+        adversarial: Of -log D(G(LR)); unused in the content-only step.
+    """
+
+    mse: float = 1.0
+    vgg: float = 0.0
+    adversarial: float = 0.0
+
+
+def to_network(pictures):
+    """uint8 [0, 255] to float32 [-1, 1]; the same as `imaging.color.to_network`, inside the graph."""
+    return tf.cast(pictures, tf.float32) / 127.5 - 1
+
+
+def make_content_step(generator, optimizer, weights, features=None, *, xla=True):
+    """The step of SRResNet: G on its content loss.
+
+    Args:
+        generator: G.
+        optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
+        weights: `LossWeights`.
+        features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
+        xla: Compile with XLA.
+
+    Returns:
+        `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`: LR crops uint8 `(N, h, w, 3)`, HR crops uint8
+        `(N, H, W, 3)`. With `freeze_bn` (a Python bool) G's BN uses its moving statistics. `"skipped"` is 1 where a
+        gradient was not finite: then nothing has changed but the loss scale.
+    """
+
+    @tf.function(jit_compile=xla)
+    def step(lr, hr, freeze_bn=False):
+        lr, hr = to_network(lr), to_network(hr)
+        statistics = _Statistics(generator)
+        with tf.GradientTape() as tape:
+            sr = generator(lr, training=not freeze_bn)
+            terms = _content_terms(hr, sr, weights, features)
+            scaled = _scale(optimizer, terms["g_loss"])
+        gradients = tape.gradient(scaled, generator.trainable_variables)
+        finite = _all_finite(gradients)
+        _update(optimizer, gradients, generator.trainable_variables, finite, finite)
+        statistics.keep_if(finite)
+        norms = {"g_gradient_norm": _norm(optimizer, gradients)}
+        return terms | norms | {"skipped": 1 - tf.cast(finite, tf.float32)}
+
+    return step
+
+
+def make_adversarial_step(
+    generator, discriminator, g_optimizer, d_optimizer, weights, features=None, *, sequential=False, xla=True
+):
+    """The step of SRGAN: G against D.
+
+    G and D are updated from the same forward passes (one G, one D(fake), one D(real), one VGG each of fake and real),
+    so G meets the D of the step before. With `sequential`, D is updated first and judges G's pictures once more,
+    which is the slides' order and costs another pass of D.
+
+    Args:
+        generator: G.
+        discriminator: D, giving logits.
+        g_optimizer: Of G, built.
+        d_optimizer: Of D, built.
+        weights: `LossWeights`.
+        features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
+        sequential: Update D first.
+        xla: Compile with XLA.
+
+    Returns:
+        `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`, see `make_content_step`. If a gradient of either
+        network is not finite, neither changes.
+    """
+
+    @tf.function(jit_compile=xla)
+    def step(lr, hr, freeze_bn=False):
+        lr, hr = to_network(lr), to_network(hr)
+        statistics = _Statistics(generator, discriminator)
+        with tf.GradientTape(persistent=True) as tape:
+            sr = generator(lr, training=not freeze_bn)
+            real_logits = discriminator(hr, training=True)
+            fake_logits = discriminator(sr, training=True)
+            d_loss = losses.discriminator(real_logits, fake_logits)
+            scaled_d_loss = _scale(d_optimizer, d_loss)
+            terms = _content_terms(hr, sr, weights, features)
+            if not sequential:
+                scaled_g_loss, terms = _add_adversarial(terms, fake_logits, weights, g_optimizer)
+        d_gradients = tape.gradient(scaled_d_loss, discriminator.trainable_variables)
+        d_finite = _all_finite(d_gradients)
+        if sequential:
+            # D moves before G's gradients are known, so its old state is kept in case they are not finite.
+            before = _Snapshot(discriminator.trainable_variables + d_optimizer.variables)
+            _update(d_optimizer, d_gradients, discriminator.trainable_variables, d_finite, d_finite)
+            with tape:
+                again = discriminator(sr, training=True)
+                scaled_g_loss, terms = _add_adversarial(terms, again, weights, g_optimizer)
+        g_gradients = tape.gradient(scaled_g_loss, generator.trainable_variables)
+        g_finite = _all_finite(g_gradients)
+        finite = tf.logical_and(g_finite, d_finite)
+        if sequential:
+            before.restore_unless(tf.logical_or(g_finite, tf.logical_not(d_finite)))
+        else:
+            _update(d_optimizer, d_gradients, discriminator.trainable_variables, d_finite, finite)
+        _update(g_optimizer, g_gradients, generator.trainable_variables, g_finite, finite)
+        statistics.keep_if(finite)
+        return terms | {
+            "d_loss": d_loss,
+            "d_real": tf.reduce_mean(tf.sigmoid(real_logits)),
+            "d_fake": tf.reduce_mean(tf.sigmoid(fake_logits)),
+            "g_gradient_norm": _norm(g_optimizer, g_gradients),
+            "d_gradient_norm": _norm(d_optimizer, d_gradients),
+            "skipped": 1 - tf.cast(finite, tf.float32),
+        }
+
+    return step
+
+
+def _content_terms(hr, sr, weights, features):
+    """The unweighted content terms and, as "g_loss", their weighted sum."""
+    terms = {"mse": losses.mse(hr, sr)}
+    total = weights.mse * terms["mse"]
+    if features is not None:
+        terms["vgg"] = losses.vgg(features(hr, training=False), features(sr, training=False))
+        total += weights.vgg * terms["vgg"]
+    return terms | {"g_loss": total}
+
+
+def _add_adversarial(terms, fake_logits, weights, optimizer):
+    term = losses.adversarial(fake_logits)
+    total = terms["g_loss"] + weights.adversarial * term
+    return _scale(optimizer, total), terms | {"adversarial": term, "g_loss": total}
+
+
+def loss_scale(optimizer):
+    """The factor that `optimizer` multiplies its loss by: 1 but for a `LossScaleOptimizer`."""
+    return optimizer.dynamic_scale if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else 1.0
+
+
+def _scale(optimizer, loss):
+    return optimizer.scale_loss(loss) if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else loss
+
+
+def _norm(optimizer, gradients):
+    return tf.linalg.global_norm([tf.cast(g, tf.float32) for g in gradients]) / loss_scale(optimizer)
+
+
+def _all_finite(gradients):
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+
+
+def _update(optimizer, gradients, variables, own_finite, all_finite):
+    """Applies the gradients where all are finite; where its own are not, lets the optimizer lower its loss scale."""
+
+    def apply():
+        optimizer.apply(gradients, variables)
+        return 0
+
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        tf.cond(tf.logical_or(all_finite, tf.logical_not(own_finite)), apply, lambda: 0)
+    else:
+        tf.cond(all_finite, apply, lambda: 0)
+
+
+class _Snapshot:
+    """Values of variables, taken when a step begins, to be put back if it must leave them alone."""
+
+    def __init__(self, variables):
+        self.variables = variables
+        self.values = [tf.identity(variable.value) for variable in variables]
+
+    def restore_unless(self, keep):
+        for variable, old in zip(self.variables, self.values):
+            variable.assign(tf.where(keep, variable.value, old))
+
+
+class _Statistics(_Snapshot):
+    """BN's moving statistics, which change in the forward pass, before anybody knows whether the step is good."""
+
+    def __init__(self, *models):
+        super().__init__([variable for model in models for variable in model.non_trainable_variables])
+
+    def keep_if(self, finite):
+        self.restore_unless(finite)
