@@ -221,11 +221,10 @@ def cache_bytes(settings):
 
 def check_memory(settings, device, generator, discriminator, features):
     """Prints sizes and memory; refuses a step that cannot fit, with the batch size that would."""
-    from srgan_tf.training.hardware import step_bytes
+    from srgan_tf.training.hardware import step_memory
 
-    def needed(batch):
-        return step_bytes(batch, settings.crop_size, generator, settings.scale, discriminator, features)
-
+    memory = step_memory(settings.crop_size, generator, settings.scale, discriminator, features)
+    needed = memory.needed(settings.batch_size)
     sizes = [f"G {generator.count_params():,}"]
     if discriminator is not None:
         sizes.append(f"D {discriminator.count_params():,}")
@@ -234,13 +233,13 @@ def check_memory(settings, device, generator, discriminator, features):
     print(f"weights    {', '.join(sizes)}")
     free = device.free_bytes
     available = "unknown" if free is None else f"{free / 1e9:.1f} GB"
-    print(f"memory     a step needs about {needed(settings.batch_size) / 1e9:.1f} GB; free: {available}")
-    if free is not None and needed(settings.batch_size) > free:
-        fitting = next((batch for batch in range(settings.batch_size - 1, 0, -1) if needed(batch) <= free), None)
+    print(f"memory     a step needs about {needed / 1e9:.1f} GB; free: {available}")
+    if free is not None and needed > free:
+        fitting = memory.largest_batch(free)
         mend = f"--batch_size={fitting} fits" if fitting else "not even --batch_size=1 fits: lower --crop_size"
         raise UserError(
-            f"--batch_size={settings.batch_size} --crop_size={settings.crop_size} need"
-            f" {needed(settings.batch_size) / 1e9:.1f} GB and {available} are free; {mend}"
+            f"--batch_size={settings.batch_size} --crop_size={settings.crop_size} need {needed / 1e9:.1f} GB and"
+            f" {available} are free; {mend}"
         )
 
 

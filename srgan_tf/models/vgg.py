@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import keras
-from keras import ops
 
 from srgan_tf.errors import UserError
 
@@ -26,8 +25,11 @@ def build_vgg(features, path=""):
     """
     if path and not Path(path).is_file():
         raise UserError(f"{path}: no such VGG19 weights file (--vgg_path)")
+    picture = keras.Input((None, None, 3), name="picture")
+    # [-1, 1] -> [0, 255], then BGR with the ImageNet mean subtracted.
+    caffe = keras.applications.vgg19.preprocess_input((picture + 1) * 127.5)
     try:
-        vgg = keras.applications.VGG19(weights=path or "imagenet", include_top=False)
+        vgg = keras.applications.VGG19(weights=path or "imagenet", include_top=False, input_tensor=caffe)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: not VGG19's weights without the top ({reason})") from None
@@ -37,10 +39,6 @@ def build_vgg(features, path=""):
         raise UserError(
             f"VGG19's weights cannot be downloaded ({reason}); name a file with --vgg_path, or use --content_loss=mse"
         ) from None
-    picture = keras.Input((None, None, 3), name="picture")
-    # [-1, 1] -> [0, 255], then BGR with the ImageNet mean subtracted.
-    caffe = keras.applications.vgg19.preprocess_input(ops.cast((picture + 1) * 127.5, "float32"))
-    truncated = keras.Model(vgg.input, vgg.get_layer(LAYERS[features]).output)
-    model = keras.Model(picture, truncated(caffe), name=features)
+    model = keras.Model(picture, vgg.get_layer(LAYERS[features]).output, name=features)
     model.trainable = False
     return model

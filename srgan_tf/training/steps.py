@@ -41,7 +41,7 @@ def make_content_step(generator, optimizer, weights, features=None, *, xla=True)
     Returns:
         `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`: LR crops uint8 `(N, h, w, 3)`, HR crops uint8
         `(N, H, W, 3)`. With `freeze_bn` (a Python bool) G's BN uses its moving statistics. `"skipped"` is 1 where a
-        gradient was not finite: then nothing has changed but the loss scale.
+        gradient or one of BN's statistics was not finite: then nothing has changed but the loss scale.
     """
 
     @tf.function(jit_compile=xla)
@@ -53,8 +53,9 @@ def make_content_step(generator, optimizer, weights, features=None, *, xla=True)
             terms = _content_terms(hr, sr, weights, features)
             scaled = _scale(optimizer, terms["g_loss"])
         gradients = tape.gradient(scaled, generator.trainable_variables)
-        finite = _all_finite(gradients)
-        _update(optimizer, gradients, generator.trainable_variables, finite, finite)
+        own_finite = _all_finite(gradients)
+        finite = tf.logical_and(own_finite, statistics.are_finite())
+        _update(optimizer, gradients, generator.trainable_variables, own_finite, finite)
         statistics.keep_if(finite)
         norms = {"g_gradient_norm": _norm(optimizer, gradients)}
         return terms | norms | {"skipped": 1 - tf.cast(finite, tf.float32)}
@@ -110,9 +111,9 @@ def make_adversarial_step(
                 scaled_g_loss, terms = _add_adversarial(terms, again, weights, g_optimizer)
         g_gradients = tape.gradient(scaled_g_loss, generator.trainable_variables)
         g_finite = _all_finite(g_gradients)
-        finite = tf.logical_and(g_finite, d_finite)
+        finite = tf.reduce_all([g_finite, d_finite, statistics.are_finite()])
         if sequential:
-            before.restore_unless(tf.logical_or(g_finite, tf.logical_not(d_finite)))
+            before.restore_unless(tf.logical_or(finite, tf.logical_not(d_finite)))
         else:
             _update(d_optimizer, d_gradients, discriminator.trainable_variables, d_finite, finite)
         _update(g_optimizer, g_gradients, generator.trainable_variables, g_finite, finite)
@@ -158,8 +159,8 @@ def _norm(optimizer, gradients):
     return tf.linalg.global_norm([tf.cast(g, tf.float32) for g in gradients]) / loss_scale(optimizer)
 
 
-def _all_finite(gradients):
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+def _all_finite(tensors):
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
 def _update(optimizer, gradients, variables, own_finite, all_finite):
@@ -188,10 +189,16 @@ class _Snapshot:
 
 
 class _Statistics(_Snapshot):
-    """BN's moving statistics, which change in the forward pass, before anybody knows whether the step is good."""
+    """BN's moving statistics, which change in the forward pass, before anybody knows whether the step is good.
+
+    They can be poisoned while every gradient is finite: a ReLU behind the BN turns NaN into 0.
+    """
 
     def __init__(self, *models):
         super().__init__([variable for model in models for variable in model.non_trainable_variables])
+
+    def are_finite(self):
+        return _all_finite([variable.value for variable in self.variables])
 
     def keep_if(self, finite):
         self.restore_unless(finite)

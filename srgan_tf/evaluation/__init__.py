@@ -1,0 +1,1 @@
+"""Scores of super-resolved pictures: metrics, test sets, tables."""

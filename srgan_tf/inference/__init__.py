@@ -1,0 +1,1 @@
+"""Trained generators at work: pictures of any size, and export."""

@@ -1,0 +1,76 @@
+import dataclasses
+
+import pytest
+
+import config
+from srgan_tf.errors import UserError
+
+
+def _train(*flags):
+    return config.resolve(config.parse(config.TrainSettings, ["train.py", *flags]))
+
+
+def test_defaults_are_the_slides_numbers():
+    g, gan = _train(), _train("--mode=srgan")
+    assert (g.scale, g.crop_size, g.batch_size, g.blocks) == (4, 384, 16, 16)
+    assert (g.learning_rate, g.beta1) == (1e-4, 0.9)
+    assert (gan.adversarial_loss_weight, gan.mse_loss_weight, gan.vgg_loss_weight) == (1e-3, 1.0, 2e-6)
+    assert (g.content_loss, gan.content_loss) == ("mse", "pool4")
+    assert (g.steps, gan.pretrain_steps, gan.steps) == (1_000_000, 1_000_000, 200_000)
+    assert (g.schedule, gan.schedule, gan.decay_rate) == ("constant", "step", 0.1)
+    assert not gan.sequential_updates and g.freeze_bn_after == -1
+
+
+def test_the_five_systems_of_the_table():
+    for mode, loss in (
+        ("srresnet", "mse"), ("srresnet", "vgg22"), ("srgan", "mse"), ("srgan", "vgg22"), ("srgan", "vgg54")
+    ):  # fmt: skip
+        settings = _train(f"--mode={mode}", f"--content_loss={loss}")
+        assert settings.content_loss == loss
+        assert settings.vgg_loss_weight == "auto"  # to be measured
+        assert settings.mse_loss_weight == 1
+    assert _train("--content_loss=vgg54", "--vgg_loss_weight=0.5").vgg_loss_weight == 0.5
+
+
+@pytest.mark.parametrize(
+    "flags, named",
+    [
+        (["--batchsize=4"], "batch_size"),
+        (["--steps=many"], "steps"),
+        (["--steps=0"], "steps"),
+        (["--mode=train"], "mode"),
+        (["photos"], "'photos'"),
+        (["--crop_size=90"], "--scale=4"),
+        (["--scale=3", "--crop_size=96"], "--scale"),
+        (["--content_loss=mse", "--vgg_loss_weight=1"], "--vgg_loss_weight"),
+        (["--content_loss=mse", "--vgg_path=x"], "--vgg_path"),
+        (["--mse_loss_weight=0"], "--mse_loss_weight"),
+        (["--content_loss=vgg54", "--crop_size=16"], "--crop_size"),
+        (["--steps=10", "--warmup_steps=10"], "--warmup_steps"),
+        (["--sequential_updates"], "--sequential_updates"),
+        (["--beta1=1"], "--beta1"),
+        (["--learning_rate=0"], "--learning_rate"),
+        (["--learning_rate=-1"], "learning_rate"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_flag(flags, named):
+    with pytest.raises(UserError) as error:
+        _train(*flags)
+    assert named in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("settings_class", [config.TrainSettings, config.EvaluateSettings])
+def test_help_shows_every_flag_with_its_default(settings_class, capsys):
+    with pytest.raises(SystemExit) as stop:
+        config.parse(settings_class, ["script.py", "--help"])
+    assert stop.value.code == 0
+    page = capsys.readouterr().out
+    for field in dataclasses.fields(settings_class):
+        assert f"  --{field.name}\n" in page
+        assert field.metadata["help"].split()[0] in page
+    assert "usage: python script.py" in page
+
+
+def test_a_flag_can_be_given_more_than_once():
+    settings = config.parse(config.EvaluateSettings, ["evaluate.py", "--weights=a=1", "--weights=b"])
+    assert settings.weights == ("a=1", "b")

@@ -1,0 +1,67 @@
+"""The house stands as it was drawn: who may know whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "srgan_tf"
+# Each room and the rooms that it may import from, besides itself and `errors`.
+ALLOWED = {
+    "imaging": set(),
+    "data": {"imaging"},
+    "models": {"imaging"},
+    "inference": {"data", "models", "imaging"},
+    "training": {"data", "models", "imaging", "inference"},
+    "evaluation": {"data", "models", "imaging", "inference"},
+}
+WITHOUT_TENSORFLOW = ("imaging", "models")
+FILES = sorted(path for path in REPOSITORY.rglob("*.py") if ".venv" not in path.parts and "build" not in path.parts)
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_point_one_way(path):
+    room = path.relative_to(PACKAGE).parts[0]
+    for name in _imports(path):
+        top, *rest = name.split(".")
+        assert top not in ("config", "train", "evaluate"), f"{path} imports {name}"
+        if top == "srgan_tf" and rest and room in ALLOWED:
+            assert rest[0] in ALLOWED[room] | {room, "errors"}, f"{path} imports {name}"
+        if room in WITHOUT_TENSORFLOW:
+            assert top != "tensorflow", f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_only_public_interfaces_are_used(path):
+    for name in _imports(path):
+        assert not name.startswith(("tensorflow.python", "keras.src")), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_the_lean_requirements_are_those_of_the_package():
+    import configparser
+
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg", encoding="utf-8")
+
+    def lines(text):
+        return {line.partition(";")[0].strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+
+    package = lines(setup["options"]["install_requires"])
+    lean = lines((REPOSITORY / "requirements-cpu.txt").read_text(encoding="utf-8"))
+    assert {line for line in package if not line.startswith(("tensorflow[", "tensorlayerx"))} == lean

@@ -1,0 +1,72 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from srgan_tf.models.generator import build_generator
+from srgan_tf.training import hardware
+from srgan_tf.training.hardware import Device
+
+MEASURE = """
+import resource, sys
+import numpy as np
+from srgan_tf.models.generator import build_generator
+from srgan_tf.training.optimizers import LearningRate, make_optimizer
+from srgan_tf.training.steps import LossWeights, make_content_step
+batch = int(sys.argv[1])
+generator = build_generator(blocks=2)
+step = make_content_step(generator, make_optimizer(generator, LearningRate(1e-4)), LossWeights())
+for _ in range(2):
+    step(np.zeros((batch, 32, 32, 3), np.uint8), np.zeros((batch, 128, 128, 3), np.uint8))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def test_estimated_memory_holds_against_the_measured_peak():
+    pytest.importorskip("resource")
+    peaks = {}
+    for batch in (2, 18):
+        done = subprocess.run([sys.executable, "-c", MEASURE, str(batch)], capture_output=True, text=True, check=True)
+        peaks[batch] = int(done.stdout)
+    memory = hardware.step_memory(128, build_generator(blocks=2), 4)
+    assert 0.6 < (peaks[18] - peaks[2]) / (16 * memory.per_crop) < 1.1
+    assert peaks[18] < 1.3 * memory.needed(18)
+
+
+def test_layer_outputs_are_counted():
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(8, 3, 2, padding="same")])
+    assert hardware.activation_bytes(model, 10) == 4 * (5 * 5 * 8 + 10 * 10 * 3 * (len(model.layers) - 1))
+    # G at 16 pixels: first conv, two layers of 3 x 3 and BN twice and a ReLU, add, ... all 64 wide, by hand.
+    low, half, full = 16 * 16 * 64, 32 * 32 * 64, 64 * 64 * 64
+    expected = 16 * 16 * 3 + low * (1 + 6 + 3) + half * 4 + full * 4 + 64 * 64 * 3
+    assert hardware.activation_bytes(build_generator(blocks=1), 16) == 4 * expected
+
+
+def test_largest_batch_is_the_largest_that_fits():
+    memory = hardware.StepMemory(per_crop=10, fixed=100)
+    assert memory.needed(3) == 130
+    assert [memory.largest_batch(free) for free in (99, 100, 109, 110, 145)] == [0, 0, 0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    "asked, device, policy",
+    [
+        ("auto", Device("CPU", "", (0, 0), None), "float32"),
+        ("auto", Device("GPU", "", (6, 1), None), "float32"),
+        ("auto", Device("GPU", "", (9, 0), None), "mixed_float16"),
+        ("mixed_bfloat16", Device("CPU", "", (0, 0), None), "mixed_bfloat16"),
+        ("float32", Device("GPU", "", (9, 0), None), "float32"),
+    ],
+)
+def test_precision_follows_the_device(asked, device, policy):
+    try:
+        assert hardware.set_precision(asked, device) == policy
+        assert keras.config.dtype_policy().name == policy
+        compute = build_generator(blocks=0, filters=4).get_layer("first_conv")
+        assert compute.compute_dtype == policy.removeprefix("mixed_") and compute.kernel.dtype == "float32"
+        output = build_generator(blocks=0, filters=4)(np.zeros((1, 2, 2, 3), np.float32))
+        assert output.dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")

@@ -1,0 +1,192 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srgan_tf.models import discriminator
+from srgan_tf.models.generator import build_generator
+from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.training import losses, steps
+from srgan_tf.training.optimizers import LearningRate, make_optimizer
+
+POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+@pytest.fixture(autouse=True)
+def _narrow_networks_and_float32_again(monkeypatch):
+    # The channels do not matter here, and float16 is slow on a CPU.
+    narrow = [(filters // 16, stride) for filters, stride in discriminator.CONVOLUTIONS]
+    monkeypatch.setattr(discriminator, "CONVOLUTIONS", narrow)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def _crops(seed=0):
+    rng = np.random.default_rng(seed)
+    lr = rng.integers(0, 256, (2, 4, 4, 3), np.uint8)
+    return tf.constant(lr), tf.constant(lr.repeat(4, 1).repeat(4, 2))
+
+
+class _Setup:
+    """Small networks with their optimizers, and a step over them."""
+
+    def __init__(self, adversarial, policy="float32", sequential=False, xla=False, weights=None, rate=1e-4):
+        keras.config.set_dtype_policy(policy)
+        keras.utils.set_random_seed(0)
+        self.g = build_generator(blocks=1)
+        start_as_upsampling(self.g)
+        self.g_optimizer = make_optimizer(self.g, LearningRate(rate))
+        self.state = [*self.g.variables, *self.g_optimizer.variables]
+        weights = weights or steps.LossWeights(mse=1.0, adversarial=1e-3)
+        if adversarial:
+            self.d = discriminator.build_discriminator()
+            self.d_optimizer = make_optimizer(self.d, LearningRate(rate))
+            self.state += [*self.d.variables, *self.d_optimizer.variables]
+            self.step = steps.make_adversarial_step(
+                self.g, self.d, self.g_optimizer, self.d_optimizer, weights, sequential=sequential, xla=xla
+            )
+        else:
+            self.step = steps.make_content_step(self.g, self.g_optimizer, weights, xla=xla)
+
+    def values(self):
+        return {variable.path: variable.numpy().copy() for variable in self.state}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_trains_under_each_policy(policy, adversarial):
+    setup = _Setup(adversarial, policy)
+    lr, hr = _crops()
+    before = setup.values()
+    terms = [{name: float(value) for name, value in setup.step(lr, hr).items()} for _ in range(8)]
+    assert all(np.isfinite(list(values.values())).all() and values["skipped"] == 0 for values in terms)
+    assert terms[-1]["mse"] < terms[0]["mse"]
+    after = setup.values()
+    weights = [variable.path for model in ([setup.g, setup.d] if adversarial else [setup.g]) for variable in model.variables]
+    changed = [path for path in weights if (before[path] != after[path]).any()]
+    assert len(changed) > 0.8 * len(weights)  # all but a few whose gradient is still exactly 0
+    assert any("moving_mean" in path for path in changed)
+
+
+def test_policies_agree_on_the_first_loss():
+    first = [float(_Setup(True, policy).step(*_crops())["g_loss"]) for policy in POLICIES]
+    np.testing.assert_allclose(first[1], first[0], rtol=1e-2)
+    np.testing.assert_allclose(first[2], first[0], rtol=5e-2)  # bfloat16 has 8 bits
+
+
+def test_xla_computes_the_same():
+    plain, compiled = (_Setup(True, xla=xla).step(*_crops()) for xla in (False, True))
+    for name in plain:
+        np.testing.assert_allclose(plain[name], compiled[name], rtol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("poisoned", ["g", "d", "both"])
+def test_a_step_that_is_not_finite_changes_nothing(policy, sequential, poisoned):
+    setup = _Setup(True, policy, sequential)
+    lr, hr = _crops()
+    setup.step(lr, hr)
+    # A loss that is not finite makes that network's gradients so, and not the other's.
+    real, real_d = losses.mse, losses.discriminator
+    try:
+        if poisoned in ("g", "both"):
+            losses.mse = lambda hr, sr: real(hr, sr) * np.nan
+        if poisoned in ("d", "both"):
+            losses.discriminator = lambda real_logits, fake_logits: real_d(real_logits, fake_logits) * np.nan
+        bad_step = steps.make_adversarial_step(
+            setup.g, setup.d, setup.g_optimizer, setup.d_optimizer, steps.LossWeights(1.0, 0.0, 1e-3),
+            sequential=sequential, xla=False,
+        )  # fmt: skip
+        before = setup.values()
+        assert float(bad_step(lr, hr)["skipped"]) == 1
+    finally:
+        losses.mse, losses.discriminator = real, real_d
+    after = setup.values()
+    changed = {path for path in before if (before[path] != after[path]).any()}
+    if policy == "float32":
+        assert changed == set()
+    else:
+        # The loss scale of the network whose gradients overflowed is halved, and nothing else is touched.
+        assert all("dynamic_scale" in path or "step_counter" in path for path in changed)
+        scale = {"g": setup.g_optimizer, "d": setup.d_optimizer}
+        for name, optimizer in scale.items():
+            halved = poisoned in (name, "both")
+            assert float(optimizer.dynamic_scale) == (2.0**14 if halved else 2.0**15)
+    assert float(setup.step(lr, hr)["skipped"]) == 0
+
+
+def test_nan_in_the_forward_pass_leaves_batch_norm_alone():
+    setup = _Setup(False)
+    # Behind this layer come a BN and a ReLU, which turns NaN into 0, so that the gradients are finite.
+    kernel = setup.g.get_layer("up1_conv").kernel
+    whole = kernel.numpy()
+    before = setup.values()
+    kernel.assign(np.full_like(whole, np.nan))
+    assert float(setup.step(*_crops())["skipped"]) == 1
+    kernel.assign(whole)
+    for path, value in setup.values().items():
+        np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_trains_gamma():
+    setup = _Setup(False)
+    before = setup.values()
+    # A gamma of 0 has to move before what lies behind it gets a gradient.
+    for _ in range(8):
+        setup.step(*_crops(), freeze_bn=True)
+    after = setup.values()
+    moving = [path for path in before if "moving" in path]
+    assert moving and all((before[path] == after[path]).all() for path in moving)
+    gammas = [path for path in before if path.endswith("bn/gamma")]
+    assert [path for path in gammas if (before[path] == after[path]).all()] == []
+
+
+def _plain_gradients(setup, lr, hr):
+    """The gradients of a step, written as a textbook would: each network and each loss on its own tape."""
+    lr, hr = tf.cast(lr, tf.float32) / 127.5 - 1, tf.cast(hr, tf.float32) / 127.5 - 1
+    bce = tf.nn.sigmoid_cross_entropy_with_logits
+    with tf.GradientTape() as tape:
+        sr = setup.g(lr, training=True)
+        fake = setup.d(sr, training=True)
+        loss = tf.reduce_mean((hr - sr) ** 2) + 1e-3 * tf.reduce_mean(bce(tf.ones_like(fake), fake))
+    g = tape.gradient(loss, setup.g.trainable_variables)
+    with tf.GradientTape() as tape:
+        real, fake = setup.d(hr, training=True), setup.d(tf.stop_gradient(sr), training=True)
+        loss = tf.reduce_mean(bce(tf.ones_like(real), real)) + tf.reduce_mean(bce(tf.zeros_like(fake), fake))
+    d = tape.gradient(loss, setup.d.trainable_variables)
+    return g, d
+
+
+def test_shared_forward_passes_give_the_plain_gradients():
+    lr, hr = _crops()
+    reference = _Setup(True)
+    g, d = _plain_gradients(reference, lr, hr)
+    terms = _Setup(True).step(lr, hr)
+    np.testing.assert_allclose(terms["g_gradient_norm"], tf.linalg.global_norm(g), rtol=1e-3)
+    np.testing.assert_allclose(terms["d_gradient_norm"], tf.linalg.global_norm(d), rtol=1e-3)
+
+
+def test_sequential_updates_judge_by_the_new_discriminator():
+    lr, hr = _crops()
+    together, sequential = _Setup(True), _Setup(True, sequential=True)
+    first, second = together.step(lr, hr), sequential.step(lr, hr)
+    np.testing.assert_allclose(first["d_loss"], second["d_loss"], rtol=1e-4)
+    new_d = sequential.d  # after its update
+    reference = _Setup(True)
+    sr = reference.g(steps.to_network(lr), training=True)
+    expected = losses.adversarial(new_d(sr, training=True))
+    np.testing.assert_allclose(second["adversarial"], expected, rtol=1e-3)
+    assert abs(float(first["adversarial"]) - float(second["adversarial"])) > 1e-3
+
+
+def test_g_loss_is_the_weighted_sum():
+    weights = steps.LossWeights(mse=0.5, vgg=3.0, adversarial=0.25)
+    features = keras.Sequential([keras.layers.AveragePooling2D(4)])
+    setup = _Setup(True)
+    step = steps.make_adversarial_step(
+        setup.g, setup.d, setup.g_optimizer, setup.d_optimizer, weights, features, xla=False
+    )
+    terms = {name: float(value) for name, value in step(*_crops()).items()}
+    expected = 0.5 * terms["mse"] + 3 * terms["vgg"] + 0.25 * terms["adversarial"]
+    np.testing.assert_allclose(terms["g_loss"], expected, rtol=1e-5)
