@@ -55,13 +55,17 @@ class Monitor:
 
         Args:
             step: Steps done.
-            values: A dict from name to float; `"g_loss"` and `"images_per_s"` are shown in the line, too.
+            values: A dict from name to float; the loss, the speed and the wait for input are shown in the line, too.
         """
         self._record(step, values)
         now, (before, since) = time.monotonic(), self._clock
         left = (now - before) / max(step - since, 1) * (self._total - step)
         self._clock = (now, step)
-        parts = {"loss": f"{values['g_loss']:.5f}", "images/s": f"{values['images_per_s']:.1f}"}
+        parts = {
+            "loss": f"{values['g_loss']:.5f}",
+            "images/s": f"{values['images_per_s']:.1f}",
+            "input wait": f"{values['input_wait_share']:.0%}",
+        }
         if self._psnr is not None:
             parts["PSNR"] = f"{self._psnr:.2f}"
         if self._bar:

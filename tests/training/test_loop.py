@@ -1,0 +1,115 @@
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srgan_tf.errors import UserError
+from srgan_tf.models.generator import build_generator
+from srgan_tf.training import loop
+from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.monitoring import Monitor
+
+
+class _Run:
+    """The loop over a step that only counts."""
+
+    def __init__(self, folder, *, steps=10, skipped=(), psnr=(20.0,), during=lambda step: None):
+        self.folder, self.steps, self.skipped, self.psnr, self.during = folder, steps, skipped, list(psnr), during
+        self.generator = build_generator(blocks=0, filters=4)
+        self.counter = keras.Variable(0.0, name="counter")
+        self.checkpoints = Checkpoints(folder, {"run": [self.counter]})
+        self.frozen, self.saved = [], []
+
+    def step(self, lr, hr, freeze_bn):
+        number = int(hr[0, 0, 0, 0])
+        self.during(number)
+        self.frozen.append(freeze_bn)
+        self.counter.assign(number + 1)
+        return {"g_loss": tf.constant(float(number)), "skipped": tf.constant(float(number in self.skipped))}
+
+    def batches(self, start):
+        for number in range(start, self.steps):
+            yield tf.zeros((2, 1, 1, 3), tf.uint8), tf.fill((2, 4, 4, 3), tf.cast(number, tf.uint8))
+
+    def validate(self):
+        psnr = self.psnr.pop(0) if len(self.psnr) > 1 else self.psnr[0]
+        return {"psnr": psnr, "ssim": 0.5}, {"one": np.zeros((4, 12, 3), np.uint8)}
+
+    def train(self, **options):
+        state = self.checkpoints.restore()
+        monitor = Monitor(self.folder, start=state["step"] if state else 0, total=self.steps, name="test")
+        optimizer = keras.optimizers.Adam(0.25)
+        try:
+            return loop.train(
+                generator=self.generator, optimizers={"g": optimizer}, step_function=self.step,
+                make_batches=self.batches, checkpoints=self.checkpoints, monitor=monitor, validate=self.validate,
+                folder=self.folder, state=state, steps=self.steps, **options,
+            )  # fmt: skip
+        finally:
+            monitor.close()
+
+    def lines(self, key):
+        lines = map(json.loads, (self.folder / "metrics.jsonl").read_text().splitlines())
+        return {line["step"]: line[key] for line in lines if key in line}
+
+
+def test_reports_means_and_counts(tmp_path):
+    run = _Run(tmp_path, skipped=(1, 4))
+    run.train(log_every=4, valid_every=5, checkpoint_every=100, freeze_bn_after=6)
+    # Steps 0 to 3 without 1; 4 to 7 without 4; 8 and 9.
+    assert run.lines("g_loss") == {4: pytest.approx(5 / 3), 8: 6.0, 10: 8.5}
+    assert run.lines("skipped_steps") == {4: 1, 8: 2, 10: 2}
+    assert run.lines("g_learning_rate")[4] == 0.25 and run.lines("g_loss_scale")[4] == 1
+    assert list(run.lines("valid_psnr")) == [0, 5, 10]
+    assert run.frozen == [False] * 6 + [True] * 4
+
+
+def test_best_weights_are_those_of_the_best_psnr(tmp_path):
+    changed = []
+
+    def during(number):
+        stamp = (tmp_path / "best.weights.h5").stat().st_mtime_ns
+        if not changed or changed[-1][1] != stamp:
+            changed.append((number, stamp))
+
+    _Run(tmp_path, psnr=(20, 25, 24, 26, 26), during=during).train(valid_every=2)
+    assert [number for number, _ in changed] == [0, 2, 6]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_a_resumed_run_goes_on(tmp_path, number):
+    run = _Run(tmp_path, during=lambda step: os.kill(os.getpid(), number) if step == 3 else None)
+    before = signal.getsignal(number)
+    with pytest.raises(loop.Interrupted) as stopped:
+        run.train(checkpoint_every=100, valid_every=100)
+    assert stopped.value.signal_number == number and signal.getsignal(number) is before
+    assert run.checkpoints.latest_step() == 4
+    again = _Run(tmp_path)
+    again.train()
+    assert len(again.frozen) == 6 and float(again.counter) == 10
+
+
+def test_too_many_skipped_steps_stop_the_run_with_the_crops_kept(tmp_path):
+    run = _Run(tmp_path, skipped=range(2, 10))
+    with pytest.raises(UserError, match="4 steps in a row") as error:
+        run.train(log_every=2, max_bad_steps=3)
+    assert "--precision=float32" in str(error.value)
+    with np.load(tmp_path / "bad-step-6.npz") as kept:
+        assert (kept["hr"] == 5).all() and kept["lr"].shape == (2, 1, 1, 3)
+
+
+def test_skipped_steps_far_apart_do_not(tmp_path):
+    run = _Run(tmp_path, skipped=(0, 2, 4, 6, 8))
+    run.train(log_every=1, max_bad_steps=2)
+    assert run.lines("skipped_steps")[10] == 5
+
+
+def test_lines_of_a_broken_off_run_are_taken_back(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 2, "g_loss": 1}\n{"step": 4, "g_loss": 1}\n{"step": 6, "g_lo')
+    Monitor(tmp_path, start=3, total=10, name="test").close()
+    assert path.read_text() == '{"step": 2, "g_loss": 1}\n'
