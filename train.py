@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import config
@@ -82,6 +81,8 @@ def pretrain(settings, device, photographs, pairs):
 def train_phase(settings, device, photographs, pairs):
     """Builds what a phase needs, restores it if it was begun before, and trains it."""
     import keras
+    import numpy as np
+    import tensorflow as tf
 
     from srgan_tf.data import pipeline
     from srgan_tf.evaluation.validation import Validation
@@ -125,7 +126,7 @@ def train_phase(settings, device, photographs, pairs):
     facts |= {
         "photographs": runs.fingerprint(photographs),
         "device": device.name,
-        "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        "versions": {module.__name__: module.__version__ for module in (tf, keras, np)},
     }
     if features is not None and settings.vgg_loss_weight == config.AUTO:
         if "vgg_loss_weight" not in facts:

@@ -35,9 +35,15 @@ def print_error(script, error):
 def run(script, function, argv):
     """Calls `function(argv)`, which returns an exit status; a `UserError` becomes one line and status 1."""
     try:
-        return function(argv)
+        status = function(argv)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print_error(script, error)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # `| head` has seen enough. Python would complain once more when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as if SIGPIPE had ended it
