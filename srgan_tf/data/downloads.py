@@ -1,0 +1,332 @@
+"""Known test and training sets by name: fetched once into a cache folder, checked and unpacked."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import stat
+import sys
+import time
+import zipfile
+import zlib
+from pathlib import Path, PureWindowsPath
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+
+_PAUSES = (1, 2, 4)  # seconds before each further try
+_TIMEOUT = (10, 30)  # seconds, to connect and between two pieces
+_PIECE = 1 << 14  # bytes, so much can be lost when a connection breaks
+_SWELL = 4  # times its size that an archive may grow; PNG files in a ZIP hardly do
+_DAMAGE = (zipfile.BadZipFile, RuntimeError, zlib.error, EOFError)  # RuntimeError: encrypted
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A ZIP file on a server.
+
+    Attributes:
+        file: Its name in the cache folder.
+        url: Where it is.
+        size: In bytes, None if not known beforehand.
+        sha256: In hexadecimal, None if not known beforehand.
+    """
+
+    file: str
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedSet:
+    """Some pictures of an archive.
+
+    Attributes:
+        archive: The `Archive`.
+        member: Pattern of their names in it, with the groups `stem` and, where there are LR files, `role`: HR or LR.
+        count: Number of HR pictures.
+        pixels: `pixels_digest` of the published pictures, None if not known.
+    """
+
+    archive: Archive
+    member: str
+    count: int
+    pixels: str | None = None
+
+
+# GitHub packs a branch anew as it likes, so this archive has no lasting SHA-256: its pictures are checked instead.
+_SELFEXSR = Archive("SelfExSR-master.zip", "https://github.com/jbhuang0604/SelfExSR/archive/refs/heads/master.zip")
+_ETH = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
+_DIV2K_TRAIN = Archive(
+    "DIV2K_train_HR.zip",
+    _ETH + "DIV2K_train_HR.zip",
+    3_530_603_713,
+    "9d0b9c463f6e35b6c62cc6a930ee2224f670b34c1df841a57670f9acf0f6c335",
+)
+_DIV2K_VALID = Archive(
+    "DIV2K_valid_HR.zip",
+    _ETH + "DIV2K_valid_HR.zip",
+    448_993_893,
+    "20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
+)
+
+
+_PIXELS = {
+    "set5": "0e5528e58aa8b34bb213d22240b4cdfb7f717ce119222a57686cdb4c53fa656e",
+    "set14": "3693a6ee9f7a9c4fc97c6d2d08bb46ffb233c170db445da6f6b584b41e408f0b",
+    "bsd100": "50922284da6a499f4f1e2e3379337fb501c179a0f305d3ba27cbba20dfa6beed",
+}
+
+
+def _selfexsr(folder):
+    return rf"[^/]+/data/{folder}/image_SRF_4/(?P<stem>img_\d+)_SRF_4_(?P<role>HR|LR)\.png"
+
+
+SETS = {
+    "set5": NamedSet(_SELFEXSR, _selfexsr("Set5"), 5, _PIXELS["set5"]),
+    "set14": NamedSet(_SELFEXSR, _selfexsr("Set14"), 14, _PIXELS["set14"]),
+    "bsd100": NamedSet(_SELFEXSR, _selfexsr("BSD100"), 100, _PIXELS["bsd100"]),
+    "urban100": NamedSet(_SELFEXSR, _selfexsr("Urban100"), 100),
+    "div2k-train": NamedSet(_DIV2K_TRAIN, r"DIV2K_train_HR/(?P<stem>\d+)\.png", 800),
+    "div2k-valid": NamedSet(_DIV2K_VALID, r"DIV2K_valid_HR/(?P<stem>\d+)\.png", 100),
+}
+
+
+class _Interrupted(Exception):
+    """A fault of the connection or the server that may pass."""
+
+
+def _say(line):
+    tqdm.write(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _alone(path):
+    """Keeps other processes out; the system lets them in again when this one ends, however it ends."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0.2)
+    except Timeout:
+        _say("Another process is fetching the same archive; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _need(folder, size):
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        wanted = f"{size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
+        raise UserError(f"{folder}: {wanted}; make room or set SRGAN_CACHE to another folder")
+
+
+def _part(path):
+    return path.with_name(f"{path.name}.part")
+
+
+def _by_hand(path):
+    return f"get it by other means, put it at {path} and run again"
+
+
+def _wrong(archive, path, what):
+    return UserError(f"{archive.url}: the server sent {what}, not the published file; {_by_hand(path)}")
+
+
+def _receive(archive, path):
+    """Writes what `_part(path)` lacks of the archive, over one connection."""
+    part = _part(path)
+    # Only a known SHA-256 can prove that the pieces of a resumed download are of one file.
+    have = part.stat().st_size if archive.sha256 and part.exists() else 0
+    if have and have == archive.size:
+        return
+    if archive.size and have > archive.size:
+        have = 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(archive.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        status = response.status_code
+        resumed = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if status == 416 or (status == 206 and not resumed):
+            part.unlink(missing_ok=True)
+            raise _Interrupted("the server cannot go on where the download broke off")
+        if status >= 500 or status == 429:
+            raise _Interrupted(f"the server answers {status}")
+        if status not in (200, 206):
+            raise UserError(f"{archive.url}: the server answers {status}; {_by_hand(path)}")
+        have = have if resumed else 0
+        length = response.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdecimal() else archive.size
+        if archive.size not in (None, total):
+            raise _wrong(archive, path, f"{total:,} bytes instead of {archive.size:,}")
+        _need(part.parent, 2 * total - have if total else 0)  # the pictures take as much again
+        with (
+            open(part, "ab" if have else "wb") as file,
+            tqdm(total=total, initial=have, desc=archive.file, unit="B", unit_scale=True, disable=None) as bar,
+        ):
+            for piece in response.iter_content(_PIECE):
+                have += len(piece)
+                if total and have > total:
+                    raise _wrong(archive, path, f"more than {total:,} bytes")
+                file.write(piece)
+                bar.update(len(piece))
+    if total and have < total:
+        raise _Interrupted(f"the connection broke off after {have:,} of {total:,} bytes")
+
+
+def _fetch(archive, path):
+    """Brings the archive to `path`, unless it is there already."""
+
+    def download(url, output, _):
+        _say(f"Fetching {url} into {path.parent}")
+        for pause in (*_PAUSES, None):
+            try:
+                _receive(archive, path)
+                break
+            except _Interrupted as error:
+                reason = str(error)
+            except requests.RequestException as error:  # whose own text is no line for a user
+                lost = isinstance(error, (requests.ConnectionError, requests.Timeout))
+                host = urlsplit(url).netloc
+                reason = f"no connection to {host}" if lost else f"the connection to {host} broke off"
+                reason += f" ({type(error).__name__})"
+            if pause is None:
+                raise UserError(f"{url}: {reason}; check the network, or {_by_hand(path)}")
+            _say(f"{reason}; trying again")
+            time.sleep(pause)
+        if not zipfile.is_zipfile(_part(path)):
+            _part(path).unlink()
+            raise _wrong(archive, path, "something that is not a ZIP file")
+        os.replace(_part(path), output)
+
+    known = f"sha256:{archive.sha256}" if archive.sha256 else None
+    pooch.get_logger().setLevel("WARNING")  # its advice is for programmers
+    try:
+        pooch.retrieve(archive.url, known, fname=path.name, path=path.parent, downloader=download)
+    except ValueError:
+        raise _wrong(archive, path, "a file with another SHA-256") from None
+
+
+def _members(archive, named):
+    """A dict from `("HR" or "LR", stem)` to the member of the open archive; what is unsafe or incomplete is refused."""
+    found = {}
+    for info in archive.infolist():
+        name = PureWindowsPath(info.filename)  # which knows both kinds of slashes, and drives
+        if name.anchor or ".." in name.parts or stat.S_ISLNK(info.external_attr >> 16):
+            raise zipfile.BadZipFile(f"unsafe, it leads out of its folder: {info.filename!r}")
+        if match := re.fullmatch(named.member, info.filename):
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise zipfile.BadZipFile(f"packed in an unusual way: {info.filename!r}")
+            key = (match.groupdict().get("role", "HR"), match["stem"])
+            if key in found:
+                raise zipfile.BadZipFile(f"two files of one name: {info.filename!r}")
+            found[key] = info
+    hr = {stem for role, stem in found if role == "HR"}
+    lr = {stem for role, stem in found if role == "LR"}
+    if len(hr) != named.count or lr not in (set(), hr):
+        raise zipfile.BadZipFile(f"{len(hr)} HR and {len(lr)} LR pictures instead of {named.count}")
+    return found
+
+
+def pixels_digest(folder):
+    """What the pictures of a set show, whatever they are called and however they are packed.
+
+    Args:
+        folder: One with `HR/` and perhaps `LR/` in it, PNG files.
+
+    Returns:
+        The SHA-256 of the sorted SHA-256 of every picture's role, height, width and 8-bit RGB values; hexadecimal.
+
+    Raises:
+        UserError: A picture cannot be read.
+    """
+    digests = []
+    for path in Path(folder).glob("[HL]R/*.png"):
+        pixels = files.read_rgb(path)
+        height, width, _ = pixels.shape
+        digests.append(hashlib.sha256(f"{path.parent.name} {height} {width} ".encode() + pixels.tobytes()).hexdigest())
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def _unpack(path, named, target):
+    """Unpacks a set beside `target`, checks it and renames it."""
+    work = target.with_name(f".{target.name}.part")
+    shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive, named)
+            size = sum(info.file_size for info in members.values())
+            if size > _SWELL * path.stat().st_size:
+                raise zipfile.BadZipFile(f"it would grow to {size:,} bytes")
+            _need(path.parent, size)
+            for role, _ in members:
+                (work / role).mkdir(parents=True, exist_ok=True)
+            for (role, stem), info in tqdm(members.items(), desc=target.name, unit="picture", disable=None):
+                with archive.open(info) as source, open(work / role / f"{stem}.png", "wb") as output:
+                    shutil.copyfileobj(source, output)
+        if named.archive.sha256 is None:
+            digest = pixels_digest(work)  # which also shows that every picture can be read
+            if named.pixels not in (None, digest):
+                raise zipfile.BadZipFile("other pixels than the published pictures")
+        os.replace(work, target)
+    except (files.PictureError, *_DAMAGE) as error:
+        reason = f"{error.path.name}: {error.reason}" if isinstance(error, files.PictureError) else error
+        mend = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
+        raise UserError(f"{path}: not {target.name} as published: {reason}; {mend}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def find_set(text, folder=None):
+    """The folder of a set, fetched if need be.
+
+    Fetching shows its progress on a terminal and goes on where an earlier try broke off, if the server can. A set that
+    has been fetched needs no network. An archive is removed once all its sets are unpacked. Processes that want the
+    same archive wait for each other.
+
+    Args:
+        text: An existing folder, or the name of a set in `SETS`, in any case. A folder is preferred.
+        folder: Where sets are kept, each in a folder of its name. By default what the environment variable SRGAN_CACHE
+            names, else `srgan_tf` in the user's cache folder.
+
+    Returns:
+        The folder as a `Path`; that of a set holds `HR/` and, if the archive has MATLAB's 4x LR files, `LR/`.
+
+    Raises:
+        UserError: Neither a folder nor a known set; or the set cannot be fetched, is not the published one, or finds
+            no room.
+    """
+    if os.path.isdir(text):
+        return Path(text)
+    name = str(text).lower()
+    if name == "div2k":
+        raise UserError(f"{text}: name its part, div2k-train (800 pictures, 3.5 GB) or div2k-valid (100, 0.4 GB)")
+    if name not in SETS:
+        kind = "not a folder" if os.path.exists(text) else "no such folder"
+        raise UserError(f"{text}: {kind}, and none of the known sets: {', '.join(SETS)}")
+    cache = Path(folder or os.environ.get("SRGAN_CACHE") or pooch.os_cache("srgan_tf")).expanduser()
+    target, named = cache / name, SETS[name]
+    if target.is_dir():
+        return target
+    path = cache / named.archive.file
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _alone(cache / f".{path.name}.lock"):
+            if not target.is_dir():
+                _fetch(named.archive, path)
+                _unpack(path, named, target)
+                if all((cache / other).is_dir() for other, its in SETS.items() if its.archive == named.archive):
+                    path.unlink()
+    except OSError as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{cache}: {reason}; set SRGAN_CACHE to a folder that can be written to") from None
+    return target
