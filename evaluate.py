@@ -1,8 +1,10 @@
-"""Scores generators in a table, upscales pictures or exports; `python evaluate.py --help` lists the flags."""
+"""Scores, compares, uses and exports generators; `python evaluate.py --help` lists the flags."""
 
+import contextlib
 import dataclasses
 import os
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -10,18 +12,34 @@ from tqdm import tqdm
 
 import config
 from srgan_tf import command_line
-from srgan_tf.data.folders import Pair, embedded_pictures, find_pairs, find_pictures
+from srgan_tf.data.downloads import find_set
+from srgan_tf.data.folders import Pair, embedded_pictures, find_pictures
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, score_set
+from srgan_tf.evaluation.contents import HR, LR, Pictures
+from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.ready_made import find_ready_made
 from srgan_tf.imaging import files
 
 SCRIPT = "evaluate.py"
 USED_BY = {
-    "evaluate": ("weights", "data", "verbose", "csv", "pictures", "tile"),
+    "evaluate": (
+        "weights", "data", "results", "lpips", "lpips_net", "rgb", "confidence", "verbose", "csv", "pictures", "report",
+        "overwrite", "tile",
+    ),
+    "compare": ("weights", "input", "results", "report", "overwrite", "tile"),
     "upscale": ("weights", "input", "output", "overwrite", "tile"),
     "export": ("weights", "output", "overwrite"),
+}  # fmt: skip
+NEEDED_BY = {
+    "evaluate": (),
+    "compare": ("input", "report"),
+    "upscale": ("weights", "input", "output"),
+    "export": ("weights", "output"),
 }
-NEEDED_BY = {"evaluate": (), "upscale": ("weights", "input", "output"), "export": ("weights", "output")}
+ONE_WEIGHTS = ("upscale", "export")
 WRITABLE = files.SUFFIXES - {".gif"}  # GIF has 256 colors only; its pictures are written as PNG
+TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
 HOW_TO_TRAIN = "No --weights given. Train a generator with `python train.py --mode=srresnet` (--help says more)."
 
 
@@ -34,7 +52,15 @@ def check(settings):
             raise UserError(f"--{field.name} has no use with --mode={mode}; leave it out")
         if not given and field.name in NEEDED_BY[mode]:
             raise UserError(f"--mode={mode} needs --{field.name}")
-    if mode != "evaluate" and len(settings.weights) > 1:
+    if mode == "evaluate" and settings.overwrite and not settings.report:
+        raise UserError("--overwrite is about --report with --mode=evaluate; leave it out")
+    if settings.lpips_net != config.EvaluateSettings.lpips_net and not settings.lpips:
+        raise UserError("--lpips_net has no use without --lpips; leave it out or give LPIPS' weights")
+    for name in ("csv", "pictures"):
+        path = getattr(settings, name)
+        if path and settings.report and Path(path).resolve().is_relative_to(Path(settings.report).resolve()):
+            raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
+    if mode in ONE_WEIGHTS and len(settings.weights) > 1:
         raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")
 
 
@@ -56,6 +82,19 @@ def named_weights(given, taken=()):
     return found
 
 
+def named_results(given, taken):
+    """The folders of ready-made pictures by their system's name, from `NAME=FOLDER`."""
+    found = {}
+    for text in given:
+        name, equals, folder = text.partition("=")
+        if not equals or not name:
+            raise UserError(f"--results={text}: give NAME=FOLDER, the system's name and its pictures")
+        if name in found or name in taken:
+            raise UserError(f"--results={text}: the name {name} is taken; give another one")
+        found[name] = Path(folder)
+    return found
+
+
 def load_upscaler(path, tile):
     """An `Upscaler` with the weights of `path`; the first call imports TensorFlow."""
     command_line.import_tensorflow()
@@ -65,34 +104,145 @@ def load_upscaler(path, tile):
     return Upscaler(load_generator(path), tile=None if tile == config.AUTO else tile)
 
 
-def evaluate(settings):
-    """Prints the table of nearest, bicubic and the weights given; writes CSV and pictures on request."""
-    from srgan_tf.evaluation import benchmark, report
+def load_systems(weights, tile):
+    """Our systems, then the baselines.
 
-    weights = named_weights(settings.weights, taken=benchmark.BASELINES)
-    if settings.data:
-        pairs = find_pairs(settings.data)
-    else:
-        pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
-        print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")
-    upscalers = {name: load_upscaler(path, settings.tile) for name, path in weights.items()}
+    Returns:
+        `(systems, scale)`: a dict from name to a function of LR, and the enlargement of all of them.
+    """
+    upscalers = {name: load_upscaler(path, tile) for name, path in weights.items()}
     scales = {upscaler.scale for upscaler in upscalers.values()} or {4}
     if len(scales) > 1:
-        raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; evaluate them separately")
-    scale = scales.pop()
-    systems = {name: partial(baseline, factor=scale) for name, baseline in benchmark.BASELINES.items()}
-    systems |= {name: upscaler.upscale for name, upscaler in upscalers.items()}
+        raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
+    (scale,) = scales
+    systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
+    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}, scale
 
-    with tqdm(total=len(pairs), unit="picture", leave=False, disable=None) as bar:
-        scores, failures = benchmark.score(
-            pairs, systems, scale, settings.pictures or None, on_progress=lambda picture: bar.update()
+
+def load_sets(data):
+    """The test sets that `--data` names; without it the embedded photographs."""
+    if data:
+        return find_sets(find_set(data))
+    pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
+    print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")
+    return [PictureSet("scikit-image", tuple(pairs))]
+
+
+def load_lpips(settings):
+    """LPIPS with the weights of `--lpips`, or None."""
+    if not settings.lpips:
+        return None
+    from srgan_tf.evaluation.lpips import Lpips, read_weights
+
+    weights = read_weights(settings.lpips, settings.lpips_net)
+    command_line.import_tensorflow()
+    return Lpips(weights, settings.lpips_net)
+
+
+def evaluate(settings):
+    """Prints a table for each test set; writes CSV, pictures and the report on request."""
+    from srgan_tf.evaluation import report, statistics, tables
+
+    weights = named_weights(settings.weights, TAKEN)
+    results = named_results(settings.results, (*TAKEN, *weights))
+    if settings.report:
+        report.check_target(settings.report, settings.overwrite)
+    sets = load_sets(settings.data)
+    ready_made = {
+        each.name: {
+            name: find_ready_made(folder, name, [pair.name for pair in each.pairs], each.name)
+            for name, folder in results.items()
+        }
+        for each in sets
+    }
+    lpips = load_lpips(settings)
+    systems, scale = load_systems(weights, settings.tile)
+
+    with contextlib.ExitStack() as cleanup:
+        pictures = settings.pictures
+        if settings.report and not pictures:
+            pictures = cleanup.enter_context(tempfile.TemporaryDirectory())
+        bar = cleanup.enter_context(
+            tqdm(total=sum(len(each.pairs) for each in sets), unit="picture", leave=False, disable=None)
         )
-    if scores:
-        print(report.table(scores, settings.verbose))
-    if not weights:
-        print(f"\n{HOW_TO_TRAIN}")
-    if scores and settings.csv:
-        report.write_csv(scores, settings.csv)
+        scored = []
+        for each in sets:
+            cut = find_cut(each.pairs, scale)
+            if cut:
+                bar.write(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {', '.join(cut)}\n")
+            folder = Path(pictures, *([each.name] if len(sets) > 1 else [])) if pictures else None
+            one = score_set(
+                each, systems, scale, folder, lambda picture: bar.update(), ready_made[each.name],
+                lpips=lpips, rgb=settings.rgb,
+            )  # fmt: skip
+            scored.append(one)
+            if one.scores:
+                bar.write(tables.table(one, settings.verbose) + "\n")
+                if settings.confidence:
+                    bar.write(tables.differences_text(statistics.differences(one)) + "\n")
+        bar.close()
+        scores = [entry for one in scored for entry in one.scores]
+        net = settings.lpips_net if lpips else None
+        if scores:
+            print(tables.protocol_text(net, settings.rgb))
+        if not weights:
+            print(f"\n{HOW_TO_TRAIN}")
+        if scores and settings.csv:
+            tables.write_csv(scores, settings.csv)
+        if scores and settings.report:
+            rows = [row for one in scored for row in tables.rows(one)]
+            shown = (item for one in scored for item in pictures_of(one))
+            known = facts(weights, protocol=tables.protocol(net, settings.rgb))
+            notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite)
+            print("\n".join([f"\nReport: {settings.report}", *notes]))
+    return finish([error for one in scored for error in one.failures])
+
+
+def pictures_of(scored):
+    """What the report shows of a test set: each picture that was scored, HR first."""
+    kept = {score.picture for score in scored.scores}
+    for pair in scored.set.pairs:
+        if pair.name in kept:
+            made = {name: scored.picture_file(name, pair.name) for name in (*scored.systems, *scored.ready_made)}
+            yield Pictures(scored.set.name, pair.name, pair.lr, {HR: pair.hr, **made})
+
+
+def compare(settings):
+    """Writes a report that shows pictures without HR, upscaled by every system, side by side."""
+    from srgan_tf.evaluation import report
+
+    weights = named_weights(settings.weights, TAKEN)
+    results = named_results(settings.results, (*TAKEN, *weights))
+    report.check_target(settings.report, settings.overwrite)
+    folder = Path(settings.input)
+    names = {}
+    for path in find_pictures(folder):
+        other = names.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        if other != path:
+            raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
+    if not names:
+        raise UserError(f"{folder}: no pictures; put some there or give another --input")
+    ready_made = {name: find_ready_made(own, name, list(names)) for name, own in results.items()}
+    systems, scale = load_systems(weights, settings.tile)
+    failures, bar = [], tqdm(total=len(names), unit="picture", leave=False, disable=None)
+
+    def shown():
+        for name, path in names.items():
+            try:
+                lr = files.read_rgb(path)
+                made = {system: enlarge(lr) for system, enlarge in systems.items()}
+                yield Pictures("", name, path, made | {system: own[name] for system, own in ready_made.items()})
+            except UserError as error:
+                failures.append(error)
+            except MemoryError as error:
+                failures.append(UserError(f"{path}: {error}"))
+
+    with bar:
+        known = facts(weights, enlargement=f"{scale}x")
+        notes = report.write_comparison(
+            settings.report, shown(), known, settings.overwrite, lambda picture: bar.update()
+        )
+    print("\n".join([f"Report: {settings.report}", *notes]))
     return finish(failures)
 
 
@@ -187,7 +337,8 @@ def main(argv):
 def run(argv):
     settings = config.parse(config.EvaluateSettings, argv)
     check(settings)
-    return {"evaluate": evaluate, "upscale": upscale, "export": export}[settings.mode](settings)
+    modes = {"evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export}
+    return modes[settings.mode](settings)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-import csv
+"""Modes upscale and export from the command line, and mistakes of all."""
+
 import os
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import pytest
 
 import evaluate
 from srgan_tf.imaging import files
-from srgan_tf.imaging.resize import downscale
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator, save_generator
 
@@ -55,73 +55,11 @@ def run(capfd):
     return run
 
 
-def row(lines, system):
-    """PSNR, SSIM and count in the row of a system."""
-    (line,) = [line for line in lines if line.split()[:1] == [system]]
-    return line.split()[1:]
-
-
 def python(*arguments):
     """Runs Python in the repository, as from a shell: JAX, which Keras may have imported here, sets this variable."""
     shell = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     folder = Path(evaluate.__file__).parent
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=shell, capture_output=True, text=True)
-
-
-# --- evaluate
-
-
-def test_without_anything_the_embedded_photographs_and_how_to_train(run):
-    status, out, err = run()
-    assert status == 0 and err == []
-    assert "5 photographs of scikit-image" in out[0]
-    assert float(row(out, "bicubic")[0]) > float(row(out, "nearest")[0]) + 0.5
-    assert row(out, "bicubic")[2] == "5"
-    assert "python train.py --mode=srresnet" in out[-1]
-
-
-def test_set5(run, shared_data):
-    status, out, err = run("--mode=evaluate", f"--data={shared_data / 'benchmarks' / 'Set5'}")
-    assert status == 0 and err == []
-    assert row(out, "bicubic")[0] == "28.43" and row(out, "nearest")[0] == "26.26"
-    assert not any("scikit-image" in line for line in out)
-
-
-def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
-    hr = noise(40, 48)
-    files.write(tmp_path / "data" / "a.png", hr)
-    status, out, err = run(
-        f"--data={tmp_path / 'data'}", f"--weights={weights}", f"--weights=mine={weights}", "--verbose",
-        f"--csv={tmp_path / 'scores.csv'}", f"--pictures={tmp_path / 'out'}", "--tile=5",
-    )  # fmt: skip
-    assert status == 0 and err == []
-    assert row(out, "srresnet-best") == row(out, "mine")
-    assert not any("train.py" in line for line in out)
-    systems = ["nearest", "bicubic", "srresnet-best", "mine"]
-    assert [line.split()[:2] for line in out[2:6]] == [["a", system] for system in systems]
-    with open(tmp_path / "scores.csv", newline="") as file:
-        assert [line["system"] for line in csv.DictReader(file)] == systems
-    expected = Upscaler(generator, tile=0).upscale(downscale(hr))
-    assert np.abs(files.read_rgb(tmp_path / "out" / "mine" / "a.png").astype(int) - expected).max() <= 1
-
-
-def test_one_unreadable_picture_of_a_set(run, tmp_path):
-    files.write(tmp_path / "a.png", noise(40, 40))
-    (tmp_path / "b.png").write_bytes(b"")
-    status, out, err = run(f"--data={tmp_path}")
-    assert status == 1
-    assert err == [f"evaluate.py: error: {tmp_path / 'b.png'}: the file is empty"]
-    assert row(out, "bicubic")[2] == "1"
-
-
-def test_generator_of_another_scale(run, tmp_path, weights):
-    files.write(tmp_path / "data" / "a.png", noise(40, 40))
-    twice = tmp_path / "twice.weights.h5"
-    save_generator(build_generator(blocks=1, scale=2, filters=8), twice)
-    status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}")
-    assert status == 0 and float(row(out, "twice")[0]) > 0
-    status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
-    assert status == 1 and err == ["evaluate.py: error: the weights enlarge 2 and 4 times; evaluate them separately"]
 
 
 def test_names_of_weights(tmp_path, monkeypatch):
@@ -266,6 +204,20 @@ MISTAKES = [
     (["--weights=WEIGHTS", "--weights=WEIGHTS"], "the name srresnet-best is taken"),
     (["--weights=bicubic=WEIGHTS"], "the name bicubic is taken"),
     (["--weights=../up=WEIGHTS"], "cannot be the name of a folder"),
+    (["--weights=HR=WEIGHTS"], "the name HR is taken"),
+    (["--results=folder"], "--results=folder: give NAME=FOLDER"),
+    (["--results=bicubic=folder"], "the name bicubic is taken"),
+    (["--results=theirs=/no/such"], "/no/such: no such folder"),
+    (["--lpips=/no/such"], "/no/such: cannot be read"),
+    (["--report=WEIGHTS"], "a file; name a folder for the report"),
+    (["--overwrite"], "--overwrite is about --report"),
+    (["--lpips_net=vgg16"], "--lpips_net has no use without --lpips"),
+    (["--report=r", "--pictures=r/pictures"], "--pictures=r/pictures: lies in the report's folder"),
+    (["--report=r", "--csv=r/scores.csv"], "--csv=r/scores.csv: lies in the report's folder"),
+    (["--mode=compare", "--report=y"], "--mode=compare needs --input"),
+    (["--mode=compare", "--input=x"], "--mode=compare needs --report"),
+    (["--mode=compare", "--input=/no/such", "--report=/no/such/report"], "/no/such: no such folder"),
+    (["--mode=compare", "--input=x", "--report=y", "--rgb"], "--rgb has no use with --mode=compare"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=/no/such", "--output=b.png"], "/no/such: no such picture"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=WEIGHTS", "--output=b.gif"], "b.gif: not a kind of picture"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=WEIGHTS", "--output=b"], "b: not a kind of picture"),

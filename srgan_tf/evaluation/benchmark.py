@@ -1,36 +1,136 @@
-"""Runs systems over a test set and scores what they make of it."""
+"""Runs systems over test sets and scores what they make of them."""
 
+import concurrent.futures
 import dataclasses
+import os
+import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from srgan_tf.data.folders import Pair, find_pairs
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
+from srgan_tf.evaluation.contents import PictureScores
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
 
+METRICS = ("psnr", "paper_ssim", "ssim", "rgb_psnr", "rgb_ssim", "lpips")  # fields of `Score`
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
 _SMALLEST = 2 * metrics.SHAVE + metrics.WINDOW  # side of an HR picture that can be scored, pixels
 _WARM_UP = 16  # side of the LR crop that each system sees before its time is taken, pixels
+_BLOCK = 2  # pictures in memory at a time, for each worker
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
-    """What one system made of one picture.
+class Score(PictureScores):
+    """What one system made of one picture; a number that was not asked for, or cannot be had, is None.
 
     Attributes:
-        system: Its name.
+        set: The test set's name; may be empty.
         picture: The picture's name.
+        system: The system's name.
         psnr: dB, see `metrics.psnr`.
+        paper_ssim: See `metrics.paper_ssim`.
         ssim: See `metrics.ssim`.
+        lpips: See `lpips.Lpips`.
+        rgb_psnr: dB, over R, G and B.
+        rgb_ssim: Mean of R, G and B.
         seconds: Time of the upscaling alone, in memory.
+        pixels: Of what was made.
     """
 
-    system: str
-    picture: str
-    psnr: float
-    ssim: float
-    seconds: float
+    rgb_psnr: float | None = None
+    rgb_ssim: float | None = None
+    seconds: float | None = None
+    pixels: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureSet:
+    """A test set: its name and `data.folders.Pair`s."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SetScores:
+    """All that is known about a test set after `score_set`.
+
+    Attributes:
+        set: The `PictureSet`.
+        scale: Enlargement of all systems.
+        systems: Names of the systems that upscaled, in order.
+        ready_made: Dict from the name of each other system to a dict from a picture's name to its file.
+        scores: `Score`s, picture by picture, `systems` before `ready_made`.
+        failures: `UserError`s of the pictures left out.
+        pictures_folder: Where `SYSTEM/PICTURE.png` of `systems` are, or None.
+    """
+
+    set: PictureSet
+    scale: int
+    systems: tuple[str, ...]
+    ready_made: Mapping[str, Mapping[str, Path]]
+    scores: list[Score]
+    failures: list[UserError]
+    pictures_folder: Path | None
+
+    def picture_file(self, system, picture):
+        """The file of what a system made of a picture."""
+        if system in self.ready_made:
+            return self.ready_made[system][picture]
+        return picture_path(self.pictures_folder, system, picture)
+
+
+def picture_path(folder, system, picture):
+    """Where `score` writes what a system made of a picture."""
+    return Path(folder, system, f"{picture}.png")
+
+
+def find_sets(folder):
+    """The test sets of a folder.
+
+    Args:
+        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it.
+
+    Returns:
+        A list of `PictureSet`, named after their folders; Set5 comes before Set14.
+
+    Raises:
+        UserError: See `find_pairs`.
+    """
+    folder = Path(folder)
+    inside = []
+    if folder.is_dir() and not (folder / "HR").is_dir():
+        inside = [path for path in folder.iterdir() if (path / "HR").is_dir() and not path.name.startswith(".")]
+    found = sorted(inside, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in _parts(path)])
+    return [PictureSet(path.name, tuple(find_pairs(path))) for path in found or [folder.absolute()]]
+
+
+def _parts(path):
+    return re.split(r"(\d+)", path.name)
+
+
+def find_cut(pairs, scale):
+    """The HR pictures that are cut at the right and at the bottom, because a side is not a multiple of `scale`.
+
+    Args:
+        pairs: `data.folders.Pair`s.
+        scale: Enlargement.
+
+    Returns:
+        A list of the names of pictures; one that cannot be read is not among them.
+    """
+    cut = []
+    for pair in pairs:
+        try:
+            height, width = files.probe(pair.hr)
+        except UserError:  # it is reported when it is scored
+            continue
+        if height % scale or width % scale:
+            cut.append(pair.name)
+    return cut
 
 
 def load_pair(pair, scale=4):
@@ -66,11 +166,15 @@ def _size(image):
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
-def score(pairs, systems, scale=4, pictures_folder=None, on_progress=None):
+def score(
+    pairs, systems, scale=4, pictures_folder=None, on_progress=None, *,
+    set_name="", ready_made=None, lpips=None, rgb=False, workers=None,
+):  # fmt: skip
     """Lets every system upscale every picture.
 
-    A picture that cannot be read or upscaled is left out for all systems, so that their means stay comparable, and the
-    others go on.
+    The systems run one after the other with nothing beside them, since they are timed; reading and scoring are spread
+    over threads. A picture that cannot be read or upscaled is left out for all systems, so that their means stay
+    comparable, and the others go on.
 
     Args:
         pairs: `data.folders.Pair`s.
@@ -78,33 +182,135 @@ def score(pairs, systems, scale=4, pictures_folder=None, on_progress=None):
         scale: Enlargement of all systems.
         pictures_folder: Where to write `SYSTEM/PICTURE.png`, or None.
         on_progress: Called with the picture's name after each, or None.
+        set_name: The test set's name, for the scores.
+        ready_made: Dict from the name of a system that has run already to a dict from a picture's name to its file.
+        lpips: A `lpips.Lpips`, or None.
+        rgb: Whether to score RGB, too.
+        workers: Threads; None for one for each core.
 
     Returns:
-        `(scores, failures)`: a list of `Score`, picture by picture in the order of `systems`; and a list of the
-        `UserError`s of the pictures left out.
+        `(scores, failures)`: a list of `Score`, picture by picture in the order of `systems` and then of `ready_made`;
+        and a list of the `UserError`s of the pictures left out.
     """
+    ready_made = ready_made or {}
+    workers = workers or os.cpu_count() or 1
     scores, failures, warm = [], [], False
-    for pair in pairs:
-        try:
-            hr, lr = load_pair(pair, scale)
-            if not warm:  # a first call builds a graph
-                for system in systems.values():
-                    system(lr[:_WARM_UP, :_WARM_UP])
-                warm = True
-            scores += [_score(name, systems[name], pair.name, hr, lr, pictures_folder) for name in systems]
-        except UserError as error:
-            failures.append(error)
-        except MemoryError as error:
-            failures.append(UserError(f"{pair.lr or pair.hr}: {error}"))
-        if on_progress:
-            on_progress(pair.name)
+
+    def load(item):
+        item.hr, item.lr = load_pair(item.pair, scale)
+        item.ready_made = {
+            system: _load_ready_made(paths[item.pair.name], item.pair, item.hr, scale)
+            for system, paths in ready_made.items()
+        }
+
+    def upscale(item):
+        nonlocal warm
+        if not warm:  # a first call builds a graph
+            for system in systems.values():
+                system(item.lr[:_WARM_UP, :_WARM_UP])
+            warm = True
+        item.upscaled = {system: _timed(function, item.lr) for system, function in systems.items()}
+
+    def measure(item):
+        made = item.upscaled | {system: (image, None) for system, image in item.ready_made.items()}
+        item.scores = [
+            Score(
+                set_name, item.pair.name, system, **_measure(item.hr, image, rgb),
+                seconds=seconds, pixels=image.shape[0] * image.shape[1],
+            )
+            for system, (image, seconds) in made.items()
+        ]  # fmt: skip
+        if pictures_folder is not None:
+            for system, (image, _) in item.upscaled.items():
+                files.write(picture_path(pictures_folder, system, item.pair.name), image)
+
+    def measure_lpips(item):
+        if lpips is not None and min(item.hr.shape[:2]) >= lpips.smallest:
+            images = [image for image, _ in item.upscaled.values()] + list(item.ready_made.values())
+            item.lpips = lpips(item.hr, images)
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(pairs), _BLOCK * workers):
+            items = [_Item(pair) for pair in pairs[start : start + _BLOCK * workers]]
+            list(pool.map(_guarded(load), items))
+            for item in items:
+                _guarded(upscale)(item)
+            measured = pool.map(_guarded(measure), items)
+            for item in items:
+                _guarded(measure_lpips)(item)
+            list(measured)
+            for item in items:
+                if item.error is None:
+                    distances = item.lpips or [None] * len(item.scores)
+                    scores += [dataclasses.replace(one, lpips=own) for one, own in zip(item.scores, distances)]
+                else:
+                    failures.append(item.error)
+                if on_progress:
+                    on_progress(item.pair.name)
     return scores, failures
 
 
-def _score(name, system, picture, hr, lr, pictures_folder):
+def score_set(picture_set, systems, scale=4, pictures_folder=None, on_progress=None, ready_made=None, **options):
+    """`score` over a test set.
+
+    Args:
+        picture_set: A `PictureSet`.
+        systems: See `score`; as `scale`, `pictures_folder`, `on_progress`, `ready_made` and the options.
+
+    Returns:
+        A `SetScores`.
+    """
+    ready_made = ready_made or {}
+    scores, failures = score(
+        picture_set.pairs, systems, scale, pictures_folder, on_progress,
+        set_name=picture_set.name, ready_made=ready_made, **options,
+    )  # fmt: skip
+    return SetScores(picture_set, scale, tuple(systems), ready_made, scores, failures, pictures_folder)
+
+
+class _Item:
+    """A picture on its way through `score`."""
+
+    def __init__(self, pair):
+        self.pair = pair
+        self.hr = self.lr = self.error = None
+        self.upscaled, self.ready_made, self.scores, self.lpips = {}, {}, [], None
+
+
+def _guarded(step):
+    """The step of an item, done unless an earlier one failed; what goes wrong is kept as its `error`."""
+
+    def guarded(item):
+        if item.error is not None:
+            return
+        try:
+            step(item)
+        except UserError as error:
+            item.error = error
+        except MemoryError as error:
+            item.error = UserError(f"{item.pair.lr or item.pair.hr}: {error}")
+
+    return guarded
+
+
+def _timed(system, lr):
     start = time.perf_counter()
-    sr = system(lr)
-    seconds = time.perf_counter() - start
-    if pictures_folder is not None:
-        files.write(Path(pictures_folder, name, f"{picture}.png"), sr)
-    return Score(name, picture, metrics.psnr(hr, sr), metrics.ssim(hr, sr), seconds)
+    image = system(lr)
+    return image, time.perf_counter() - start
+
+
+def _load_ready_made(path, pair, hr, scale):
+    image = files.read_rgb(path)
+    if crop_to_multiple(image, scale).shape != hr.shape:
+        raise UserError(f"{path}: {_size(image)} is not {_size(hr)}, what {pair.hr} has; replace one")
+    return image[: hr.shape[0], : hr.shape[1]]
+
+
+def _measure(hr, image, rgb):
+    """The metrics by their names in `Score`."""
+    y = metrics.compared(hr, image)
+    values = {"psnr": metrics.psnr_of(*y), "paper_ssim": metrics.paper_ssim_of(*y), "ssim": metrics.ssim_of(*y)}
+    if rgb:
+        colors = metrics.compared(hr, image, channels="rgb")
+        values |= {"rgb_psnr": metrics.psnr_of(*colors), "rgb_ssim": metrics.ssim_of(*colors)}
+    return values

@@ -1,56 +1,125 @@
-"""PSNR and SSIM as the published tables of super-resolution have them."""
+"""PSNR and the two SSIMs of super-resolution's tables.
+
+Every figure is computed from 8-bit pictures without `SHAVE` pixels at each border; the published tables have Y, here
+`channels="y"`: ITU-R BT.601 in studio range, in float64 and not rounded.
+"""
+
+import functools
 
 import numpy as np
-from skimage.metrics import structural_similarity
+from scipy.ndimage import correlate1d
 
 from srgan_tf.imaging.color import luma
 
 SHAVE = 4  # pixels cut at each border: 4x systems know least there
-WINDOW = 11  # side of SSIM's Gaussian window, pixels
+WINDOW = 11  # side of the usual SSIM's Gaussian window, pixels
+CHANNELS = ("y", "rgb")
+_PEAK = 255.0
+_C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # Wang et al. 2004: K1 = 0.01, K2 = 0.03
+_PAPER_SIGMA = 1.5 / 256  # daala: 1.5 pixels for a picture of 256 rows
+_KERNEL_WEIGHT = 256  # daala's windows are integers in units of 1/256
 
 
-def _compared(reference, image, shave, least):
-    """The two Y channels, float64 `(H - 2 shave, W - 2 shave)`, each side at least `least`."""
+def compared(reference, image, shave=SHAVE, channels="y"):
+    """What the metrics compare: a list of channels of each picture, cut at the borders.
+
+    Args:
+        reference: The original, uint8 RGB `(H, W, 3)`.
+        image: The picture to judge, the same type and shape.
+        shave: Pixels cut at each of the four borders.
+        channels: `"y"` or `"rgb"`.
+
+    Returns:
+        `(references, images)`: two float64 arrays `(C, H - 2 shave, W - 2 shave)`, C 1 or 3.
+
+    Raises:
+        ValueError: The pictures are not uint8 RGB, differ in shape, or nothing is left of them.
+    """
     reference, image = np.asarray(reference), np.asarray(image)
     for picture in (reference, image):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(f"Pictures must be uint8 (H, W, 3). Received: {picture.dtype} {picture.shape}")
     if reference.shape != image.shape:
         raise ValueError(f"Pictures must be equally large. Received: {reference.shape} and {image.shape}")
+    if channels not in CHANNELS:
+        raise ValueError(f"channels must be one of {CHANNELS}. Received: {channels!r}")
     height, width = reference.shape[:2]
-    if min(height, width) < 2 * shave + least:
-        raise ValueError(f"Each side must be at least {2 * shave + least} pixels. Received: {height}x{width}")
+    _check_size(height, width, 2 * shave + 1)
     inside = np.s_[shave : height - shave, shave : width - shave]
-    return luma(reference[inside]), luma(image[inside])
+    return tuple(
+        luma(picture[inside])[None] if channels == "y" else np.moveaxis(picture[inside], 2, 0).astype(np.float64)
+        for picture in (reference, image)
+    )
 
 
-def psnr(reference, image, shave=SHAVE):
-    """Peak signal-to-noise ratio, 10 log10(255^2 / MSE).
+def _check_size(height, width, least):
+    if min(height, width) < least:
+        raise ValueError(f"Each side must be at least {least} pixels. Received: {height}x{width}")
 
-    The MSE is that of Y (ITU-R BT.601 in studio range, not rounded) without `shave` pixels at each border. The peak is
-    255, though Y ends at 235, as in every published table.
+
+def psnr(reference, image, shave=SHAVE, channels="y"):
+    """Peak signal-to-noise ratio, 10 log10(255^2 / MSE), as in the published tables.
+
+    The peak is 255, though Y ends at 235, as in every published table. With `channels="rgb"` the MSE is over all three.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
         image: The picture to judge, the same type and shape.
         shave: Pixels cut at each of the four borders.
+        channels: `"y"` or `"rgb"`.
 
     Returns:
-        dB, a float; infinite if the two Y channels are equal.
+        dB, a float; infinite if what is compared is equal.
 
     Raises:
         ValueError: The pictures are not uint8 RGB, differ in shape, or nothing is left of them.
     """
-    reference, image = _compared(reference, image, shave, 1)
-    error = np.mean((reference - image) ** 2)
-    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+    return psnr_of(*compared(reference, image, shave, channels))
 
 
-def ssim(reference, image, shave=SHAVE):
-    """Structural similarity: Wang et al. 2004, equation 13, averaged over the picture.
+def psnr_of(references, images):
+    """`psnr` of what `compared` returns."""
+    error = np.mean((references - images) ** 2)
+    return float(10 * np.log10(_PEAK**2 / error)) if error else float("inf")
 
-    On the same Y as `psnr`: Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, population
-    covariance, and only windows that lie wholly inside what is left after the cut.
+
+def ssim(reference, image, shave=SHAVE, channels="y"):
+    """The usual structural similarity: Wang et al. 2004, equation 13, averaged over the picture.
+
+    Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, population covariance, and only windows that
+    lie wholly inside what is left after the cut. With `channels="rgb"` it is the mean of the three channels' values.
+
+    Args:
+        reference: The original, uint8 RGB `(H, W, 3)`.
+        image: The picture to judge, the same type and shape.
+        shave: Pixels cut at each of the four borders.
+        channels: `"y"` or `"rgb"`.
+
+    Returns:
+        A float, at most 1; 1 if what is compared is equal.
+
+    Raises:
+        ValueError: The pictures are not uint8 RGB, differ in shape, or less than one window is left of them.
+    """
+    if np.ndim(reference) == 3:
+        _check_size(*np.shape(reference)[:2], 2 * shave + WINDOW)
+    return ssim_of(*compared(reference, image, shave, channels))
+
+
+def ssim_of(references, images):
+    """`ssim` of what `compared` returns."""
+    kernel = _wang_kernel()
+    inside = np.s_[WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
+    maps = (_similarity(x, y, kernel, kernel, inside) for x, y in zip(references, images))
+    return float(np.mean([np.mean(values) for values in maps]))
+
+
+def paper_ssim(reference, image, shave=SHAVE):
+    """The SSIM of Ledig et al. 2017 and of the slides: that of `dump_ssim` in Xiph's daala, on Y.
+
+    Its Gaussian windows grow with the picture: sigma is 1.5 pixels for each 256 rows of what is compared, in both
+    directions. Their weights are integers in units of 1/256, ending where they would be under half of that. At the
+    border the windows are cut; each counts by the sum of its weights, in its own moments and in the mean.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
@@ -61,11 +130,62 @@ def ssim(reference, image, shave=SHAVE):
         A float, at most 1; 1 if the two Y channels are equal.
 
     Raises:
-        ValueError: The pictures are not uint8 RGB, differ in shape, or less than one window is left of them.
+        ValueError: The pictures are not uint8 RGB, differ in shape, or nothing is left of them.
     """
-    reference, image = _compared(reference, image, shave, WINDOW)
-    return float(
-        structural_similarity(
-            reference, image, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
-        )
-    )
+    return paper_ssim_of(*compared(reference, image, shave))
+
+
+def paper_ssim_of(references, images):
+    """`paper_ssim` of what `compared` returns for `channels="y"`."""
+    (x,), (y,) = references, images
+    height, width = x.shape
+    kernel = daala_kernel(height * _PAPER_SIGMA, min(height, width))
+    weights = [correlate1d(np.ones(length), kernel, mode="constant") for length in (height, width)]
+    counts = np.multiply.outer(*weights)
+    return float(np.average(_similarity(x, y, kernel, kernel, np.s_[:], weights), weights=counts))
+
+
+@functools.lru_cache(maxsize=64)  # the pictures of a set have few heights
+def daala_kernel(sigma, longest):
+    """The window of `dump_ssim` along one axis.
+
+    Args:
+        sigma: Pixels.
+        longest: The window reaches less than this from its centre, pixels.
+
+    Returns:
+        `(2 n + 1,)` float64 of integers, symmetric, that sum to 256.
+    """
+    cut = np.sqrt(np.pi / 2) * sigma / _KERNEL_WEIGHT
+    reach = 0 if cut >= 1 else int(sigma * np.sqrt(-2 * np.log(cut)))
+    distances = np.arange(1, min(reach, longest - 1) + 1)
+    peak = _KERNEL_WEIGHT / (np.sqrt(2 * np.pi) * sigma)
+    side = np.floor(peak * np.exp(-0.5 * (distances / sigma) ** 2) + 0.5)
+    return np.concatenate([side[::-1], [_KERNEL_WEIGHT - 2 * side.sum()], side])
+
+
+@functools.lru_cache(maxsize=1)
+def _wang_kernel():
+    weights = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / 1.5) ** 2)
+    return weights / weights.sum()
+
+
+def _similarity(x, y, rows, columns, inside, weights=None):
+    """SSIM around each pixel, float64 of the shape that `inside` cuts from `(H, W)`.
+
+    `rows` and `columns` are the window; `weights`, per axis, what is left of its sum where the border cuts it.
+    """
+
+    def mean(values):
+        filtered = correlate1d(correlate1d(values, rows, axis=0, mode="constant"), columns, axis=1, mode="constant")
+        if weights is not None:
+            filtered /= weights[0][:, None]
+            filtered /= weights[1]
+        return filtered[inside]
+
+    mx, my = mean(x), mean(y)
+    product = mx * my
+    squares = mx * mx + my * my
+    covariance = mean(x * y) - product
+    variances = mean(x * x + y * y) - squares
+    return (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))

