@@ -5,6 +5,8 @@ paper's. `python train.py --help` and `python evaluate.py --help` print this pag
 """
 
 import dataclasses
+import math
+import os
 import sys
 import textwrap
 from typing import Any
@@ -14,11 +16,12 @@ from absl import flags
 from srgan_tf.errors import UserError
 
 AUTO = "auto"
+MOST = 10**9  # steps, or crops
 
 
-def setting(default: Any, help: str, *, choices=(), many=False, lower=None, required=False):
-    """One field of a settings class; `many` lets the flag be given more than once, `lower` bounds a number below."""
-    metadata = {"help": help, "choices": tuple(choices), "many": many, "lower": lower, "required": required}
+def setting(default: Any, help: str, *, choices=(), many=False, lower=None, upper=None):
+    """One field of a settings class; `many` lets the flag be given more than once, `lower` and `upper` bound a number."""
+    metadata = {"help": help, "choices": tuple(choices), "many": many, "lower": lower, "upper": upper}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -40,8 +43,8 @@ class TrainSettings:
     # Data
     train_dir: str = setting("", "folder of HR photographs, searched recursively (empty: a few embedded ones)")
     valid_dir: str = setting("", "folder of HR pictures, or with HR/ and LR/, to validate on (empty: an embedded one)")
-    crop_size: int = setting(384, "side of an HR crop, pixels; the LR crop is a quarter of it", lower=16)
-    batch_size: int = setting(16, "crops a step", lower=1)
+    crop_size: int = setting(384, "side of an HR crop, pixels; the LR crop is a quarter of it", lower=16, upper=2**15)
+    batch_size: int = setting(16, "crops a step", lower=1, upper=MOST)
     cache_gb: float = setting(AUTO, "memory for decoded photographs, GB (auto: a quarter of what is free)", lower=0)
     workers: int = setting(2, "threads that decode, crop and degrade", lower=1)
 
@@ -76,8 +79,16 @@ class TrainSettings:
     sequential_updates: bool = setting(False, "update D first and G against the new D, as the slides do")
 
     # Optimisation
-    steps: int = setting(AUTO, "optimisation steps of the phase (auto: 1000000 for srresnet, 200000 for srgan)", lower=1)
-    pretrain_steps: int = setting(1_000_000, "steps of SRResNet that mode srgan trains first if there is none", lower=1)
+    steps: int = setting(
+        AUTO, "optimisation steps of the phase (auto: 1000000 for srresnet, 200000 for srgan)", lower=1, upper=MOST
+    )
+    pretrain_steps: int = setting(
+        AUTO,
+        "steps of the SRResNet that mode srgan starts from and trains first as far as they are not done"
+        " (auto: those that the run's own was begun with, or else 1000000)",
+        lower=1,
+        upper=MOST,
+    )
     learning_rate: float = setting(1e-4, "learning rate of Adam", lower=0)
     beta1: float = setting(0.9, "first-moment decay of Adam", lower=0)
     schedule: str = setting(
@@ -88,7 +99,7 @@ class TrainSettings:
     )
     decay_rate: float = setting(0.1, "factor of the step schedule", lower=0)
     warmup_steps: int = setting(0, "steps over which the learning rate rises from 0", lower=0)
-    seed: int = setting(0, "of weights, shuffling, crops and flips", lower=0)
+    seed: int = setting(0, "of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
 
     # Hardware
     precision: str = setting(
@@ -97,7 +108,7 @@ class TrainSettings:
         choices=(AUTO, "float32", "mixed_float16", "mixed_bfloat16"),
     )
     xla: str = setting(AUTO, "compile the step with XLA (auto: on)", choices=(AUTO, "on", "off"))
-    max_bad_steps: int = setting(50, "steps in a row with non-finite gradients, all skipped, that stop the run", lower=1)
+    max_bad_steps: int = setting(50, "skipped steps in a row, with gradients not finite, that stop the run", lower=1)
 
     # Reports, each every so many steps
     log_every: int = setting(50, "steps between lines of metrics.jsonl and points in TensorBoard", lower=1)
@@ -109,10 +120,10 @@ class TrainSettings:
 class EvaluateSettings:
     """Score, use and export generators.
 
-    python evaluate.py --mode=evaluate --data=set5 --weights=ours=runs/default/srgan/best.weights.h5
-    python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/best.weights.h5
-    python evaluate.py --mode=upscale --weights=runs/default/srgan/best.weights.h5 --input=photo.png --output=large.png
-    python evaluate.py --mode=export --weights=runs/default/srgan/best.weights.h5 --output=exported
+    python evaluate.py --mode=evaluate --data=set5 --weights=ours=runs/default/srgan/generator.weights.h5
+    python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/generator.weights.h5
+    python evaluate.py --mode=upscale --weights=runs/default/srgan/generator.weights.h5 --input=x.png --output=y.png
+    python evaluate.py --mode=export --weights=runs/default/srgan/generator.weights.h5 --output=exported
     """
 
     # What to do
@@ -144,7 +155,9 @@ class EvaluateSettings:
     input: str = setting("", "picture, or folder of pictures, to upscale; of compare, a folder")
     output: str = setting("", "picture or folder to write the upscaled ones to; folder of the SavedModel")
     overwrite: bool = setting(False, "replace outputs that exist")
-    tile: int = setting(AUTO, "side of the LR tiles that are upscaled at once, pixels (0: whole; auto: by memory)", lower=0)
+    tile: int = setting(
+        AUTO, "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)", lower=0
+    )
 
 
 # What the slides, or else the paper, take for each phase where a flag is left at auto.
@@ -152,6 +165,8 @@ _PHASES = {
     "srresnet": {"content_loss": "mse", "steps": 1_000_000, "schedule": "constant"},
     "srgan": {"content_loss": "pool4", "steps": 200_000, "schedule": "step"},
 }
+# What only D and mode srgan know.
+OF_SRGAN = ("adversarial_loss_weight", "sequential_updates", "pretrain_steps")
 _POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
 
@@ -187,7 +202,7 @@ def resolve(settings):
         ),
         (given_vgg_weight and not vgg, "--vgg_loss_weight has no use with --content_loss=mse; leave it out"),
         (settings.vgg_path and not vgg, "--vgg_path has no use with --content_loss=mse; leave it out"),
-        (not vgg and settings.mse_loss_weight == 0, "--mse_loss_weight=0 with --content_loss=mse leaves no content loss"),
+        (not vgg and settings.mse_loss_weight == 0, "--mse_loss_weight=0 needs a VGG loss: --content_loss=vgg54, say"),
         (settings.beta1 >= 1, f"--beta1={settings.beta1}: must be below 1"),
         (settings.learning_rate == 0, "--learning_rate=0 trains nothing"),
         (
@@ -195,9 +210,16 @@ def resolve(settings):
             f"--warmup_steps={settings.warmup_steps}: must be below --steps={settings.steps}",
         ),
         (
-            settings.mode == "srresnet" and settings.sequential_updates,
-            "--sequential_updates is about D: use it with --mode=srgan",
+            settings.decay_rate != TrainSettings.decay_rate and settings.schedule != "step",
+            f"--decay_rate has no use with --schedule={settings.schedule}; leave it out",
         ),
+    ]
+    wrong += [
+        (
+            settings.mode == "srresnet" and getattr(settings, name) != getattr(TrainSettings, name),
+            f"--{name} has no use with --mode=srresnet; leave it out",
+        )
+        for name in OF_SRGAN
     ]
     for is_wrong, message in wrong:
         if is_wrong:
@@ -216,7 +238,7 @@ def parse(settings_class, argv):
         An instance of `settings_class`. Prints the help and exits with status 0 on `--help`.
 
     Raises:
-        UserError: An unknown flag, a value of the wrong type or out of range, or a stray argument.
+        UserError: An unknown flag, a value of the wrong type, empty or out of range, or a stray argument.
     """
     values = flags.FlagValues()
     for field in dataclasses.fields(settings_class):
@@ -234,8 +256,27 @@ def parse(settings_class, argv):
     given = {}
     for field in dataclasses.fields(settings_class):
         value = getattr(values, field.name)
-        given[field.name] = tuple(value) if field.metadata["many"] else value
+        if field.metadata["many"]:
+            value = tuple(map(_expand, value))
+        elif isinstance(value, str):
+            if not value and values[field.name].present:
+                raise UserError(f"--{field.name} is given without a value; leave it out or give one")
+            value = _expand(value)
+        given[field.name] = value
     return settings_class(**given)
+
+
+def _expand(text):
+    """`~/FILE` and `NAME=~/FILE` with the home folder, which a shell expands only at the start of a word."""
+    name, equals, path = text.rpartition("=")
+    return name + equals + os.path.expanduser(path)
+
+
+class _Finite(flags.FloatParser):
+    """Reads a number, but neither NaN nor infinity."""
+
+    def is_outside_bounds(self, value):
+        return not math.isfinite(value) or super().is_outside_bounds(value)
 
 
 class _NumberOrAuto(flags.ArgumentParser):
@@ -265,7 +306,7 @@ def _define(field, values):
     elif extra["choices"]:
         flags.DEFINE_enum(name, default, extra["choices"], extra["help"], flag_values=values)
     elif field.type in (int, float):
-        parser = {int: flags.IntegerParser, float: flags.FloatParser}[field.type](lower_bound=extra["lower"])
+        parser = {int: flags.IntegerParser, float: _Finite}[field.type](extra["lower"], extra["upper"])
         if default == AUTO:
             parser = _NumberOrAuto(parser)
         flags.DEFINE(parser, name, default, extra["help"], flag_values=values, serializer=flags.ArgumentSerializer())

@@ -15,17 +15,20 @@ from srgan_tf.errors import UserError
 def run(settings):
     """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none."""
     command_line.import_tensorflow()
+    from srgan_tf.evaluation.validation import usable_pairs
     from srgan_tf.training import hardware
 
     device = hardware.find_device()
     precision = hardware.set_precision(settings.precision, device)
-    settings = dataclasses.replace(settings, precision=precision)
-    print(f"device     {device.name}; precision {precision}; XLA {'off' if settings.xla == 'off' else 'on'}")
+    settings = dataclasses.replace(settings, precision=precision, xla="off" if settings.xla == "off" else "on")
+    print(f"device     {device.name}; precision {precision}; XLA {settings.xla}")
     photographs = find_photographs(settings)
-    pairs = find_validation(settings)
+    pairs, skipped = usable_pairs(find_validation(settings))
+    for path, reason in skipped:
+        print(f"  skipped {path}: {reason}")
 
     if settings.mode == "srgan" and not settings.weights and not has_checkpoint(settings, "srgan"):
-        settings = dataclasses.replace(settings, weights=str(pretrain(settings, device, photographs, pairs)))
+        settings = dataclasses.replace(settings, weights=pretrain(settings, device, photographs, pairs))
     train_phase(settings, device, photographs, pairs)
 
 
@@ -45,7 +48,8 @@ def find_validation(settings):
     if settings.valid_dir:
         pairs = folders.find_pairs(settings.valid_dir)
     else:
-        pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in folders.embedded_scan("valid").pictures]
+        embedded = folders.embedded_scan("valid").pictures
+        pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
     print(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
     return pairs
@@ -62,20 +66,29 @@ def pretrain(settings, device, photographs, pairs):
 
     folder = Path(settings.run_dir, "srresnet")
     done = Checkpoints(folder, {}).latest_step() or 0
-    before, _ = runs.read_settings(folder)
-    wanted = min(settings.pretrain_steps, before.get("steps", settings.pretrain_steps))
-    if done < wanted:
+    begun, _ = runs.read_settings(folder) if done else ({}, {})
+    wanted = settings.pretrain_steps
+    if wanted == config.AUTO:
+        wanted = begun.get("steps", config.AUTO)
+    # One that was begun goes on with its own settings, whatever mode srgan was told.
+    own = {name: value for name, value in begun.items() if name not in runs.FREE} or {
+        "content_loss": "mse", "mse_loss_weight": 1.0, "vgg_loss_weight": config.AUTO, "schedule": config.AUTO,
+        "decay_rate": config.TrainSettings.decay_rate,
+    }  # fmt: skip
+    own |= {name: getattr(config.TrainSettings, name) for name in config.OF_SRGAN}
+    own |= {"mode": "srresnet", "steps": wanted, "vgg_path": begun.get("vgg_path", "")}
+    first = config.resolve(dataclasses.replace(settings, **own))
+    weights = folder / "generator.weights.h5"
+    if done < first.steps:
         print(
-            f"SRGAN starts from an SRResNet; this run's stands at step {done} of {wanted}, so it is trained first"
+            f"SRGAN starts from an SRResNet; this run's stands at step {done} of {first.steps}, so it is trained first"
             " (--weights starts from another, --pretrain_steps says how long)"
         )
-        first = dataclasses.replace(
-            settings, mode="srresnet", steps=wanted, content_loss="mse", vgg_loss_weight=config.AUTO, vgg_path="",
-            schedule=config.AUTO, sequential_updates=False,
-        )  # fmt: skip
-        train_phase(config.resolve(first), device, photographs, pairs)
-    # A dry run leaves nothing behind to start from.
-    return "" if settings.dry_run else folder / "best.weights.h5"
+        train_phase(first, device, photographs, pairs)
+    if not weights.exists():
+        return ""  # after a dry run
+    print(f"srgan: starts from {weights}, step {max(done, 0 if settings.dry_run else first.steps)}")
+    return str(weights)
 
 
 def train_phase(settings, device, photographs, pairs):
@@ -93,13 +106,15 @@ def train_phase(settings, device, photographs, pairs):
     from srgan_tf.training.monitoring import Monitor
 
     folder = Path(settings.run_dir, settings.mode)
-    told = dataclasses.asdict(settings)
-    before, facts = runs.read_settings(folder)
+    begun, facts = runs.read_settings(folder)
     resuming = has_checkpoint(settings, settings.mode)
     if resuming:
         if not settings.resume:
             raise UserError(f"{folder}: holds a run already; give another --run_dir, or go on with --resume")
-        runs.refuse_changes(folder, before, told)
+        if settings.weights not in ("", begun.get("weights", "")):
+            raise UserError(f"{folder}: was begun from other --weights; leave them out, or give another --run_dir")
+        settings = dataclasses.replace(settings, weights=begun.get("weights", ""))
+        runs.refuse_changes(folder, begun, dataclasses.asdict(settings))
 
     keras.utils.set_random_seed(settings.seed)
     generator = make_generator(settings, resuming)
@@ -114,80 +129,90 @@ def train_phase(settings, device, photographs, pairs):
     networks = {"g": generator} | ({"d": discriminator} if adversarial else {})
     adams = {name: make_optimizer(network, name=f"{name}_adam") for name, network in networks.items()}
 
-    store = pipeline.PhotographStore(photographs, settings.scale, cache_bytes(settings))
+    groups = {name: network.variables for name, network in networks.items()}
+    groups |= {f"{name}_optimizer": adam.variables for name, adam in adams.items()}
+    checkpoints = Checkpoints(folder, groups)
+    state = checkpoints.restore() if resuming else None
+    if state:
+        print(f"{settings.mode}: going on from step {state['step']} of {settings.steps} in {folder}")
+        if state["step"] >= settings.steps and not settings.dry_run:
+            print(f"{settings.mode}: {state['step']} steps are done already; --steps trains longer")
+            return
+
+    found = {
+        "photographs": runs.fingerprint(photographs),
+        "validation": runs.fingerprint(pairs),
+        "vgg": runs.digest(features.variables) if features is not None else "",
+        "device": device.name,
+        "versions": {module.__name__: module.__version__ for module in (tf, keras, np)},
+    }
+    if state:
+        if facts.get("vgg") != found["vgg"]:
+            raise UserError(f"{folder}: was begun with other VGG19 weights than --vgg_path={settings.vgg_path}")
+        if facts.get("photographs") != found["photographs"]:
+            print(f"{folder}: the photographs are others than before; the crops go on from them")
+        if facts.get("validation") != found["validation"]:
+            print(f"{folder}: the validation pictures are others than before; the best PSNR begins anew")
+            state["best_psnr"] = -np.inf
+    measured = facts.get("vgg_loss_weight") if resuming else None
+
+    cache = cache_bytes(settings, photographs)
+    store = pipeline.PhotographStore(photographs, settings.scale, cache)
     make_batches = functools.partial(
         pipeline.crops, store, [(picture.height, picture.width) for picture in photographs],
         crop_size=settings.crop_size, batch_size=settings.batch_size, scale=settings.scale, seed=settings.seed,
         workers=settings.workers,
     )  # fmt: skip
-    if resuming and facts.get("photographs") != runs.fingerprint(photographs):
-        print(f"{folder}: the photographs are others than before; the crops go on from them")
-    facts = facts if resuming else {}
-    facts |= {
-        "photographs": runs.fingerprint(photographs),
-        "device": device.name,
-        "versions": {module.__name__: module.__version__ for module in (tf, keras, np)},
-    }
-    if features is not None and settings.vgg_loss_weight == config.AUTO:
-        if "vgg_loss_weight" not in facts:
-            needed = -(-balance.CROPS // settings.batch_size)
-            facts["vgg_loss_weight"] = balance.balanced_vgg_weight(make_batches(start=0, stop=needed), features, settings.scale)
-        print(f"VGG weight {facts['vgg_loss_weight']:.4g} (measured: the VGG term of bicubic equals its MSE)")
-    else:
-        facts["vgg_loss_weight"] = 0.0 if features is None else settings.vgg_loss_weight
-    weights = steps.LossWeights(settings.mse_loss_weight, facts["vgg_loss_weight"], settings.adversarial_loss_weight)
+    check_memory(settings, device, cache, generator, discriminator, features)
+    with store.plain_errors():
+        vgg_weight = 0.0
+        if features is not None:
+            vgg_weight = settings.vgg_loss_weight
+            if vgg_weight == config.AUTO:
+                needed = -(-balance.CROPS // settings.batch_size)
+                vgg_weight = measured or balance.balanced_vgg_weight(
+                    make_batches(start=0, stop=needed), features, settings.scale
+                )
+                print(f"VGG weight {vgg_weight:.4g} (measured: the VGG term of bicubic equals its MSE)")
+        weights = steps.LossWeights(settings.mse_loss_weight, vgg_weight, settings.adversarial_loss_weight)
+        if settings.dry_run:
+            lr, hr = next(iter(make_batches(start=0, stop=1)))
+            for name, value in balance.first_losses(generator, lr, hr, discriminator, features).items():
+                print(f"first loss {name} {value:.6g}")
+            return
 
-    check_memory(settings, device, generator, discriminator, features)
-    if settings.dry_run:
-        lr, hr = next(iter(make_batches(start=0, stop=1)))
-        for name, value in balance.first_losses(generator, lr, hr, discriminator, features).items():
-            print(f"first loss {name} {value:.6g}")
-        return
-
-    xla = settings.xla != "off"
-    if adversarial:
-        step_function = steps.make_adversarial_step(
-            generator, discriminator, adams["g"], adams["d"], weights, features,
-            sequential=settings.sequential_updates, xla=xla,
-        )  # fmt: skip
-    else:
-        step_function = steps.make_content_step(generator, adams["g"], weights, features, xla=xla)
-
-    groups = {name: network.variables for name, network in networks.items()}
-    groups |= {f"{name}_optimizer": adam.variables for name, adam in adams.items()}
-    checkpoints = Checkpoints(folder, groups)
-    state = checkpoints.restore() if resuming else None
-    start = state["step"] if state else 0
-    if start:
-        print(f"{settings.mode}: going on from step {start} of {settings.steps} in {folder}")
-    text = runs.write_settings(folder, told, facts)
-    monitor = Monitor(folder, start=start, total=settings.steps, name=settings.mode)
-    monitor.settings(text)
-    try:
-        loop.train(
-            generator=generator,
-            optimizers=adams,
-            step_function=step_function,
-            make_batches=functools.partial(make_batches, stop=settings.steps),
-            checkpoints=checkpoints,
-            monitor=monitor,
-            validate=Validation(generator, pairs, settings.scale),
-            folder=folder,
-            state=state,
-            steps=settings.steps,
-            freeze_bn_after=settings.freeze_bn_after,
-            max_bad_steps=settings.max_bad_steps,
-            log_every=settings.log_every,
-            valid_every=settings.valid_every,
-            checkpoint_every=settings.checkpoint_every,
-        )
-    except Exception:
-        if store.error:
-            # tf.data wraps what a worker raised in a traceback of its own.
-            raise store.error from None
-        raise
-    finally:
-        monitor.close()
+        if adversarial:
+            step_function = steps.make_adversarial_step(
+                generator, discriminator, adams["g"], adams["d"], weights, features,
+                sequential=settings.sequential_updates, xla=settings.xla == "on",
+            )  # fmt: skip
+        else:
+            step_function = steps.make_content_step(generator, adams["g"], weights, features, xla=settings.xla == "on")
+        checkpoints.check_room()
+        text = runs.write_settings(folder, dataclasses.asdict(settings), found | {"vgg_loss_weight": vgg_weight})
+        monitor = Monitor(folder, start=state["step"] if state else 0, total=settings.steps, name=settings.mode)
+        monitor.settings(text)
+        try:
+            loop.train(
+                generator=generator,
+                optimizers=adams,
+                step_function=step_function,
+                make_batches=functools.partial(make_batches, stop=settings.steps),
+                checkpoints=checkpoints,
+                monitor=monitor,
+                validate=Validation(generator, pairs, settings.scale),
+                folder=folder,
+                state=state,
+                steps=settings.steps,
+                freeze_bn_after=settings.freeze_bn_after,
+                max_bad_steps=settings.max_bad_steps,
+                keep_best=not adversarial,  # G's PSNR falls when D comes in: the best would be the first
+                log_every=settings.log_every,
+                valid_every=settings.valid_every,
+                checkpoint_every=settings.checkpoint_every,
+            )
+        finally:
+            monitor.close()
     print(f"{settings.mode}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
 
 
@@ -211,16 +236,15 @@ def make_generator(settings, resuming):
     return generator
 
 
-def cache_bytes(settings):
-    """How much memory decoded photographs may take."""
-    import psutil
+def cache_bytes(settings, photographs):
+    """How much memory decoded photographs will take: what they need, within what they may have."""
+    from srgan_tf.training.hardware import free_host_bytes
 
-    if settings.cache_gb == config.AUTO:
-        return psutil.virtual_memory().available // 4
-    return int(settings.cache_gb * 1e9)
+    allowed = free_host_bytes() // 4 if settings.cache_gb == config.AUTO else int(settings.cache_gb * 1e9)
+    return min(allowed, sum(3 * picture.height * picture.width for picture in photographs))
 
 
-def check_memory(settings, device, generator, discriminator, features):
+def check_memory(settings, device, cache, generator, discriminator, features):
     """Prints sizes and memory; refuses a step that cannot fit, with the batch size that would."""
     from srgan_tf.training.hardware import step_memory
 
@@ -233,8 +257,13 @@ def check_memory(settings, device, generator, discriminator, features):
         sizes.append(f"VGG19 {features.count_params():,}")
     print(f"weights    {', '.join(sizes)}")
     free = device.free_bytes
+    if free is not None and device.kind == "CPU":
+        free = max(0, free - cache)
     available = "unknown" if free is None else f"{free / 1e9:.1f} GB"
-    print(f"memory     a step needs about {needed / 1e9:.1f} GB; free: {available}")
+    print(
+        f"memory     a step needs about {needed / 1e9:.1f} GB; free: {available}, beside {cache / 1e9:.1f} GB for"
+        " decoded photographs"
+    )
     if free is not None and needed > free:
         fitting = memory.largest_batch(free)
         mend = f"--batch_size={fitting} fits" if fitting else "not even --batch_size=1 fits: lower --crop_size"

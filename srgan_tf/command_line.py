@@ -34,6 +34,9 @@ def print_error(script, error):
 
 def run(script, function, argv):
     """Calls `function(argv)`, which returns an exit status; a `UserError` becomes one line and status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:
         status = function(argv)
         sys.stdout.flush()
@@ -42,6 +45,7 @@ def run(script, function, argv):
         print_error(script, error)
         return 1
     except KeyboardInterrupt:
+        print(f"{script}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `| head` has seen enough. Python would complain once more when it closes the pipe.

@@ -16,7 +16,7 @@ def test_defaults_are_the_slides_numbers():
     assert (g.learning_rate, g.beta1) == (1e-4, 0.9)
     assert (gan.adversarial_loss_weight, gan.mse_loss_weight, gan.vgg_loss_weight) == (1e-3, 1.0, 2e-6)
     assert (g.content_loss, gan.content_loss) == ("mse", "pool4")
-    assert (g.steps, gan.pretrain_steps, gan.steps) == (1_000_000, 1_000_000, 200_000)
+    assert (g.steps, gan.steps) == (1_000_000, 200_000)  # pretraining: as long as mode srresnet trains
     assert (g.schedule, gan.schedule, gan.decay_rate) == ("constant", "step", 0.1)
     assert not gan.sequential_updates and g.freeze_bn_after == -1
 
@@ -51,6 +51,14 @@ def test_the_five_systems_of_the_table():
         (["--beta1=1"], "--beta1"),
         (["--learning_rate=0"], "--learning_rate"),
         (["--learning_rate=-1"], "learning_rate"),
+        (["--learning_rate=nan"], "learning_rate"),
+        (["--mode=srgan", "--vgg_loss_weight=inf"], "vgg_loss_weight"),
+        (["--seed=5000000000"], "seed"),
+        (["--steps=99999999999999999999"], "steps"),
+        (["--train_dir="], "train_dir"),
+        (["--adversarial_loss_weight=5"], "--adversarial_loss_weight"),
+        (["--pretrain_steps=7"], "--pretrain_steps"),
+        (["--decay_rate=0.3"], "--decay_rate"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_flag(flags, named):
@@ -69,6 +77,13 @@ def test_help_shows_every_flag_with_its_default(settings_class, capsys):
         assert f"  --{field.name}\n" in page
         assert field.metadata["help"].split()[0] in page
     assert "usage: python script.py" in page
+
+
+def test_the_home_folder_is_found_in_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert _train("--train_dir=~/photos").train_dir == "/home/somebody/photos"
+    settings = config.parse(config.EvaluateSettings, ["evaluate.py", "--weights=a=~/g.weights.h5", "--weights=~/b"])
+    assert settings.weights == ("a=/home/somebody/g.weights.h5", "/home/somebody/b")
 
 
 def test_a_flag_can_be_given_more_than_once():

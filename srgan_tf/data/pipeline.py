@@ -5,6 +5,7 @@ stateless random numbers. So a run that goes on from a checkpoint sees what it w
 saved.
 """
 
+import contextlib
 import threading
 
 import numpy as np
@@ -24,12 +25,10 @@ class PhotographStore:
         cache_bytes: How much may be kept. Photographs are never dropped again, so that with too little room a part of
             them is always in memory, which a least-recently-used rule would not give under shuffling.
 
-    Attributes:
-        error: The `UserError` that stopped the last `window`, which tf.data would show as a traceback.
     """
 
     def __init__(self, pictures, scale, cache_bytes):
-        self.error = None
+        self._error = None
         self._paths = [picture.path for picture in pictures]
         self._scale = scale
         self._room = cache_bytes
@@ -46,6 +45,16 @@ class PhotographStore:
                 self._room -= pixels.nbytes
                 self._kept[index] = np.ascontiguousarray(pixels)
         return pixels
+
+    @contextlib.contextmanager
+    def plain_errors(self):
+        """Raises the `UserError` of a `window` as it is, where tf.data has wrapped it in an error of its own."""
+        try:
+            yield
+        except Exception:
+            if self._error:
+                raise self._error from None
+            raise
 
     def window(self, index, top, left, side):
         """A square of a photograph; what lies outside repeats its border.
@@ -65,7 +74,7 @@ class PhotographStore:
         try:
             photograph = self._photograph(int(index))
         except UserError as error:
-            self.error = error
+            self._error = error
             raise
         rows = np.clip(np.arange(top, top + side), 0, photograph.shape[0] - 1)
         columns = np.clip(np.arange(left, left + side), 0, photograph.shape[1] - 1)

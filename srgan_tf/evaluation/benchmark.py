@@ -17,7 +17,7 @@ from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic
 
 METRICS = ("psnr", "paper_ssim", "ssim", "rgb_psnr", "rgb_ssim", "lpips")  # fields of `Score`
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
-_SMALLEST = 2 * metrics.SHAVE + metrics.WINDOW  # side of an HR picture that can be scored, pixels
+_SMALLEST = 2 * metrics.SHAVE + metrics.WINDOW  # side from which the metrics have something to compare, pixels
 _WARM_UP = 16  # side of the LR crop that each system sees before its time is taken, pixels
 _BLOCK = 2  # pictures in memory at a time, for each worker
 
@@ -133,6 +133,16 @@ def find_cut(pairs, scale):
     return cut
 
 
+def smallest_side(scale):
+    """The shortest side of an HR picture that can be scored, pixels: cut to a multiple of `scale`, enough is left."""
+    return -(-_SMALLEST // scale) * scale
+
+
+def too_small(height, width, scale):
+    """The reason why an HR picture with a side below `smallest_side` is refused."""
+    return f"{width}x{height} is too small to be scored; {smallest_side(scale)} pixels a side are needed"
+
+
 def load_pair(pair, scale=4):
     """Reads HR and LR of a pair; LR is made by MATLAB's bicubic if the pair has no file of it.
 
@@ -149,8 +159,8 @@ def load_pair(pair, scale=4):
     original = files.read_rgb(pair.hr)
     hr = crop_to_multiple(original, scale)
     height, width = hr.shape[:2]
-    if min(height, width) < _SMALLEST:
-        raise UserError(f"{pair.hr}: {_size(original)} is too small to be scored; {_SMALLEST} pixels a side are needed")
+    if min(height, width) < smallest_side(scale):
+        raise UserError(f"{pair.hr}: {too_small(*original.shape[:2], scale)}")
     if pair.lr is None:
         return hr, downscale(hr, scale)
     lr = files.read_rgb(pair.lr)

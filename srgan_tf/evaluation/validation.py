@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
-from srgan_tf.evaluation.benchmark import load_pair
+from srgan_tf.evaluation.benchmark import load_pair, smallest_side, too_small
+from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.upscaler import Upscaler
 
@@ -11,12 +13,54 @@ STRIPS = 3  # pictures that are shown
 STRIP_SIDE = 192  # pixels of each that are shown
 
 
+def usable_pairs(pairs, scale=4):
+    """Leaves out what could not be scored, by the headers and ends of the files; see `files.probe`.
+
+    Args:
+        pairs: `data.folders.Pair`s.
+        scale: Enlargement from LR to HR.
+
+    Returns:
+        `(pairs, skipped)`: a list of the pairs to validate on; and a list of `(path, reason)` of the others, with the
+        path of HR, or of LR where that is at fault.
+
+    Raises:
+        UserError: No pair is left.
+    """
+    usable, skipped = [], []
+    for pair in pairs:
+        fault = _fault(pair, scale)
+        if fault:
+            skipped.append(fault)
+        else:
+            usable.append(pair)
+    if not usable:
+        first = "; the first: {}: {}".format(*skipped[0]) if skipped else ""
+        raise UserError(f"no picture to validate on, {len(skipped)} skipped{first}")
+    return usable, skipped
+
+
+def _fault(pair, scale):
+    """The `(path, reason)` to skip a pair, or None."""
+    try:
+        height, width = files.probe(pair.hr)
+        if min(height, width) < smallest_side(scale):
+            return pair.hr, too_small(height, width, scale)
+        if pair.lr is not None:
+            size = files.probe(pair.lr)
+            if size != (height // scale, width // scale):
+                return pair.lr, f"{size[1]}x{size[0]} is not {pair.hr}: {width}x{height} divided by {scale}"
+    except files.PictureError as error:
+        return error.path, error.reason
+    return None
+
+
 class Validation:
     """PSNR and SSIM over a test set, and strips of its first pictures.
 
     Args:
         generator: G; its weights at the time of the call count.
-        pairs: A list of `data.folders.Pair`.
+        pairs: A list of `data.folders.Pair`, see `usable_pairs`.
         scale: Factor.
     """
 
@@ -33,12 +77,16 @@ class Validation:
             of the picture's centre, uint8 `(H, 3 W, 3)`.
 
         Raises:
-            UserError: A picture cannot be read.
+            UserError: A picture cannot be read, or the memory does not suffice for it.
         """
         psnr, ssim, strips = [], [], {}
         for number, pair in enumerate(self._pairs):
             hr, lr = load_pair(pair, self._scale)
-            sr = self._upscaler.upscale(lr)
+            try:
+                sr = self._upscaler.upscale(lr)
+            except MemoryError:
+                reason = "out of memory while it was upscaled for validation; validate on smaller pictures"
+                raise UserError(f"{pair.lr or pair.hr}: {reason}") from None
             psnr.append(metrics.psnr(hr, sr))
             ssim.append(metrics.ssim(hr, sr))
             if number < STRIPS:

@@ -1,5 +1,6 @@
 """VGG19's feature maps, the phi of equation (5)."""
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -29,8 +30,11 @@ def build_vgg(features, path=""):
     # [-1, 1] -> [0, 255], then BGR with the ImageNet mean subtracted.
     caffe = keras.applications.vgg19.preprocess_input((picture + 1) * 127.5)
     try:
-        vgg = keras.applications.VGG19(weights=path or "imagenet", include_top=False, input_tensor=caffe)
-    except (OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns where a layer finds nothing in the file and keeps its random weights.
+            warnings.simplefilter("error", UserWarning)
+            vgg = keras.applications.VGG19(weights=path or "imagenet", include_top=False, input_tensor=caffe)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: not VGG19's weights without the top ({reason})") from None
     except Exception as error:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -68,6 +69,21 @@ class Checkpoints:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
 
+    def check_room(self):
+        """Refuses a disk that the run would fill: the kept checkpoints and one that is being written must fit.
+
+        Raises:
+            UserError: They do not.
+        """
+        needed = (self._keep + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
+        existing = next(folder for folder in (self.folder, *self.folder.absolute().parents) if folder.is_dir())
+        free = shutil.disk_usage(existing).free
+        if free < needed:
+            raise UserError(
+                f"{self.folder}: {needed / 1e9:.1f} GB are needed for checkpoints and {free / 1e9:.1f} GB are free;"
+                " make room or give another --run_dir"
+            )
+
     def latest_step(self):
         """Steps of the newest checkpoint, or None without one; the file is not opened."""
         found = self._found()
@@ -89,12 +105,12 @@ class Checkpoints:
                     arrays = {name: archive[name] for name in archive.files}
                 state = json.loads(str(arrays.pop(_STATE)))
             except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
-                self._report(f"{path}: damaged, so the checkpoint before is used ({error})")
+                self._report(f"{path}: damaged ({error}); trying the checkpoint before it")
                 continue
             self._assign(path, arrays)
             return state
         if found:
-            raise UserError(f"{self.folder}: every checkpoint is damaged; start anew with --noresume or another --run_dir")
+            raise UserError(f"{self.folder}: every checkpoint is damaged; remove them, or give another --run_dir")
         return None
 
     def _assign(self, path, arrays):

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import subprocess
+from pathlib import Path
 
 import keras
 import psutil
@@ -38,12 +39,23 @@ def find_device():
     """The first GPU, set to take memory as it needs it, or else the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return Device("CPU", f"CPU, {os.cpu_count()} cores", (0, 0), psutil.virtual_memory().available)
+        return Device("CPU", f"CPU, {os.cpu_count()} cores", (0, 0), free_host_bytes())
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = tuple(details.get("compute_capability", (0, 0)))
     return Device("GPU", details.get("device_name", "GPU"), capability, _free_gpu_bytes())
+
+
+def free_host_bytes(cgroup=Path("/sys/fs/cgroup")):
+    """Memory that this process may still take: what the computer has left, or a container's limit if that is less."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free  # no container, or one without a limit, which says "max"
+    return max(0, min(free, limit - used))
 
 
 def _free_gpu_bytes():

@@ -35,6 +35,7 @@ def train(
     steps,
     freeze_bn_after=-1,
     max_bad_steps=50,
+    keep_best=True,
     log_every=50,
     valid_every=1000,
     checkpoint_every=1000,
@@ -49,11 +50,12 @@ def train(
         checkpoints: A `training.checkpoints.Checkpoints` of all that the step changes.
         monitor: A `training.monitoring.Monitor`.
         validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
-        folder: A `pathlib.Path`; gets `generator.weights.h5` at each checkpoint, `best.weights.h5` at the best PSNR.
+        folder: A `pathlib.Path`; gets `generator.weights.h5` at each checkpoint.
         state: What `checkpoints.restore()` returned, or None at the start.
         steps: Steps of the phase.
         freeze_bn_after: Step from which G's BN uses its moving statistics; -1: never.
         max_bad_steps: Skipped steps in a row that stop the run.
+        keep_best: Write `best.weights.h5` at the best PSNR of all validations but that before the first step.
         log_every: Steps between reports.
         valid_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
@@ -67,16 +69,17 @@ def train(
     """
     state = state or {"step": 0, "best_psnr": -math.inf, "skipped": 0, "skipped_in_row": 0}
     step, scores = state["step"], None
-    pending, waited, began = [], 0.0, time.monotonic()
+    pending, uncounted, waited, began = [], [], 0.0, time.monotonic()
 
     def save():
+        count_skipped(uncounted, state)
         checkpoints.save(step, {name: state[name] for name in ("best_psnr", "skipped", "skipped_in_row")})
         save_generator(generator, folder / "generator.weights.h5")
 
     def check():
         scores, strips = validate()
         monitor.validation(step, scores, strips)
-        if scores["psnr"] > state["best_psnr"]:
+        if keep_best and step > 0 and scores["psnr"] > state["best_psnr"]:
             state["best_psnr"] = scores["psnr"]
             save_generator(generator, folder / "best.weights.h5")
         return scores
@@ -96,13 +99,18 @@ def train(
             waited += time.monotonic() - fetching
 
             freeze_bn = 0 <= freeze_bn_after <= step
-            pending.append(step_function(lr, hr, freeze_bn=freeze_bn))
+            terms = step_function(lr, hr, freeze_bn=freeze_bn)
+            pending.append(terms)
+            uncounted.append(terms["skipped"])
             step += 1
             monitor.advance()
 
             stopping = step == steps or bool(asked)
+            if len(uncounted) >= max_bad_steps or step % log_every == 0 or stopping:
+                if count_skipped(uncounted, state) >= max_bad_steps:
+                    raise _too_many_skipped(max_bad_steps, lr, hr, folder, step)
             if step % log_every == 0 or stopping:
-                values = _summarise(pending, state)
+                values = _means(pending)
                 elapsed = time.monotonic() - began
                 values |= {
                     "images_per_s": len(pending) * hr.shape[0] / elapsed,
@@ -113,38 +121,53 @@ def train(
                     values[f"{name}_learning_rate"] = float(optimizer.learning_rate)
                     values[f"{name}_loss_scale"] = float(loss_scale(optimizer))
                 monitor.scalars(step, values)
-                if state["skipped_in_row"] >= max_bad_steps:
-                    kept = folder / f"bad-step-{step}.npz"
-                    np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
-                    raise UserError(
-                        f"{state['skipped_in_row']} steps in a row had gradients that are not finite; the last one's"
-                        f" crops are in {kept}; try a lower --learning_rate or --precision=float32"
-                    )
                 pending, waited, began = [], 0.0, time.monotonic()
 
             # Whoever asks to stop does not wait for a validation.
             validating = step % valid_every == 0 or step == steps
             saving = step % checkpoint_every == 0 or stopping
+            paused = time.monotonic()
             if validating:
                 scores = check()
             if saving:
                 save()
-            if validating or saving:
-                began = time.monotonic()
+            began += time.monotonic() - paused
     if asked:
         raise Interrupted(asked[0])
     return scores
 
 
-def _summarise(pending, state):
-    """Means over the steps since the last report, but for skipped ones; counts those in `state`."""
+def count_skipped(flags, state):
+    """Adds the steps of `flags` (1 for a skipped one) to the counts in `state`, empties it, returns the longest row."""
+    longest = state["skipped_in_row"]
+    for flag in flags:
+        skipped = float(flag) > 0
+        state["skipped"] += int(skipped)
+        state["skipped_in_row"] = state["skipped_in_row"] + 1 if skipped else 0
+        longest = max(longest, state["skipped_in_row"])
+    flags.clear()
+    return longest
+
+
+def _means(pending):
+    """The mean of each term over the steps that were not skipped; over all, if all were."""
     stacked = {name: tf.stack([terms[name] for terms in pending]).numpy() for name in pending[0]}
     skipped = stacked.pop("skipped") > 0
-    state["skipped"] += int(skipped.sum())
-    for bad in skipped:
-        state["skipped_in_row"] = state["skipped_in_row"] + 1 if bad else 0
     good = ~skipped if not skipped.all() else skipped
     return {name: float(values[good].mean()) for name, values in stacked.items()}
+
+
+def _too_many_skipped(count, lr, hr, folder, step):
+    kept = folder / f"bad-step-{step}.npz"
+    where = f"; the last crops are in {kept}"
+    try:
+        np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
+    except OSError:
+        where = ""
+    return UserError(
+        f"{count} steps in a row had gradients that are not finite; try a lower --learning_rate or"
+        f" --precision=float32{where}"
+    )
 
 
 @contextlib.contextmanager

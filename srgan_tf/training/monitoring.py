@@ -86,7 +86,8 @@ class Monitor:
         self._record(step, {f"valid_{name}": value for name, value in scores.items()})
         with self._writer.as_default(step=step):
             for name, strip in strips.items():
-                tf.summary.image(f"bicubic, SR, HR/{name}", strip[None])
+                tag = name.encode(errors="replace").decode()  # a file's name need not be text
+                tf.summary.image(f"bicubic, SR, HR/{tag}", strip[None])
         self.say(f"{self._name} {step}: validation PSNR {scores['psnr']:.3f} dB, SSIM {scores['ssim']:.4f}")
         # What validation takes is not to be counted as the time of the steps.
         self._clock = (time.monotonic(), step)

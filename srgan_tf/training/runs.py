@@ -1,5 +1,6 @@
 """The folder of a phase: the settings it was started with, and which of them may change when it goes on."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from srgan_tf.errors import UserError
 # What does not change a step that is still to come, or is meant to be changed: a longer run, another folder's path.
 FREE = frozenset(
     "run_dir resume dry_run weights train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps max_bad_steps"
-    " log_every valid_every checkpoint_every initial".split()
+    " log_every valid_every checkpoint_every".split()
 )
 
 
@@ -52,6 +53,8 @@ def read_settings(folder):
         return content["settings"], content["facts"]
     except FileNotFoundError:
         return {}, {}
+    except NotADirectoryError:
+        raise UserError(f"{folder}: a file is in the way; give another --run_dir") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged ({error}); give another --run_dir") from None
 
@@ -74,8 +77,24 @@ def refuse_changes(folder, before, now):
 
 
 def fingerprint(pictures):
-    """A short hash of a list of `data.folders.PictureFile`: their names and sizes, in order."""
+    """A short hash of pictures: their fields, in order, files by their names alone so that a folder may be moved.
+
+    Args:
+        pictures: `data.folders.PictureFile`s or `data.folders.Pair`s.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for picture in pictures:
-        digest.update(f"{picture.path.name} {picture.height} {picture.width}\n".encode())
+        for value in dataclasses.astuple(picture):
+            digest.update(os.fsencode(value.name if isinstance(value, Path) else str(value)) + b"\0")
     return digest.hexdigest()[:16]
+
+
+def digest(variables):
+    """A short hash of what variables hold, 16 hexadecimal digits."""
+    whole = hashlib.sha256()
+    for variable in variables:
+        whole.update(variable.numpy().tobytes())
+    return whole.hexdigest()[:16]

@@ -53,11 +53,12 @@ def make_content_step(generator, optimizer, weights, features=None, *, xla=True)
             terms = _content_terms(hr, sr, weights, features)
             scaled = _scale(optimizer, terms["g_loss"])
         gradients = tape.gradient(scaled, generator.trainable_variables)
+        # Before the update, which may change the loss scale.
+        norms = {"g_gradient_norm": _norm(optimizer, gradients)}
         own_finite = _all_finite(gradients)
         finite = tf.logical_and(own_finite, statistics.are_finite())
         _update(optimizer, gradients, generator.trainable_variables, own_finite, finite)
         statistics.keep_if(finite)
-        norms = {"g_gradient_norm": _norm(optimizer, gradients)}
         return terms | norms | {"skipped": 1 - tf.cast(finite, tf.float32)}
 
     return step
@@ -101,6 +102,7 @@ def make_adversarial_step(
             if not sequential:
                 scaled_g_loss, terms = _add_adversarial(terms, fake_logits, weights, g_optimizer)
         d_gradients = tape.gradient(scaled_d_loss, discriminator.trainable_variables)
+        norms = {"d_gradient_norm": _norm(d_optimizer, d_gradients)}
         d_finite = _all_finite(d_gradients)
         if sequential:
             # D moves before G's gradients are known, so its old state is kept in case they are not finite.
@@ -110,6 +112,7 @@ def make_adversarial_step(
                 again = discriminator(sr, training=True)
                 scaled_g_loss, terms = _add_adversarial(terms, again, weights, g_optimizer)
         g_gradients = tape.gradient(scaled_g_loss, generator.trainable_variables)
+        norms["g_gradient_norm"] = _norm(g_optimizer, g_gradients)
         g_finite = _all_finite(g_gradients)
         finite = tf.reduce_all([g_finite, d_finite, statistics.are_finite()])
         if sequential:
@@ -118,12 +121,10 @@ def make_adversarial_step(
             _update(d_optimizer, d_gradients, discriminator.trainable_variables, d_finite, finite)
         _update(g_optimizer, g_gradients, generator.trainable_variables, g_finite, finite)
         statistics.keep_if(finite)
-        return terms | {
+        return terms | norms | {
             "d_loss": d_loss,
             "d_real": tf.reduce_mean(tf.sigmoid(real_logits)),
             "d_fake": tf.reduce_mean(tf.sigmoid(fake_logits)),
-            "g_gradient_norm": _norm(g_optimizer, g_gradients),
-            "d_gradient_norm": _norm(d_optimizer, d_gradients),
             "skipped": 1 - tf.cast(finite, tf.float32),
         }
 

@@ -106,6 +106,8 @@ def test_a_picture_that_vanishes_is_named(photographs, tmp_path):
     scan = folders.scan(tmp_path)
     store = pipeline.PhotographStore(scan.pictures, 4, 0)
     scan.pictures[1].path.unlink()
-    with pytest.raises(UserError, match="1.png"):
-        store.window(1, 0, 0, 8)
-    assert "1.png" in str(store.error)
+    dataset = pipeline.crops(
+        store, [(48, 48)] * 5, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2
+    )
+    with pytest.raises(UserError, match="1.png"), store.plain_errors():
+        list(dataset)

@@ -130,7 +130,7 @@ def test_nan_in_the_forward_pass_leaves_batch_norm_alone():
 
 
 def test_frozen_batch_norm_keeps_its_statistics_and_trains_gamma():
-    setup = _Setup(False)
+    setup = _Setup(False, rate=1e-3)
     before = setup.values()
     # A gamma of 0 has to move before what lies behind it gets a gradient.
     for _ in range(8):
@@ -190,3 +190,15 @@ def test_g_loss_is_the_weighted_sum():
     terms = {name: float(value) for name, value in step(*_crops()).items()}
     expected = 0.5 * terms["mse"] + 3 * terms["vgg"] + 0.25 * terms["adversarial"]
     np.testing.assert_allclose(terms["g_loss"], expected, rtol=1e-5)
+
+
+def test_the_gradient_norm_does_not_depend_on_the_loss_scale():
+    setup = _Setup(False, "mixed_float16", rate=0.0)
+    setup.g_optimizer.dynamic_growth_steps = 3
+    setup.g_optimizer.dynamic_scale.assign(2.0**8)
+    norms, scales = [], []
+    for _ in range(5):
+        norms.append(float(setup.step(*_crops())["g_gradient_norm"]))
+        scales.append(float(setup.g_optimizer.dynamic_scale))
+    assert len(set(scales)) > 1
+    np.testing.assert_allclose(norms, norms[0], rtol=0.02)
