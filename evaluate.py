@@ -40,6 +40,7 @@ NEEDED_BY = {
 ONE_WEIGHTS = ("upscale", "export")
 WRITABLE = files.SUFFIXES - {".gif"}  # GIF has 256 colors only; its pictures are written as PNG
 TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
+SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
 HOW_TO_TRAIN = "No --weights given. Train a generator with `python train.py --mode=srresnet` (--help says more)."
 
 
@@ -52,6 +53,8 @@ def check(settings):
             raise UserError(f"--{field.name} has no use with --mode={mode}; leave it out")
         if not given and field.name in NEEDED_BY[mode]:
             raise UserError(f"--mode={mode} needs --{field.name}")
+    if settings.tile != config.AUTO and 0 < settings.tile < SMALLEST_TILE:
+        raise UserError(f"--tile={settings.tile}: must be {SMALLEST_TILE} or more, or 0 for whole pictures")
     if mode == "evaluate" and settings.overwrite and not settings.report:
         raise UserError("--overwrite is about --report with --mode=evaluate; leave it out")
     if settings.lpips_net != config.EvaluateSettings.lpips_net and not settings.lpips:
@@ -73,7 +76,7 @@ def named_weights(given, taken=()):
             path = Path(text)
             name = "-".join(filter(None, (path.parent.name, path.name.removesuffix(".h5").removesuffix(".weights"))))
         if not Path(path).is_file():
-            raise UserError(f"{path}: no such weights file; `python train.py --mode=srresnet` makes one")
+            raise UserError(f"--weights={text}: no such weights file; `python train.py --mode=srresnet` makes one")
         if name in ("", ".", "..") or "/" in name or os.sep in name:
             raise UserError(f"--weights={text}: {name!r} cannot be the name of a folder; give NAME=FILE")
         if name in found or name in taken:
@@ -87,7 +90,7 @@ def named_results(given, taken):
     found = {}
     for text in given:
         name, equals, folder = text.partition("=")
-        if not equals or not name:
+        if not name or not folder:
             raise UserError(f"--results={text}: give NAME=FOLDER, the system's name and its pictures")
         if name in found or name in taken:
             raise UserError(f"--results={text}: the name {name} is taken; give another one")
@@ -147,6 +150,8 @@ def evaluate(settings):
     results = named_results(settings.results, (*TAKEN, *weights))
     if settings.report:
         report.check_target(settings.report, settings.overwrite)
+    if settings.csv:
+        tables.check_csv_target(settings.csv)
     sets = load_sets(settings.data)
     ready_made = {
         each.name: {
@@ -299,7 +304,10 @@ def upscale(settings):
         quiet = True if len(jobs) == 1 else None  # None: unless stderr is a terminal
         for source, output in tqdm(jobs, unit="picture", disable=quiet):
             try:
-                files.write(output, upscaler.upscale_picture(files.read(source)))
+                picture = files.read(source)
+                size = (side * upscaler.scale for side in picture.pixels.shape[:2])
+                files.check_writable(output, *size, transparent=picture.alpha is not None)
+                files.write(output, upscaler.upscale_picture(picture))
             except UserError as error:
                 failures.append(error)
             except MemoryError as error:

@@ -146,6 +146,26 @@ def test_nothing_is_overwritten_unasked(run, weights, photos, tmp_path):
     assert (files.read_rgb(photos / "one.png") == noise(6, 7)).all()
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
+def test_transparency_that_the_output_cannot_hold_is_named_first(run, weights, tmp_path, monkeypatch, suffix):
+    files.write(tmp_path / "a.png", files.Picture(noise(6, 7), noise(6, 7)[..., 0]))
+    monkeypatch.setattr(Upscaler, "upscale", lambda *_: pytest.fail("came too late"))
+    output = tmp_path / f"x{suffix}"
+    flags = ["--mode=upscale", f"--weights={weights}", f"--input={tmp_path / 'a.png'}"]
+    status, _, err = run(*flags, f"--output={output}")
+    assert status == 1 and len(err) == 1
+    assert f"{output}: " in err[0] and "cannot hold the picture's transparency" in err[0]
+
+
+def test_an_enlargement_that_the_output_cannot_hold_is_named_first(run, weights, tmp_path, monkeypatch):
+    files.write(tmp_path / "a.png", noise(1, 4100))  # WebP ends at 16383 pixels
+    monkeypatch.setattr(Upscaler, "upscale", lambda *_: pytest.fail("came too late"))
+    output = tmp_path / "x.webp"
+    flags = ["--mode=upscale", f"--weights={weights}", f"--input={tmp_path / 'a.png'}"]
+    status, _, err = run(*flags, f"--output={output}")
+    assert status == 1 and len(err) == 1 and "cannot hold a side of 16400 pixels" in err[0]
+
+
 @pytest.mark.parametrize("output, message", [
     ("photos", "lies in the input folder"),
     ("photos/large", "lies in the input folder"),
@@ -199,8 +219,12 @@ MISTAKES = [
     (["--mode=evaluate", "--output=x"], "--output has no use with --mode=evaluate"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--csv=c"], "--csv has no use"),
     (["--tile=-1"], "--tile"),
+    (["--tile=1"], "--tile=1: must be 16 or more, or 0 for whole pictures"),
+    (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--tile=15"], "--tile=15: must be 16 or more"),
     (["--data=/no/such"], "/no/such: no such folder"),
     (["--weights=/no/such.weights.h5"], "/no/such.weights.h5: no such weights file"),
+    (["--weights=a3="], "--weights=a3=: no such weights file"),
+    (["--results=theirs="], "--results=theirs=: give NAME=FOLDER"),
     (["--weights=WEIGHTS", "--weights=WEIGHTS"], "the name srresnet-best is taken"),
     (["--weights=bicubic=WEIGHTS"], "the name bicubic is taken"),
     (["--weights=../up=WEIGHTS"], "cannot be the name of a folder"),

@@ -74,11 +74,11 @@ def test_set5(run, shared_data):
 
 
 def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
-    hr = noise(40, 48)
+    hr = noise(80, 96)
     files.write(tmp_path / "data" / "a.png", hr)
     status, out, err = run(
         f"--data={tmp_path / 'data'}", f"--weights={weights}", f"--weights=mine={weights}", "--verbose",
-        f"--csv={tmp_path / 'scores.csv'}", f"--pictures={tmp_path / 'out'}", "--tile=5",
+        f"--csv={tmp_path / 'scores.csv'}", f"--pictures={tmp_path / 'out'}", "--tile=16",
     )  # fmt: skip
     assert status == 0 and err == []
     assert row(out, "srresnet-best")[:3] == row(out, "mine")[:3]
@@ -89,6 +89,19 @@ def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
         assert [line["system"] for line in csv.DictReader(file)] == systems
     expected = Upscaler(generator, tile=0).upscale(downscale(hr))
     assert np.abs(files.read_rgb(tmp_path / "out" / "mine" / "a.png").astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("place, message", [
+    ("folder", "a folder; name a file for the scores"),
+    ("file/scores.csv", "cannot be written (Not a directory)"),
+    ("file/deep/scores.csv", "cannot be written (Not a directory)"),
+])  # fmt: skip
+def test_an_impossible_csv_is_named_before_anything_is_scored(run, two_sets, tmp_path, monkeypatch, place, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(evaluate, "score_set", lambda *_, **__: pytest.fail("came too late"))
+    status, _, err = run(f"--data={two_sets}", f"--csv={tmp_path / place}")
+    assert status == 1 and len(err) == 1 and f"{tmp_path / place}: {message}" in err[0]
 
 
 @pytest.fixture

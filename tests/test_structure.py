@@ -18,6 +18,7 @@ ALLOWED = {
 }
 WITHOUT_TENSORFLOW = ("imaging", "models")
 FILES = sorted(path for path in REPOSITORY.rglob("*.py") if ".venv" not in path.parts and "build" not in path.parts)
+PAGES = sorted(PACKAGE.rglob("*.html"))
 
 
 def _imports(path):
@@ -48,7 +49,7 @@ def test_only_public_interfaces_are_used(path):
         assert not name.startswith(("tensorflow.python", "keras.src")), f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+@pytest.mark.parametrize("path", FILES + PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_files_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 

@@ -3,6 +3,7 @@
 import csv
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from statistics import fmean
 
@@ -152,6 +153,25 @@ def _aligned(head, cells, words):
         )
         for line in (head, rule, *cells)
     ]
+
+
+def check_csv_target(path):
+    """Refuses a place where `write_csv` could not write, so that it is known before anything is scored.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: It is a folder, or the folder that it is to lie in cannot be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name a file for the scores, {path / 'scores.csv'} say")
+    try:
+        nearest = next(folder for folder in path.absolute().parents if folder.exists())
+        tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def write_csv(scores, path):

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from srgan_tf.errors import UserError
+from srgan_tf.imaging import ends
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
@@ -37,7 +38,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _DAMAGE = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error)
-_TAIL = 1 << 16  # bytes
 
 # ImageNet and many cameras hold slightly wrong metadata beside a sound picture. One filter at import, because
 # `warnings.catch_warnings` around each read would not be safe in threads. Decompression bombs keep their warning.
@@ -167,6 +167,30 @@ def read(path):
         return Picture(np.array(image.convert("RGB")), alpha, gray=image.mode in ("1", "L", "LA"))
 
 
+def check_writable(path, height, width, transparent=False):
+    """Refuses what `write` would refuse, so that it is known before a picture is made.
+
+    Args:
+        path: Where to, as `write` takes it.
+        height: Of the picture, pixels.
+        width: Of the picture, pixels.
+        transparent: Whether the picture has transparency.
+
+    Raises:
+        UserError: The format is unknown, or cannot hold transparency or so many pixels.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        known = ", ".join(suffix[1:] for suffix in _WRITERS)
+        raise PictureError(path, f"cannot be written as {path.suffix or 'a file without suffix'}; take one of {known}")
+    kind, _ = _WRITERS[path.suffix.lower()]
+    if transparent and kind in ("JPEG", "BMP"):
+        raise PictureError(path, f"{kind} cannot hold the picture's transparency; write it as .png or .webp")
+    longest = max(height, width)
+    if longest > _LONGEST_SIDE.get(kind, longest):
+        raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
+
+
 def write(path, picture):
     """Writes a picture in the format that the suffix of `path` names; the folder is made if need be.
 
@@ -187,15 +211,8 @@ def write(path, picture):
     pixels = picture.pixels
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels must be uint8 (H, W, 3). Received: {pixels.dtype} {pixels.shape}")
-    if path.suffix.lower() not in _WRITERS:
-        known = ", ".join(suffix[1:] for suffix in _WRITERS)
-        raise PictureError(path, f"cannot be written as {path.suffix or 'a file without suffix'}; take one of {known}")
+    check_writable(path, *pixels.shape[:2], transparent=picture.alpha is not None)
     kind, options = _WRITERS[path.suffix.lower()]
-    if picture.alpha is not None and kind in ("JPEG", "BMP"):
-        raise PictureError(path, f"{kind} cannot hold the picture's transparency; write it as .png or .webp")
-    longest = max(pixels.shape[:2])
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if picture.gray:
         image = image.convert("L")
@@ -217,8 +234,8 @@ def write(path, picture):
 def probe(path):
     """The size of a picture and whether its file is whole, without decoding it.
 
-    Of a JPEG the end-of-image marker and of a PNG the chain of chunks up to IEND must be there; of other formats only
-    the header is read.
+    Of a JPEG the end-of-image marker, of a PNG the chain of chunks up to IEND, of a BMP the rows, of a TIFF the strips
+    or tiles and of a GIF the blocks of the first frame must be there. A WebP that is cut short Pillow does not open.
 
     Args:
         path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
@@ -233,61 +250,20 @@ def probe(path):
         width, height = image.size
         getexif = type(image).getexif
         if image.format in ("JPEG", "MPO"):
-            whole = _jpeg_has_end(file)
+            whole = ends.jpeg_has_end(file)
         elif image.format == "PNG":
-            whole, late_metadata = _png_has_end(file)
+            whole, late_metadata = ends.png_has_end(file)
             if not late_metadata:
                 getexif = Image.Image.getexif  # PNG's own decodes the picture to look behind it
+        elif image.format == "TIFF":
+            whole = ends.tiff_has_end(file, image)
+            # Newer Pillows have turned `size` already.
+            width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+        elif image.format == "BMP":
+            whole = ends.bmp_has_end(file, image)
         else:
-            whole = True
-            if image.format == "TIFF":  # newer Pillows have turned `size` already
-                width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+            whole = image.format != "GIF" or ends.gif_has_end(file, image)
         if not whole:
             raise PictureError(path, "cut short: its end is missing")
         turned = _orientation(image, getexif) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
-
-
-def _jpeg_has_end(file):
-    """Whether FFD9 follows the start of the scan.
-
-    Compressed data cannot hold FFD9, but a thumbnail in the header does, hence the walk to the scan. The tail is
-    searched first and then everything, since phones append a second picture or a video.
-    """
-    file.seek(2)
-    while (head := file.read(2)) != b"\xff\xda":
-        if len(head) < 2:
-            return False
-        if head[0] != 0xFF or head[1] in (0x00, 0xFF):  # padding
-            file.seek(-1, os.SEEK_CUR)
-        elif not 0xD0 <= head[1] <= 0xD9:
-            length = int.from_bytes(file.read(2).rjust(2, b"\xff"), "big")  # at the end of the file: beyond it
-            file.seek(length - 2, os.SEEK_CUR)
-    scan = file.tell()
-    file.seek(max(scan, file.seek(0, os.SEEK_END) - _TAIL))
-    if b"\xff\xd9" in file.read():
-        return True
-    file.seek(scan)
-    last = b""
-    while block := file.read(_TAIL):
-        if b"\xff\xd9" in last + block:
-            return True
-        last = block[-1:]
-    return False
-
-
-def _png_has_end(file):
-    """Whether the chunks reach IEND; and whether metadata follows the pixels, as exiftool writes it."""
-    size = file.seek(0, os.SEEK_END)
-    position, pixels, late_metadata = 8, False, False
-    while position + 12 <= size:
-        file.seek(position)
-        head = file.read(40)
-        kind, data = head[4:8], head[8:]
-        if kind == b"IEND":
-            return True, late_metadata
-        pixels = pixels or kind == b"IDAT"
-        if pixels and (kind == b"eXIf" or data.startswith((b"Raw profile type exif", b"XML:com.adobe.xmp"))):
-            late_metadata = True
-        position += 12 + int.from_bytes(head[:4], "big")
-    return False, late_metadata

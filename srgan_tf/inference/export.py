@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -42,8 +43,8 @@ def export_savedmodel(generator, folder, overwrite=False):
         overwrite: Replace a SavedModel that lies there. Anything else there is never replaced.
 
     Raises:
-        UserError: `folder` is taken or cannot be written.
-        RuntimeError: Loaded back, the model gives something else than the generator.
+        UserError: `folder` is taken or cannot be written; or, loaded back, the model gives something else than the
+            generator.
     """
     folder = Path(folder)
     _check_target(folder, overwrite)
@@ -60,7 +61,7 @@ def export_savedmodel(generator, folder, overwrite=False):
         with tempfile.TemporaryDirectory(prefix=f".{folder.name[:100]}.", dir=folder.parent) as beside:
             exported, replaced = Path(beside, "exported"), Path(beside, "replaced")
             tf.saved_model.save(module, str(exported), signatures={"serving_default": serve})
-            _check(generator, exported)
+            _check(generator, exported, folder)
             if folder.exists():
                 os.replace(folder, replaced)
             os.replace(exported, folder)
@@ -69,16 +70,18 @@ def export_savedmodel(generator, folder, overwrite=False):
         raise UserError(f"{folder}: cannot be written ({reason})") from None
 
 
-def _check(generator, folder):
+def _check(generator, exported, folder):
     """Compares on a photograph, on the processor, whose arithmetic does not depend on how a library was tuned."""
     path = next(iter(embedded_pictures().values()))
     image = downscale(crop_to_multiple(read_rgb(path), 4), 4)[None]
     with tf.device("CPU:0"):
         expected = from_network(generator(to_network(image), training=False))
-        exported = tf.saved_model.load(str(folder)).signatures["serving_default"](image=tf.constant(image))["image"]
-    apart = np.abs(exported.numpy().astype(np.int16) - expected)
+        serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
+        given = serve(image=tf.constant(image))["image"].numpy()
+    apart = np.abs(given.astype(np.int16) - expected)
     if apart.max() > 1 or np.mean(apart > 0) >= _APART:
-        raise RuntimeError(
-            f"The exported model differs from the generator on {path.name}: by up to {apart.max()} of 255 levels, in"
-            f" {np.mean(apart > 0):.1e} of the values. Nothing was written."
+        raise UserError(
+            f"{folder}: not written, since the exported model differs from the generator on {path.name}: by up to"
+            f" {apart.max()} of 255 levels, in {np.mean(apart > 0):.1e} of the values; report this line, with"
+            f" TensorFlow {tf.__version__}, Keras {keras.__version__} and the weights file"
         )

@@ -117,11 +117,13 @@ def load_generator(path):
         A `keras.Model`, see `build_generator`.
 
     Raises:
-        UserError: The file is missing, damaged, not a generator's, or does not fit.
+        UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, or does not fit.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; `python train.py --mode=srresnet` makes one")
+    if not path.name.endswith(".weights.h5"):  # Keras opens no other
+        raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
     try:
         with h5py.File(path, "r") as file:
             shape = json.loads(file.attrs[_METADATA])

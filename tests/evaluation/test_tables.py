@@ -1,4 +1,5 @@
 import csv
+import errno
 import math
 
 import numpy as np
@@ -114,3 +115,17 @@ def test_csv_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         tables.write_csv(SCORES, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_csv_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
+    tables.check_csv_target(tmp_path / "new" / "deep" / "scores.csv")
+    assert list(tmp_path.iterdir()) == []
+
+    def read_only(dir):
+        assert dir == tmp_path
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tables.tempfile, "TemporaryFile", read_only)
+    with pytest.raises(UserError) as caught:
+        tables.check_csv_target(tmp_path / "new" / "deep" / "scores.csv")
+    assert str(caught.value) == f"{tmp_path}/new/deep/scores.csv: cannot be written (Read-only file system)"

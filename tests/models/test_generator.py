@@ -116,6 +116,15 @@ def test_a_bad_weights_file_is_one_line(tmp_path, damage):
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["mine.h5", "mine", "g.weights.h5.bak"])
+def test_a_sound_file_of_another_name_is_not_called_damaged(tmp_path, name):
+    save_generator(build_generator(blocks=1, filters=4), tmp_path / "g.weights.h5")
+    path = (tmp_path / "g.weights.h5").rename(tmp_path / name)
+    with pytest.raises(UserError) as error:
+        load_generator(path)
+    assert str(error.value) == f"{path}: the name of a weights file must end in .weights.h5; rename it"
+
+
 def test_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
