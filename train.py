@@ -23,7 +23,7 @@ def run(settings):
     settings = dataclasses.replace(settings, precision=precision, xla="off" if settings.xla == "off" else "on")
     print(f"device     {device.name}; precision {precision}; XLA {settings.xla}")
     photographs = find_photographs(settings)
-    pairs, skipped = usable_pairs(find_validation(settings))
+    pairs, skipped = usable_pairs(find_validation(settings), settings.scale)
     for path, reason in skipped:
         print(f"  skipped {path}: {reason}")
 

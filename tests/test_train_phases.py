@@ -154,3 +154,13 @@ def test_a_picture_that_is_damaged_inside_is_named_in_a_dry_run(run, tmp_path):
     (folder / "bad.png").write_bytes(content)
     status, _, err = run(f"--train_dir={folder}", "--dry_run")
     assert status == 1 and "bad.png" in err and err.count("\n") == 1
+
+
+def test_validation_pictures_are_checked_at_the_scale_of_the_run(run, tmp_path):
+    for role, side in (("HR", 64), ("LR", 32)):
+        (tmp_path / "valid" / role).mkdir(parents=True)
+        (tmp_path / "valid" / role / "one.png").write_bytes(_picture(side))
+    status, out, _ = run("--scale=2", f"--valid_dir={tmp_path}/valid", "--dry_run")
+    assert status == 0 and "skipped" not in out
+    status, _, err = run(f"--valid_dir={tmp_path}/valid", "--dry_run")
+    assert status == 1 and "one.png" in err
