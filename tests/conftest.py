@@ -15,3 +15,24 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("needs the folder of data that SRGAN_DATA names")
     return folder
+
+
+@pytest.fixture(scope="session")
+def generator():
+    """A small generator with random weights; tests must not change it."""
+    import keras
+
+    from srgan_tf.models.generator import build_generator
+
+    keras.utils.set_random_seed(0)
+    return build_generator(blocks=1, filters=16)
+
+
+@pytest.fixture(scope="session")
+def weights(generator, tmp_path_factory):
+    """The weights file of `generator`, named as a run names it."""
+    from srgan_tf.models.generator import save_generator
+
+    path = tmp_path_factory.mktemp("run") / "srresnet" / "best.weights.h5"
+    save_generator(generator, path)
+    return path

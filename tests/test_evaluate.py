@@ -5,27 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 import evaluate
 from srgan_tf.imaging import files
 from srgan_tf.inference.upscaler import Upscaler
-from srgan_tf.models.generator import build_generator, save_generator
-
-
-@pytest.fixture(scope="module")
-def generator():
-    keras.utils.set_random_seed(0)
-    return build_generator(blocks=1, filters=8)
-
-
-@pytest.fixture(scope="module")
-def weights(generator, tmp_path_factory):
-    path = tmp_path_factory.mktemp("run") / "srresnet" / "best.weights.h5"
-    save_generator(generator, path)
-    return path
 
 
 def noise(height, width, seed=0):

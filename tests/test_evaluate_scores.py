@@ -3,7 +3,6 @@
 import csv
 import json
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,19 +12,6 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator, save_generator
-
-
-@pytest.fixture(scope="module")
-def generator():
-    keras.utils.set_random_seed(0)
-    return build_generator(blocks=1, filters=8)
-
-
-@pytest.fixture(scope="module")
-def weights(generator, tmp_path_factory):
-    path = tmp_path_factory.mktemp("run") / "srresnet" / "best.weights.h5"
-    save_generator(generator, path)
-    return path
 
 
 def noise(height, width, seed=0):

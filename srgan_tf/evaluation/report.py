@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import figures
-from srgan_tf.evaluation.contents import PictureScores, Pictures, Row, by_set, used_columns
+from srgan_tf.evaluation.contents import Pictures, PictureScores, Row, by_set, used_columns
 from srgan_tf.evaluation.page import write_page
 
 __all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]

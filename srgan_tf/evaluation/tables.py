@@ -1,8 +1,6 @@
 """Shows scores: as tables for the terminal and as CSV."""
 
 import csv
-import os
-import secrets
 import tempfile
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +11,7 @@ from srgan_tf.evaluation.benchmark import METRICS
 from srgan_tf.evaluation.contents import COLUMNS, Row, used_columns
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.evaluation.metrics import SHAVE
+from srgan_tf.writing import whole_file
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
@@ -187,19 +186,9 @@ def write_csv(scores, path):
     Raises:
         UserError: The file cannot be written.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(beside, "x", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(_CSV)
-                for score in scores:
-                    values = (getattr(score, field) for field in _CSV)
-                    writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with whole_file(path) as beside, open(beside, "x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_CSV)
+        for score in scores:
+            values = (getattr(score, field) for field in _CSV)
+            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])

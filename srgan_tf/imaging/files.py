@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import secrets
 import struct
 import warnings
 import zlib
@@ -14,6 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from srgan_tf.errors import UserError
 from srgan_tf.imaging import ends
+from srgan_tf.writing import whole_file
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
@@ -218,17 +218,8 @@ def write(path, picture):
         image = image.convert("L")
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
-    beside = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(beside, "xb") as file:
-                image.save(file, format=kind, **options)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise PictureError(path, f"cannot be written ({error.strerror or error})") from None
+    with whole_file(path) as beside, open(beside, "xb") as file:
+        image.save(file, format=kind, **options)
 
 
 def probe(path):

@@ -1,7 +1,6 @@
 """Writes a generator as a SavedModel, which needs TensorFlow but none of this project's code."""
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """The generator G of SRGAN, as the slides and figure 4 of the paper have it, with nearest-neighbour upsampling."""
 
-import contextlib
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -12,9 +10,11 @@ from keras import layers
 
 from srgan_tf.errors import UserError
 from srgan_tf.models.layers import RowConv2D
+from srgan_tf.writing import whole_file
 
 SCALES = (2, 4, 8)
 _METADATA = "srgan_tf"
+_SUFFIX = ".weights.h5"  # Keras opens no other
 
 
 def build_generator(blocks=16, scale=4, filters=64):
@@ -91,20 +91,11 @@ def save_generator(generator, path):
     Raises:
         UserError: The file cannot be written.
     """
-    path = Path(path)
     blocks, scale, filters = generator_shape(generator)
-    beside = path.with_name(f".{path.name.removesuffix('.weights.h5')}.{os.getpid()}.weights.h5")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        generator.save_weights(beside, overwrite=True)
+    with whole_file(path, ending=_SUFFIX) as beside:
+        generator.save_weights(beside)
         with h5py.File(beside, "a") as file:
             file.attrs[_METADATA] = json.dumps({"blocks": blocks, "scale": scale, "filters": filters})
-        os.replace(beside, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the weights: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def load_generator(path):
@@ -122,7 +113,7 @@ def load_generator(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; `python train.py --mode=srresnet` makes one")
-    if not path.name.endswith(".weights.h5"):  # Keras opens no other
+    if not path.name.endswith(_SUFFIX):
         raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
     try:
         with h5py.File(path, "r") as file:

@@ -5,7 +5,7 @@ import numpy as np
 from srgan_tf.models.generator import generator_shape
 
 # Where the straight pieces that stand in for atanh meet, in pixel values of [-1, 1]; atanh is infinite at the ends, so
-# it is held at LIMIT there. Chosen so that tanh of the pieces is nowhere further than 1.1 of 255 levels from the identity.
+# it is held at LIMIT there. Chosen so that tanh of the pieces is nowhere further than 1.1 of 255 levels from identity.
 KNOTS = np.array([-1, -0.951, -0.876, -0.766, -0.61, -0.39, 0.39, 0.61, 0.766, 0.876, 0.951])
 LIMIT = 0.994
 # Of the pixels of photographs, in [-1, 1]: what BN is told before it has seen any.

@@ -7,7 +7,6 @@ from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.training import losses
 from srgan_tf.training.steps import to_network
 
-
 CROPS = 64  # that the weight is measured on
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from srgan_tf.errors import UserError
+from srgan_tf.writing import whole_file
 
 _STATE = "state"
 _NAME = re.compile(r"checkpoint-(\d+)\.npz")
@@ -53,21 +54,13 @@ class Checkpoints:
         """
         arrays = {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
         path = self.folder / f"checkpoint-{step:08d}.npz"
-        beside = self.folder / f".{path.name}.{os.getpid()}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                np.savez(file, **{_STATE: json.dumps({"step": step} | state)}, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-            for old, _ in self._found()[self._keep :]:
-                old.unlink()
-        except OSError as error:
-            raise UserError(f"{path}: cannot write the checkpoint: {error.strerror or error}") from error
-        finally:
+        with whole_file(path) as beside, open(beside, "xb") as file:
+            np.savez(file, **{_STATE: json.dumps({"step": step} | state)}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        for old, _ in self._found()[self._keep :]:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                old.unlink()
 
     def check_room(self):
         """Refuses a disk that the run would fill: the kept checkpoints and one that is being written must fit.

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from srgan_tf.errors import UserError
+from srgan_tf.writing import whole_file
 
 
 class Monitor:
@@ -135,6 +136,5 @@ def _drop_after(path, step):
                 kept.append(line)
         except ValueError:
             continue
-    beside = path.with_name(f".{path.name}")
-    beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    beside.replace(path)
+    with whole_file(path) as beside:
+        beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

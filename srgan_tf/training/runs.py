@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from srgan_tf.errors import UserError
+from srgan_tf.writing import whole_file
 
 # What does not change a step that is still to come, or is meant to be changed: a longer run, another folder's path.
 FREE = frozenset(
@@ -31,13 +32,8 @@ def write_settings(folder, settings, facts):
     """
     path = Path(folder, "settings.json")
     text = json.dumps({"settings": settings, "facts": facts}, indent=2, default=str)
-    beside = path.with_name(".settings.json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write: {error.strerror or error}; give another --run_dir") from error
     return text
 
 

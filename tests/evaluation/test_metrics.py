@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-
 from skimage.metrics import structural_similarity
 
 from srgan_tf.evaluation.metrics import daala_kernel, paper_ssim, psnr, ssim

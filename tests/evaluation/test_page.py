@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.evaluation.contents import PictureScores, Pictures, Row
+from srgan_tf.evaluation.contents import Pictures, PictureScores, Row
 from srgan_tf.evaluation.figures import region
 from srgan_tf.evaluation.page import write_page
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import report
-from srgan_tf.evaluation.report import PictureScores, Pictures, Row
+from srgan_tf.evaluation.report import Pictures, PictureScores, Row
 from srgan_tf.imaging import files
 
 FACTS = {

@@ -10,7 +10,6 @@ from srgan_tf.errors import UserError
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference import export
 from srgan_tf.inference.export import export_savedmodel
-from srgan_tf.models.generator import build_generator
 
 USER = """
 import sys
@@ -40,12 +39,6 @@ except ImportError:
 else:
     raise AssertionError("this process can import the package")
 """
-
-
-@pytest.fixture(scope="module")
-def generator():
-    keras.utils.set_random_seed(0)
-    return build_generator(blocks=1, filters=16)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,8 @@ def test_starts_as_bilinear_enlargement():
     # Along a ramp a bilinear enlargement is a line: the centres of the new pixels lie at (i + 0.5) / 4 - 0.5.
     expected = ((np.arange(1024) + 0.5) / 4 - 0.5) / 127.5 - 1
     inner = np.s_[16:-16, 16:-16]
-    np.testing.assert_allclose(outputs[inner], np.broadcast_to(expected[None, :, None], (96, 1024, 3))[inner], atol=0.012)
+    expected = np.broadcast_to(expected[None, :, None], (96, 1024, 3))
+    np.testing.assert_allclose(outputs[inner], expected[inner], atol=0.012)
 
 
 def test_weights_file_round_trips(tmp_path):
@@ -127,7 +128,7 @@ def test_a_sound_file_of_another_name_is_not_called_damaged(tmp_path, name):
 
 def test_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="cannot be written"):
         save_generator(build_generator(blocks=1, filters=4), tmp_path / "file" / "g.weights.h5")
 
 
@@ -145,7 +146,8 @@ def test_gives_the_same_picture_under_jax(tmp_path):
     model = build_generator(blocks=2)
     start_as_upsampling(model)
     rng = np.random.default_rng(0)
-    model.set_weights([w + rng.normal(size=w.shape).astype(np.float32) * 0.01 * (w.std() > 0) for w in model.get_weights()])
+    for variable in model.trainable_variables:
+        variable.assign_add(rng.normal(size=variable.shape) * 0.01)
     picture = rng.uniform(-1, 1, (1, 12, 17, 3)).astype(np.float32)
     save_generator(model, tmp_path / "g.weights.h5")
     np.save(tmp_path / "lr.npy", picture)

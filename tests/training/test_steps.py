@@ -62,7 +62,8 @@ def test_trains_under_each_policy(policy, adversarial):
     assert all(np.isfinite(list(values.values())).all() and values["skipped"] == 0 for values in terms)
     assert terms[-1]["mse"] < terms[0]["mse"]
     after = setup.values()
-    weights = [variable.path for model in ([setup.g, setup.d] if adversarial else [setup.g]) for variable in model.variables]
+    networks = [setup.g, setup.d] if adversarial else [setup.g]
+    weights = [variable.path for network in networks for variable in network.variables]
     changed = [path for path in weights if (before[path] != after[path]).any()]
     assert len(changed) > 0.8 * len(weights)  # all but a few whose gradient is still exactly 0
     assert any("moving_mean" in path for path in changed)

@@ -1,0 +1,38 @@
+"""Files that are complete or not there."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+
+
+@contextlib.contextmanager
+def whole_file(path, ending=".part"):
+    """Lets a file be written beside its place, and puts it there when it is complete.
+
+        with whole_file("scores.csv") as beside:
+            beside.write_text(...)
+
+    Args:
+        path: Where the file shall be; its folder is made if need be. What is there is replaced.
+        ending: Of the name that is written to, for writers that look at it.
+
+    Yields:
+        The `Path` to write to. It is gone afterwards, whatever happens.
+
+    Raises:
+        UserError: The system does not let it be written, or the disk is full; what was at `path` is still there.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{ending}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,32 @@
+import errno
+
+import pytest
+
+from srgan_tf.errors import UserError
+from srgan_tf.writing import whole_file
+
+
+def test_is_there_when_it_is_complete_and_not_before(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with whole_file(path, ending=".txt") as beside:
+        beside.write_text("whole")
+        assert not path.exists() and beside.parent == path.parent and beside.name.endswith(".txt")
+    assert path.read_text() == "whole" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error, seen", [(OSError(errno.ENOSPC, "No space left"), UserError), (KeyError(1), KeyError)])
+def test_a_failure_keeps_what_was_there(tmp_path, error, seen):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(seen) as raised, whole_file(path) as beside:
+        beside.write_text("half")
+        raise error
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    if seen is UserError:
+        assert str(path) in str(raised.value) and "No space left" in str(raised.value)
+
+
+def test_a_file_in_the_way_of_the_folder_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"), whole_file(tmp_path / "file" / "a.txt"):
+        pass
