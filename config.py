@@ -20,7 +20,7 @@ MOST = 10**9  # steps, or crops
 
 
 def setting(default: Any, help: str, *, choices=(), many=False, lower=None, upper=None):
-    """One field of a settings class. `many`: the flag may be given more than once; `lower`, `upper`: bounds of a value."""
+    """One field of a settings class. `many`: the flag may be given more than once; `lower`, `upper`: its bounds."""
     metadata = {"help": help, "choices": tuple(choices), "many": many, "lower": lower, "upper": upper}
     return dataclasses.field(default=default, metadata=metadata)
 

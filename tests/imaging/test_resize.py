@@ -61,21 +61,24 @@ def test_imresize_equals_the_reference(size, border):
     np.testing.assert_allclose(resize.imresize(floats, *size, border), _reference(floats, *size, border), atol=1e-12)
 
 
-def _published(shared_data):
-    folder = shared_data / "benchmarks" / "Set5"
-    for number in range(1, 6):
-        yield [np.array(Image.open(folder / side / f"{number:03}.png")) for side in ("HR", "LR")]
+def _published(shared_data, name):
+    folder = shared_data / "benchmarks" / name
+    for path in sorted((folder / "HR").iterdir()):
+        yield [np.array(Image.open(folder / side / path.name)) for side in ("HR", "LR")]
 
 
-def test_downscale_equals_the_published_files(shared_data):
-    for hr, lr in _published(shared_data):
-        np.testing.assert_array_equal(resize.downscale(hr), lr)
+@pytest.mark.parametrize("name, count", [("Set5", 5), ("Set14", 14), ("BSD100", 100)])
+def test_downscale_equals_the_published_files(shared_data, name, count):
+    pairs = list(_published(shared_data, name))
+    assert len(pairs) == count
+    for hr, lr in pairs:
+        np.testing.assert_array_equal(resize.downscale(resize.crop_to_multiple(hr, 4)), lr)
 
 
 @pytest.mark.parametrize("upscale, published", [(resize.upscale_bicubic, 28.43), (resize.upscale_nearest, 26.26)])
 def test_baselines_reach_the_published_psnr(shared_data, upscale, published):
     psnrs = []
-    for hr, lr in _published(shared_data):
+    for hr, lr in _published(shared_data, "Set5"):
         error = (luma(hr) - luma(upscale(lr)))[4:-4, 4:-4]
         psnrs.append(10 * np.log10(255**2 / np.mean(error**2)))
     assert np.mean(psnrs) == pytest.approx(published, abs=0.006)
