@@ -37,7 +37,9 @@ class TrainSettings:
     mode: str = setting("srresnet", "phase: G on its content loss, or G against D", choices=("srresnet", "srgan"))
     run_dir: str = setting("runs/default", "folder of the run; each phase has its own inside: srresnet/, srgan/")
     resume: bool = setting(True, "go on from the newest checkpoint of the run folder, if it has one")
-    weights: str = setting("", "weights file that G starts from (*.weights.h5), instead of the run's own SRResNet")
+    weights: str = setting(
+        "", "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet, the package's"
+    )
     dry_run: bool = setting(False, "print device, sizes, memory and first losses, and stop")
 
     # Data
@@ -131,7 +133,9 @@ class EvaluateSettings:
         "evaluate", "score systems in a table, show them side by side, upscale pictures, or write a SavedModel",
         choices=("evaluate", "compare", "upscale", "export"),
     )  # fmt: skip
-    weights: str = setting((), "weights file of a generator, or NAME=FILE; may be given more than once", many=True)
+    weights: str = setting(
+        (), "weights of a generator: a file, NAME=FILE, or srresnet, the package's; may be given more than once", many=True
+    )
 
     # evaluate
     data: str = setting(

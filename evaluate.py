@@ -20,6 +20,7 @@ from srgan_tf.evaluation.contents import HR, LR, Pictures
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.ready_made import find_ready_made
 from srgan_tf.imaging import files
+from srgan_tf.weights import find_weights
 
 SCRIPT = "evaluate.py"
 USED_BY = {
@@ -41,7 +42,10 @@ ONE_WEIGHTS = ("upscale", "export")
 WRITABLE = files.SUFFIXES - {".gif"}  # GIF has 256 colors only; its pictures are written as PNG
 TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
 SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
-HOW_TO_TRAIN = "No --weights given. Train a generator with `python train.py --mode=srresnet` (--help says more)."
+HOW_TO_TRAIN = (
+    "No --weights given. --weights=srresnet scores the package's own; `python train.py --mode=srresnet` trains yours"
+    " (--help says more)."
+)
 
 
 def check(settings):
@@ -68,20 +72,24 @@ def check(settings):
 
 
 def named_weights(given, taken=()):
-    """The weights files by name, from `NAME=FILE` or `FILE`, which is then named after its folder and itself."""
+    """The weights files by name, from `NAME=FILE` or `FILE`, which is then named after its folder and itself.
+
+    `FILE` may be the name of weights that the package brings.
+    """
     found = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not equals or Path(text).is_file():
             path = Path(text)
             name = "-".join(filter(None, (path.parent.name, path.name.removesuffix(".h5").removesuffix(".weights"))))
-        if not Path(path).is_file():
-            raise UserError(f"--weights={text}: no such weights file; `python train.py --mode=srresnet` makes one")
+        if not str(path):
+            raise UserError(f"--weights={text}: no such weights file; give NAME=FILE")
+        path = find_weights(path)
         if name in ("", ".", "..") or "/" in name or os.sep in name:
             raise UserError(f"--weights={text}: {name!r} cannot be the name of a folder; give NAME=FILE")
         if name in found or name in taken:
             raise UserError(f"--weights={text}: the name {name} is taken; give another one as NAME=FILE")
-        found[name] = Path(path)
+        found[name] = path
     return found
 
 

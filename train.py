@@ -220,9 +220,10 @@ def make_generator(settings, resuming):
     """G as the phase starts with it."""
     from srgan_tf.models.generator import build_generator, generator_shape, load_generator
     from srgan_tf.models.initial import start_as_upsampling
+    from srgan_tf.weights import find_weights
 
     if settings.weights and not resuming:
-        generator = load_generator(settings.weights)
+        generator = load_generator(find_weights(settings.weights))
         blocks, scale, _ = generator_shape(generator)
         if (blocks, scale) != (settings.blocks, settings.scale):
             raise UserError(

@@ -1,0 +1,42 @@
+import pytest
+
+from srgan_tf import weights
+from srgan_tf.errors import UserError
+from srgan_tf.models.generator import generator_shape, load_generator
+
+
+@pytest.mark.parametrize("name", weights.shipped())
+def test_shipped_weights_are_those_of_the_manifest_and_load(name):
+    path = weights.find_weights(name)
+    assert path.stat().st_size <= 6_000_000
+    settings = weights.shipped()[name]["settings"]
+    assert generator_shape(load_generator(path))[:2] == (settings["blocks"], settings["scale"])
+
+
+def test_srresnet_scores_what_the_manifest_says(shared_data):
+    from srgan_tf.data.folders import find_pairs
+    from srgan_tf.evaluation.validation import Validation
+
+    generator = load_generator(weights.find_weights("srresnet"))
+    scores, _ = Validation(generator, find_pairs(shared_data / "benchmarks" / "Set5"), 4)()
+    assert scores["psnr"] == pytest.approx(weights.shipped()["srresnet"]["psnr_db"]["Set5"], abs=0.006)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [(b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"), (b"half", "4 bytes"), (None, "0 bytes")],
+)
+def test_a_wrong_shipped_file_is_one_line(tmp_path, monkeypatch, content, said):
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    if content:
+        (tmp_path / "srresnet.weights.h5").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        weights.find_weights("srresnet")
+
+
+def test_a_file_comes_first_and_an_unknown_name_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="srresnet"):
+        weights.find_weights("srresnot")
+    (tmp_path / "srresnet").write_bytes(b"own")
+    assert weights.find_weights("srresnet").read_bytes() == b"own"
