@@ -134,7 +134,9 @@ class EvaluateSettings:
         choices=("evaluate", "compare", "upscale", "export"),
     )  # fmt: skip
     weights: str = setting(
-        (), "weights of a generator: a file, NAME=FILE, or srresnet, the package's; may be given more than once", many=True
+        (),
+        "weights of a generator: a file, NAME=FILE, or srresnet, the package's; may be given more than once",
+        many=True,
     )
 
     # evaluate
