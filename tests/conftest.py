@@ -36,3 +36,17 @@ def weights(generator, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "srresnet" / "best.weights.h5"
     save_generator(generator, path)
     return path
+
+
+@pytest.fixture
+def run(capfd):
+    """Runs the command line of evaluate.py; returns the exit status and the lines on stdout and stderr."""
+
+    import evaluate
+
+    def run(*flags):
+        status = evaluate.main(["evaluate.py", *map(str, flags)])
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return run

@@ -28,18 +28,6 @@ def photos(tmp_path):
     return folder
 
 
-@pytest.fixture
-def run(capfd):
-    """Runs the command line; returns the exit status and the lines on stdout and stderr."""
-
-    def run(*flags):
-        status = evaluate.main(["evaluate.py", *map(str, flags)])
-        out, err = capfd.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return run
-
-
 def python(*arguments):
     """Runs Python in the repository, as from a shell: JAX, which Keras may have imported here, sets this variable."""
     shell = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -18,18 +18,6 @@ def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-@pytest.fixture
-def run(capfd):
-    """Runs the command line; returns the exit status and the lines on stdout and stderr."""
-
-    def run(*flags):
-        status = evaluate.main(["evaluate.py", *map(str, flags)])
-        out, err = capfd.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return run
-
-
 def row(lines, system):
     """The numbers in the measured row of a system: PSNR, the paper's SSIM, the usual one, ..."""
     (line,) = [line for line in lines if line.split()[:1] == [system] and "(published)" not in line]
