@@ -1,0 +1,189 @@
+"""What EXIF tells of a photograph, in a block of its own or in a TIFF file, where libvips neither reads nor writes it.
+
+Both are the same structure (EXIF 2.32, section 4.5; TIFF 6.0, section 2): directories of tags, each with a type, a
+count and a value. Classic TIFF has offsets of 4 bytes, BigTIFF of 8.
+"""
+
+import dataclasses
+import io
+import os
+import struct
+
+import numpy as np
+
+_MARK = b"Exif\0\0"  # before the block in a JPEG file
+_DESCRIPTION, _ORIENTATION, _DETAILS, _GPS = 0x010E, 0x0112, 0x8769, 0x8825
+# Tags of the first directory that describe the photograph and not how its pixels are stored: ImageDescription, Make,
+# Model, Software, DateTime, Artist, HostComputer, Rating, RatingPercent, Copyright, and five of Windows.
+_ABOUT = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}
+_NOT_KEPT = {0xA002, 0xA003, 0xA005}  # the stored width and height, and a directory of compatibility
+_FOR_SOFTWARE = (b"{", b"<?xml", b"ImageJ=")  # descriptions by which programs find the pixels, wrong for larger ones
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SHORT, _LONG, _LONG8 = 3, 4, 16
+_FRACTIONS = (5, 10)  # types of two numbers of 4 bytes
+_MOST_ENTRIES, _LONGEST_VALUE = 1 << 16, 1 << 24  # what is above is damage
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """How a TIFF structure is stored: its byte order, as `struct` writes it, and whether it is a BigTIFF."""
+
+    order: str
+    big: bool = False
+
+    @property
+    def offset(self):
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def number(self):
+        """The number of entries."""
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def entry(self):
+        """Tag, type, count; and the value, or its offset if it is longer."""
+        return self.order + ("HHQ8s" if self.big else "HHI4s")
+
+    @property
+    def inline(self):
+        return struct.calcsize(self.offset)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exif:
+    """What is kept of EXIF; a directory is `{tag: (type, count, value as stored)}`.
+
+    Attributes:
+        layout: How the values are stored.
+        orientation: 1 to 8; 1 is upright.
+        about: Entries of the first directory that describe the photograph.
+        details: `{tag: directory}` of the camera's settings and of the place.
+    """
+
+    layout: _Layout
+    orientation: int
+    about: dict
+    details: dict
+
+    def block(self):
+        """The block that PNG, JPEG and WebP files hold, upright and without a thumbnail."""
+        layout = _Layout(self.layout.order)
+        upright = _SHORT, 1, struct.pack(layout.order + "HH", 1, 0)
+        structure = _with_details(self.about | {_ORIENTATION: upright}, self.details, layout, 8, bytes(4))
+        head = b"II*\0" if layout.order == "<" else b"MM\0*"
+        return _MARK + head + struct.pack(layout.offset, 8) + structure
+
+    def add_to_tiff(self, path):
+        """Adds everything but the orientation to a TIFF file of one page: a new first directory behind its end."""
+        with open(path, "r+b") as file:
+            layout, first = _header(file)
+            stored, after = _directory(file, layout, first)
+            about = _turned(self.about, self.layout, layout) | stored
+            details = {tag: _turned(entries, self.layout, layout) for tag, entries in self.details.items()}
+            end = file.seek(0, os.SEEK_END)
+            end += file.write(bytes(end % 2))
+            file.write(_with_details(about, details, layout, end, after))
+            file.seek(8 if layout.big else 4)
+            file.write(struct.pack(layout.offset, end))
+
+
+def read_exif(source):
+    """What is kept of an EXIF block, or of the first directory of a TIFF file.
+
+    Args:
+        source: The block as bytes, or the open TIFF file.
+
+    Returns:
+        An `Exif`; None if the structure is damaged.
+    """
+    file = io.BytesIO(source.removeprefix(_MARK)) if isinstance(source, bytes) else source
+    try:
+        layout, first = _header(file)
+        main, _ = _directory(file, layout, first)
+        details = {tag: _directory(file, layout, _integer(main[tag], layout))[0]
+                   for tag in (_DETAILS, _GPS) if tag in main}
+    except (ValueError, OverflowError, OSError, struct.error):
+        return None
+    orientation = _integer(main[_ORIENTATION], layout) if _ORIENTATION in main else 1
+    about = {tag: entry for tag, entry in main.items() if tag in _ABOUT}
+    if about.get(_DESCRIPTION, (2, 0, b""))[2].startswith(_FOR_SOFTWARE):
+        del about[_DESCRIPTION]
+    for entries in details.values():
+        for tag in _NOT_KEPT & entries.keys():
+            del entries[tag]
+    details = {tag: entries for tag, entries in details.items() if entries}
+    return Exif(layout, orientation if 1 <= orientation <= 8 else 1, about, details)
+
+
+def _integer(entry, layout):
+    return int.from_bytes(entry[2], "little" if layout.order == "<" else "big")
+
+
+def _header(file):
+    """The layout of a TIFF structure and the offset of its first directory."""
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        layout, place = _Layout("<" if head[:1] == b"I" else ">"), 4
+    elif head[:4] in (b"II+\0", b"MM\0+"):
+        layout, place = _Layout("<" if head[:1] == b"I" else ">", big=True), 8
+    else:
+        raise ValueError("no TIFF structure")
+    return layout, struct.unpack_from(layout.offset, head, place)[0]
+
+
+def _directory(file, layout, offset):
+    """The directory at `offset`, without damaged entries; and the bytes that point to the next one."""
+    file.seek(offset)
+    (number,) = struct.unpack(layout.number, file.read(struct.calcsize(layout.number)))
+    length = struct.calcsize(layout.entry)
+    body = file.read(min(number, _MOST_ENTRIES) * length)
+    after = file.read(layout.inline)
+    entries = {}
+    for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: len(body) // length * length]):
+        size = _BYTES.get(kind, 0) * count
+        if layout.inline < size <= _LONGEST_VALUE:
+            file.seek(*struct.unpack(layout.offset, value))
+            value = file.read(size)
+        if 0 < size <= len(value):
+            entries[tag] = kind, count, value[:size]
+    return entries, after
+
+
+def _packed(entries, layout, offset, after):
+    """The bytes of a directory that shall stand at `offset`: its entries, `after`, and the long values."""
+    head = struct.pack(layout.number, len(entries))
+    values_at = offset + len(head) + len(entries) * struct.calcsize(layout.entry) + len(after)
+    values = b""
+    for tag, (kind, count, value) in sorted(entries.items()):
+        if len(value) > layout.inline:
+            place = struct.pack(layout.offset, values_at + len(values))
+            values += value + bytes(len(value) % 2)
+        else:
+            place = value
+        head += struct.pack(layout.entry, tag, kind, count, place)
+    return head + after + values
+
+
+def _with_details(main, details, layout, offset, after):
+    """The bytes of a directory at `offset` and behind it of those it points to."""
+    kind, none = (_LONG8 if layout.big else _LONG), bytes(layout.inline)
+    pointers = {tag: (kind, 1, none) for tag in details}
+    place = offset + len(_packed(main | pointers, layout, offset, after))
+    behind = b""
+    for tag, entries in details.items():
+        pointers[tag] = kind, 1, struct.pack(layout.offset, place + len(behind))
+        behind += _packed(entries, layout, place + len(behind), none)
+    return _packed(main | pointers, layout, offset, after) + behind
+
+
+def _turned(entries, source, target):
+    """The entries with their values in the byte order of the target."""
+    if source.order == target.order:
+        return entries
+    turned = {}
+    for tag, (kind, count, value) in entries.items():
+        word = 4 if kind in _FRACTIONS else _BYTES[kind]
+        turned[tag] = kind, count, np.frombuffer(value, f"u{word}").byteswap().tobytes()
+    return turned
