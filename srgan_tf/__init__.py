@@ -1,1 +1,21 @@
-"""SRGAN in TensorFlow and Keras: pictures four times as large, trained, measured and exported."""
+"""SRGAN in TensorFlow and Keras: pictures four times as large, trained, measured and exported.
+
+    from srgan_tf import Upscaler
+
+    large = Upscaler().upscale(image)  # a NumPy array or a PIL.Image; the same comes back, 4 times as large
+"""
+
+__all__ = ["Upscaler"]
+
+
+def __getattr__(name):
+    # TensorFlow is imported with what needs it, since that takes seconds.
+    if name == "Upscaler":
+        from srgan_tf.inference.upscaler import Upscaler
+
+        return Upscaler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -12,7 +12,7 @@ ALLOWED = {
     "imaging": set(),
     "data": {"imaging"},
     "models": {"imaging"},
-    "inference": {"data", "models", "imaging"},
+    "inference": {"data", "models", "imaging", "weights"},
     "training": {"data", "models", "imaging", "inference"},
     "evaluation": {"data", "models", "imaging", "inference"},
 }

@@ -1,140 +1,258 @@
-"""Upscales pictures of any size with a trained generator, in tiles where the memory asks for it."""
+"""Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
 
-import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
+import keras
 import numpy as np
-import psutil
-import tensorflow as tf
+from numpy.typing import DTypeLike
+from PIL import Image
 
-from srgan_tf.imaging.color import to_network
-from srgan_tf.imaging.files import Picture
-from srgan_tf.imaging.resize import upscale_bicubic
-from srgan_tf.models.generator import generator_shape, receptive_margin
+from srgan_tf.errors import UserError
+from srgan_tf.inference import pictures, tiles
+from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.memory import free_host_bytes, resident_bytes
+from srgan_tf.inference.windows import Strip, Windows
+from srgan_tf.models.generator import load_generator
+from srgan_tf.weights import default_weights, find_weights
 
-LARGEST_TILE = 512  # side that is chosen at most, LR pixels: the margins of 16 blocks are a third more work there
-SMALLEST_TILE = 32  # side that is chosen at least, LR pixels: the margins are ten times the work there
-_LIVE_TENSORS = 3  # of the full resolution at once: a layer's input, its output and what the convolution needs between
+Kind = TypeVar("Kind", np.ndarray, Image.Image)
 
-
-def upscale_batch_function(generator):
-    """The generator on 8-bit pictures, as one graph for all sizes.
-
-    Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`.
-
-    Returns:
-        A `tf.function` from uint8 `(N, H, W, 3)` in [0, 255] to uint8 `(N, scale H, scale W, 3)`, rounded to nearest
-        and clipped: `from_network(generator(to_network(image), training=False))`, on the processor to the last bit.
-    """
-    # Looked up, because TensorFlow turns a division by a constant into a multiplication, which rounds otherwise: one
-    # value of 7,000 came out a level off.
-    network_values = to_network(np.arange(256, dtype=np.uint8))
-
-    # Not inlined, because the graph optimizer would then change the order of G's sums, adding its skips before BN's
-    # offset: four values of 100,000 came out a level off.
-    @tf.function(experimental_attributes={"_noinline": True})
-    def generate(lr):
-        return tf.cast(generator(lr, training=False), tf.float32)
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")], jit_compile=False)
-    def upscale_batch(image):
-        sr = generate(tf.gather(network_values, tf.cast(image, tf.int32)))
-        return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
-
-    return upscale_batch
+_SHARE = 0.5  # of the free memory that is taken where no limit is set
+# What an allowed peak is undercut by: what Python and TensorFlow take besides what is counted.
+_RESERVE = 96 * 2**20
 
 
 class Upscaler:
-    """Upscales one picture after another.
+    """Upscales one picture after another, of any size and without compiling anew.
 
-    A tile is computed with a margin of the generator's receptive field, so that a picture upscaled in tiles equals the
-    same picture upscaled whole, but for values that lie so near to a half that float32 rounds them either way.
+        import numpy as np
+        from PIL import Image
+        from srgan_tf import Upscaler
+
+        upscaler = Upscaler()
+        upscaler.upscale(Image.open("photo.jpg")).save("large.png")
+        assert upscaler.upscale(np.zeros((20, 30, 3), np.uint8)).shape == (80, 120, 3)
+
+    A picture is computed in tiles, each with a margin of the generator's receptive field, so that it equals the picture
+    computed whole, but for values that lie so near to a half that float32 rounds them either way. Where a device's
+    memory runs out, the tiles are halved and stay so.
+
+    One `Upscaler` may be used from several threads: their tiles are computed in turns. `max_memory` then holds for one
+    of their pictures at a time.
 
     Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`.
-        tile: Side of the LR tiles in pixels, without the margin; 0 takes every picture whole; None takes a picture
-            whole where it fits into `memory_limit`, and else tiles that do, with a side of 32 to 512.
-        memory_limit: Bytes that the features of one tile may take, when `tile` is None. They are estimated as three
-            float32 tensors of the full resolution: 12 KiB for each LR pixel at 64 channels and scale 4. By default a
-            quarter of the computer's free memory at the time of the call.
+        weights: A weights file (`.weights.h5`); the name of weights that the package brings ("srresnet"); a generator,
+            see `models.generator.build_generator`, whose weights are copied; None: the best that the package brings; or
+            a network that is to be run as it is, see `windows.Windows`.
+        tile: Side of the largest tile in LR pixels, without its margin; 0 takes every picture whole; None takes what
+            costs the least work within the memory.
+        max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
+            None: half of what is free at the time of the call more, or the smallest tile where that is not enough.
 
     Attributes:
         scale: The enlargement.
+
+    Raises:
+        UserError: There are no such weights, or they are damaged.
+        ValueError: `tile` is negative, `max_memory` is not positive, or `weights` is something else.
     """
 
-    def __init__(self, generator, tile=None, memory_limit=None):
+    def __init__(
+        self,
+        weights: str | Path | keras.Model | Callable | None = None,
+        *,
+        tile: int | None = None,
+        max_memory: int | None = None,
+    ):
         if tile is not None and tile < 0:
             raise ValueError(f"tile must not be negative. Received: {tile}")
-        _, self.scale, filters = generator_shape(generator)
-        self._margin = receptive_margin(generator)
-        self._bytes_per_pixel = _LIVE_TENSORS * filters * np.dtype(np.float32).itemsize * self.scale**2
+        if max_memory is not None and max_memory <= 0:
+            raise ValueError(f"max_memory must be positive. Received: {max_memory}")
+        if weights is None or isinstance(weights, (str, Path)):
+            weights = load_generator(find_weights(default_weights() if weights is None else weights))
+        if not isinstance(weights, keras.Model) and not hasattr(weights, "margin"):
+            raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(weights).__name__}")
+        self._windows = Windows(FusedGenerator(weights) if isinstance(weights, keras.Model) else weights)
+        self.scale: int = self._windows.scale
         self._tile = tile
-        self._memory_limit = memory_limit
-        self._upscale_batch = upscale_batch_function(generator)
+        self._max_memory = max_memory
 
-    def tile_side(self, height, width):
-        """The side of the tiles, without margin, that an LR picture of this size is cut into; 0: taken whole."""
-        if self._tile is not None:
-            return self._tile
-        limit = psutil.virtual_memory().available // 4 if self._memory_limit is None else self._memory_limit
-        pixels = min(limit // self._bytes_per_pixel, (LARGEST_TILE + 2 * self._margin) ** 2)
-        if height * width <= pixels:
-            return 0
-        return max(SMALLEST_TILE, math.isqrt(pixels) - 2 * self._margin)
+    def upscale(self, image: Kind) -> Kind:
+        """Upscales a picture.
 
-    def upscale(self, image):
-        """Upscales an RGB picture.
+        Color is computed by the generator; gray as three equal channels, of whose results the mean is taken; alpha is
+        enlarged by MATLAB's bicubic.
 
         Args:
-            image: uint8 `(H, W, 3)`, H and W at least 1.
+            image: A NumPy array, uint8 or uint16: `(H, W)` or `(H, W, 1)` gray, `(H, W, 2)` gray and alpha, `(H, W, 3)`
+                RGB, `(H, W, 4)` RGBA, not premultiplied. Or a `PIL.Image.Image` of mode L, LA, RGB, RGBA or I;16, or of
+                another that is converted to one of these: 1 to L, P to RGB or RGBA, CMYK to RGB. It is not turned as
+                its EXIF says; `PIL.ImageOps.exif_transpose` does so, before or after.
 
         Returns:
-            uint8 `(scale H, scale W, 3)`.
+            What `image` is, of the same type and bands, `scale` times as high and wide. A `PIL.Image.Image` keeps its
+            EXIF and, unless it was of inks, its ICC profile.
 
         Raises:
-            MemoryError: The memory did not suffice.
-            ValueError: `image` has another type or shape.
+            MemoryError: The memory does not suffice, even for the smallest tile.
+            UserError: `max_memory` does not suffice.
+            ValueError: `image` is something else, as of floating point.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"image must be uint8 (H, W, 3). Received: {image.dtype} {image.shape}")
-        height, width = image.shape[:2]
-        side = self.tile_side(height, width) or max(height, width)
-        result = np.empty((height * self.scale, width * self.scale, 3), np.uint8)
-        for top in range(0, height, side):
-            for left in range(0, width, side):
-                self._upscale_tile(image, result, top, left, side)
+        values = pictures.to_bands(image)
+        copies = 2 if isinstance(image, Image.Image) else 1  # Pillow makes its own
+        return pictures.in_kind(self._upscale_arrays(values[None], copies)[0], image)
+
+    def upscale_batch(self, images: np.ndarray) -> np.ndarray:
+        """Upscales pictures of one size, as many at once as the memory allows; see `upscale`.
+
+        Args:
+            images: uint8 or uint16 `(N, H, W, bands)`: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA.
+
+        Returns:
+            `(N, scale H, scale W, bands)` of the same type.
+
+        Raises:
+            MemoryError: As `upscale`.
+            UserError: As `upscale`.
+            ValueError: `images` is something else.
+        """
+        if not isinstance(images, np.ndarray) or images.ndim != 4 or not len(images):
+            received = getattr(images, "shape", type(images).__name__)
+            raise ValueError(f"images must be a NumPy array (N, H, W, bands). Received: {received}")
+        pictures.to_bands(images[0])
+        return self._upscale_arrays(images)
+
+    def _upscale_arrays(self, values, copies=1):
+        """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
+        count, height, width, bands = values.shape
+        extent = tiles.Extent(height, width, self._windows.margin)
+        costs, limit = self._budget(bands, values.dtype, whole=values.nbytes * self.scale**2 * copies)
+        tile = self._tile_shape(extent, costs, limit)
+        at_once = 1
+        if tile == (height, width):
+            pixels = min(max(limit // costs.window, costs.spare), self._most(extent))
+            at_once = max(1, min(count, pixels // (height * width)))
+        result = np.empty((count, height * self.scale, width * self.scale, bands), values.dtype)
+        for start in range(0, count, at_once):
+            some, into = values[start : start + at_once], result[start : start + at_once]
+            for _ in self._strips(lambda top, bottom, some=some: some[:, top:bottom], extent, tile, some, into=into):
+                pass
         return result
 
-    def _upscale_tile(self, image, result, top, left, side):
-        """Fills one tile of `result`. Its window is cut off at the picture's border, where the network pads anyway."""
-        scale, margin = self.scale, self._margin
-        bottom, right = min(top + side, image.shape[0]), min(left + side, image.shape[1])
-        above, before = max(top - margin, 0), max(left - margin, 0)
-        window = image[above : bottom + margin, before : right + margin]
-        try:
-            sr = self._upscale_batch(window[None]).numpy()[0]
-        except tf.errors.ResourceExhaustedError:
-            size = f"{window.shape[1]}x{window.shape[0]}"
-            raise MemoryError(f"out of memory while upscaling {size} pixels at once; set a smaller --tile") from None
-        rows = slice((top - above) * scale, (bottom - above) * scale)
-        columns = slice((left - before) * scale, (right - before) * scale)
-        result[top * scale : bottom * scale, left * scale : right * scale] = sr[rows, columns]
-
-    def upscale_picture(self, picture):
-        """Upscales a picture of any kind: the colors by the generator, the transparency by MATLAB's bicubic.
+    def upscale_strips(
+        self, rows: Callable[[int, int], np.ndarray], height: int, width: int, bands: int, dtype: DTypeLike
+    ) -> Iterator[np.ndarray]:
+        """Upscales a picture that need not fit into the memory, strip by strip.
 
         Args:
-            picture: An `imaging.files.Picture`.
+            rows: Gives the rows from `top` to before `bottom` as an array `(bottom - top, width, bands)`. It is called
+                with `(top, bottom)` from the first row to the last, for each row once.
+            height: Of the picture.
+            width: Of the picture.
+            bands: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA, as in `upscale`.
+            dtype: uint8 or uint16.
 
         Returns:
-            A `Picture`, `scale` times as high and wide; a gray one stays gray (the mean of the three channels).
+            An iterator of arrays `(h, scale * width, bands)` of `dtype`, which make up the result from top to bottom.
+            Each is the caller's own.
 
         Raises:
-            MemoryError: The memory did not suffice.
+            MemoryError: As `upscale`.
+            UserError: As `upscale`.
+            ValueError: `rows` gives something else than it should, or there is no such picture.
         """
-        pixels = self.upscale(picture.pixels)
-        if picture.gray:
-            mean = np.rint(pixels.mean(axis=2, keepdims=True)).astype(np.uint8)
-            pixels = np.repeat(mean, 3, axis=2)
-        alpha = None if picture.alpha is None else upscale_bicubic(picture.alpha, self.scale)
-        return Picture(pixels, alpha, picture.gray)
+        dtype = np.dtype(dtype)
+        if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in pictures.DTYPES:
+            raise ValueError(
+                "a picture has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
+                f" Received: {height}x{width}, {bands} bands, {dtype}"
+            )
+        extent = tiles.Extent(height, width, self._windows.margin)
+        tile = self._tile_shape(extent, *self._budget(bands, dtype))
+        none = np.empty((1, 0, width, bands), dtype)
+        strips = self._strips(lambda top, bottom: _checked(rows, top, bottom, none), extent, tile, none)
+        return (strip[0] for strip in strips)
+
+    def _budget(self, bands, dtype, whole=None):
+        """The `tiles.Costs` of a picture; and the bytes that they may come to.
+
+        Args:
+            bands: Of the picture.
+            dtype: Of the picture.
+            whole: Bytes that the caller holds the result in; None if it is made strip by strip.
+        """
+        if self._max_memory is None:
+            limit = int(_SHARE * free_host_bytes())
+        else:
+            self._windows.warm_up(bands, dtype)
+            limit = self._max_memory - _RESERVE - resident_bytes()
+        if whole is not None:
+            return self._windows.costs(bands, dtype, made=0), limit - whole
+        return self._windows.costs(bands, dtype, made=2), limit  # the caller has one while the next is made
+
+    def _most(self, extent):
+        return min(self._windows.most, (tiles.LARGEST_SIDE + 2 * extent.margin) ** 2)
+
+    def _tile_shape(self, extent, costs, limit):
+        """The tiles that a picture is cut into, `(tall, wide)`."""
+        if self._tile is None:
+            tile = extent.choose(costs, limit, self._most(extent))
+        else:
+            tile = (min(self._tile or extent.height, extent.height), min(self._tile or extent.width, extent.width))
+        if self._max_memory is not None and (tile is None or extent.needed(*tile, costs) > limit):
+            raise UserError(_too_small(self._max_memory, extent, tile or extent.smallest(), costs, limit))
+        return tile or extent.smallest()
+
+    def _strips(self, rows, extent, tile, held, into=None, rounded=True):
+        """Upscales N pictures strip by strip.
+
+        Args:
+            rows: Gives the rows from `top` to before `bottom` as `(N, bottom - top, W, bands)`.
+            extent: A `tiles.Extent`.
+            tile: `(tall, wide)`.
+            held: An array `(N, any, W, bands)` of the type of the rows.
+            into: An array for the whole result, of which the strips are then parts.
+            rounded: False gives the generator's own float32 values in [-1, 1], without alpha.
+
+        Yields:
+            `(N, h, scale W, bands)`.
+        """
+        scale, width = self.scale, extent.width
+        count, _, _, bands = held.shape
+        colors, dtype = (bands, held.dtype) if rounded else (bands - (bands in (2, 4)), np.float32)
+        held, first, window = held[:, :0], 0, extent.window(*tile)
+        for top, bottom in tiles.cut(extent.height, tile[0]):
+            start, stop = tiles.widened(top, bottom, extent.margin, extent.height, window[0])
+            known = first + held.shape[1]
+            held, first = held[:, start - first :], start
+            if known < stop:
+                held = np.concatenate([held, rows(known, stop)], axis=1)
+            if into is None:
+                result = np.empty((count, (bottom - top) * scale, width * scale, colors), dtype)
+            else:
+                result = into[:, top * scale : bottom * scale]
+            strip = Strip(extent, window, held, first, result, top)
+            for left, right in tiles.cut(width, tile[1]):
+                self._windows.fill(strip, (top, bottom, left, right), rounded)
+            yield result
+
+
+def _checked(rows, top, bottom, like):
+    """The rows that the caller's function gives, as one picture of a batch."""
+    values = rows(top, bottom)
+    expected = (bottom - top, *like.shape[2:])
+    if not isinstance(values, np.ndarray) or values.shape != expected or values.dtype != like.dtype:
+        received = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise ValueError(f"rows({top}, {bottom}) must give {like.dtype} {expected}. Received: {received}")
+    return values[None]
+
+
+def _too_small(limit, extent, tile, costs, left):
+    needed = limit - left + extent.needed(*tile, costs)
+    return (
+        f"max_memory of {limit >> 20:,} MiB does not suffice: {-(-needed >> 20):,} MiB are needed for tiles of"
+        f" {tile[1]}x{tile[0]} in a picture of {extent.width}x{extent.height} pixels; allow more"
+        + (" or smaller tiles" if tile > extent.smallest() else "")
+    )

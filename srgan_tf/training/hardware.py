@@ -4,11 +4,11 @@ import dataclasses
 import math
 import os
 import subprocess
-from pathlib import Path
 
 import keras
-import psutil
 import tensorflow as tf
+
+from srgan_tf.inference.memory import free_host_bytes
 
 # Bytes at the peak of a step for each byte of layer outputs. Measured on the CPU under XLA: 0.82 to 0.85, for SRResNet
 # at 8 x 96, 4 x 192 and 2 x 384 and for SRGAN-VGG54 at 4 x 96 and 4 x 192.
@@ -45,17 +45,6 @@ def find_device():
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = tuple(details.get("compute_capability", (0, 0)))
     return Device("GPU", details.get("device_name", "GPU"), capability, _free_gpu_bytes())
-
-
-def free_host_bytes(cgroup=Path("/sys/fs/cgroup")):
-    """Memory that this process may still take: what the computer has left, or a container's limit if that is less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):
-        return free  # no container, or one without a limit, which says "max"
-    return max(0, min(free, limit - used))
 
 
 def _free_gpu_bytes():

@@ -15,6 +15,11 @@ def shipped():
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
 
+def default_weights():
+    """The name of the best weights for looking at pictures that the package brings: "srgan", else "srresnet"."""
+    return "srgan" if "srgan" in shipped() else "srresnet"
+
+
 def find_weights(text):
     """The weights file that `text` names.
 

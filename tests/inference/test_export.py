@@ -1,4 +1,5 @@
-import subprocess
+import hashlib
+import json
 import sys
 
 import keras
@@ -8,113 +9,228 @@ import tensorflow as tf
 
 from srgan_tf.errors import UserError
 from srgan_tf.imaging.color import from_network, to_network
-from srgan_tf.inference import export
-from srgan_tf.inference.export import export_savedmodel
+from srgan_tf.inference import export as module
+from srgan_tf.inference.export import KINDS, describe_weights, export
+from srgan_tf.weights import find_weights, shipped
 
-USER = """
-import sys
-
-
-class Nowhere:
-    asked = []
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "srgan_tf":
-            self.asked.append(name)
-            raise ImportError(name)
+FILES = [kind for kind in KINDS if kind != "savedmodel"]
 
 
-sys.meta_path.insert(0, Nowhere())  # -I leaves an installed package in reach
-import numpy as np
-import tensorflow as tf
+@pytest.fixture
+def converted(generator, monkeypatch):
+    """Lets every kind write a file without a converter, and give what the generator gives, changed by the test."""
 
-upscale = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-inputs = np.load(sys.argv[2])
-np.savez(sys.argv[3], **{name: upscale(image=tf.constant(inputs[name]))["image"].numpy() for name in inputs})
-assert not Nowhere.asked and not any(name.partition(".")[0] == "srgan_tf" for name in sys.modules)
-try:
-    import srgan_tf.inference
-except ImportError:
-    assert Nowhere.asked == ["srgan_tf"]
-else:
-    raise AssertionError("this process can import the package")
-"""
+    def install(change):
+        def run(pictures):
+            return change(from_network(generator(to_network(pictures), training=False)))
 
+        for kind in KINDS.values():
+            monkeypatch.setattr(kind, "PACKAGES", ())
+            monkeypatch.setattr(kind, "write", write)
+            monkeypatch.setattr(kind, "load", lambda path: {"a runtime": run})
 
-@pytest.fixture(scope="module")
-def exported(generator, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export") / "deep" / "model"
-    export_savedmodel(generator, folder)
-    return folder
+    def write(model, path, metadata, **options):
+        place = path
+        if not path.suffix:
+            path.mkdir()
+            place = path / "saved_model.pb"
+        place.write_text(json.dumps(metadata | options))
 
-
-def test_another_process_without_the_package_gets_the_same(generator, exported, tmp_path):
-    rng = np.random.default_rng(0)
-    sizes = {"one": (1, 75, 80, 3), "two": (3, 40, 50, 3)}
-    inputs = {name: rng.integers(0, 256, size, np.uint8) for name, size in sizes.items()}
-    np.savez(tmp_path / "inputs.npz", **inputs)
-    (tmp_path / "user.py").write_text(USER)
-    arguments = [str(exported), "inputs.npz", "outputs.npz"]
-    done = subprocess.run([sys.executable, "-I", "user.py", *arguments], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    outputs = np.load(tmp_path / "outputs.npz")
-    assert sum(values.size for values in outputs.values()) >= 300_000  # of which no more than a few may be a level off
-    for name, image in inputs.items():
-        expected = from_network(generator(to_network(image), training=False))
-        assert outputs[name].dtype == np.uint8 and outputs[name].shape == expected.shape
-        assert len(np.unique(expected)) > 100
-        difference = np.abs(outputs[name].astype(int) - expected)
-        assert difference.max() <= 1 and np.mean(difference > 0) < 1e-5
+    return install
 
 
-def test_the_signature(exported):
-    serving = tf.saved_model.load(str(exported)).signatures["serving_default"]
-    (given,) = serving.structured_input_signature[1].values()
-    assert (given.name, given.dtype, given.shape.as_list()) == ("image", tf.uint8, [None, None, None, 3])
-    assert serving.structured_outputs["image"].dtype == tf.uint8
+def place(folder, kind):
+    return folder / f"model{KINDS[kind].ENDING}"
 
 
-def test_nothing_else_is_left_beside(exported):
-    assert [path.name for path in exported.parent.iterdir()] == ["model"]
+# --- the check
 
 
-def test_what_is_there_is_not_replaced_unasked(generator, tmp_path):
-    (tmp_path / "model").mkdir()
-    export_savedmodel(generator, tmp_path / "model")  # an empty folder is as good as none
-    written = (tmp_path / "model" / "saved_model.pb").stat().st_ino
+def few_apart(levels, share):
+    def change(result):
+        changed = result.astype(int).reshape(-1)
+        step = round(1 / share)
+        changed[::step] += np.where(changed[::step] < 128, levels, -levels)
+        return changed.reshape(result.shape).astype(np.uint8)
+
+    return change
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_check_finds_is_returned(generator, converted, tmp_path, kind):
+    converted(few_apart(levels=1, share=0.005))
+    found = export(generator, place(tmp_path, kind), kind)
+    assert (found.picture, found.levels) == ("astronaut.png", 1)
+    assert found.share == pytest.approx(0.005, rel=0.01)
+    assert [path.name for path in tmp_path.iterdir()] == [place(tmp_path, kind).name]
+
+
+WRONG = {
+    "two levels in one value": few_apart(levels=2, share=1e-6),
+    "a level in most values": lambda result: result ^ 1,
+    "truncated": lambda result: np.maximum(result, 1) - (np.arange(result.size).reshape(result.shape) % 2).astype("u1"),
+    "the batch turned": lambda result: result[::-1],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_that_differs_is_not_written(generator, converted, tmp_path, kind, wrong):
+    converted(WRONG[wrong])
+    with pytest.raises(UserError) as error:
+        export(generator, place(tmp_path, kind), kind)
+    line = str(error.value)
+    assert line.startswith(f"{place(tmp_path, kind)}: not written, since the exported model differs from the generator")
+    assert "\n" not in line and f"report this line, with TensorFlow {tf.__version__}, Keras {keras.__version__}" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_size_is_not_written(generator, converted, tmp_path):
+    converted(lambda result: result[:, 1:])
+    with pytest.raises(UserError, match=r"a picture of \(1, 512, 512, 3\) becomes \(1, 511, 512, 3\); report"):
+        export(generator, tmp_path / "model.onnx", "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_float16_may_be_two_levels_off_and_no_more(generator, converted, tmp_path):
+    converted(few_apart(levels=2, share=0.5))
+    assert export(generator, tmp_path / "model.tflite", "litert", float16=True).levels == 2
+    written = (tmp_path / "model.tflite").read_bytes()
+    converted(few_apart(levels=3, share=1e-4))
+    with pytest.raises(UserError, match="up to 3 of 255 levels off .* leave out --precision=float16"):
+        export(generator, tmp_path / "model.tflite", "litert", float16=True, overwrite=True)
+    assert (tmp_path / "model.tflite").read_bytes() == written
+
+
+# --- where it is written
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_there_is_not_replaced_unasked(generator, converted, tmp_path, kind):
+    converted(lambda result: result)
+    target = place(tmp_path / "deep", kind)
+    export(generator, target, kind)
+    written = target.stat().st_ino
     with pytest.raises(UserError, match="--overwrite replaces it"):
-        export_savedmodel(generator, tmp_path / "model")
-    assert (tmp_path / "model" / "saved_model.pb").stat().st_ino == written
-    (tmp_path / "model" / "old").write_text("")
-    export_savedmodel(generator, tmp_path / "model", overwrite=True)
-    assert not (tmp_path / "model" / "old").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        export(generator, target, kind)
+    assert target.stat().st_ino == written
+    if kind == "savedmodel":
+        (target / "old").write_text("")
+    export(generator, target, kind, overwrite=True)
+    assert target.stat().st_ino != written and not (target / "old").exists()
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
-def test_what_is_no_savedmodel_is_never_replaced(generator, tmp_path):
+def test_what_is_no_savedmodel_is_never_replaced(generator, converted, tmp_path):
+    converted(lambda result: result)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_text("")
     with pytest.raises(UserError, match="photos: not empty and no SavedModel"):
-        export_savedmodel(generator, tmp_path / "photos", overwrite=True)
+        export(generator, tmp_path / "photos", overwrite=True)
     with pytest.raises(UserError, match="a file, not a folder"):
-        export_savedmodel(generator, tmp_path / "photos" / "holiday.jpg", overwrite=True)
+        export(generator, tmp_path / "photos" / "holiday.jpg", overwrite=True)
     with pytest.raises(UserError, match="cannot be written"):
-        export_savedmodel(generator, tmp_path / "photos" / "holiday.jpg" / "model")
+        export(generator, tmp_path / "photos" / "holiday.jpg" / "model")
     assert [path.name for path in tmp_path.rglob("*")] == ["photos", "holiday.jpg"]
+    (tmp_path / "empty").mkdir()
+    export(generator, tmp_path / "empty")  # as good as none
+    assert (tmp_path / "empty" / "saved_model.pb").is_file()
 
 
-@pytest.mark.parametrize("wrong", [lambda image: image // 2, lambda image: image ^ 1])
-def test_a_model_that_differs_is_not_written(generator, tmp_path, monkeypatch, wrong):
-    right = export.upscale_batch_function
+@pytest.mark.parametrize("kind", FILES)
+def test_another_file_is_never_replaced(generator, converted, tmp_path, kind):
+    converted(lambda result: result)
+    (tmp_path / "holiday.jpg").write_text("")
+    with pytest.raises(UserError, match=rf"the file's name must end in \{KINDS[kind].ENDING}"):
+        export(generator, tmp_path / "holiday.jpg", kind, overwrite=True)
+    place(tmp_path, kind).mkdir()
+    with pytest.raises(UserError, match="a folder; name another file"):
+        export(generator, place(tmp_path, kind), kind, overwrite=True)
+    with pytest.raises(UserError, match="cannot be written"):
+        export(generator, place(tmp_path / "holiday.jpg", kind), kind)
+    assert (tmp_path / "holiday.jpg").read_text() == "" and list(place(tmp_path, kind).iterdir()) == []
 
-    def differing(generator):
-        upscale = right(generator)
-        return tf.function(lambda image: wrong(upscale(image)), input_signature=upscale.input_signature)
 
-    monkeypatch.setattr(export, "upscale_batch_function", differing)
+# --- what cannot be done
+
+
+def test_a_missing_package_is_told_with_its_mend(generator, monkeypatch, tmp_path):
+    monkeypatch.setattr(KINDS["onnx"], "PACKAGES", ("numpy", "no_such_thing", "nor_this"))
     with pytest.raises(UserError) as error:
-        export_savedmodel(generator, tmp_path / "model")
-    line = str(error.value)
-    assert line.startswith(f"{tmp_path / 'model'}: not written, since the exported model differs from the generator")
-    assert "\n" not in line and f"report this line, with TensorFlow {tf.__version__}, Keras {keras.__version__}" in line
+        export(generator, tmp_path / "model.onnx", "onnx")
+    line = "--format=onnx needs no_such_thing and nor_this: pip install 'srgan_tf[export]'"
+    assert str(error.value) == line and list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_conversion_shows_the_converters_messages(generator, converted, monkeypatch, tmp_path, capfd):
+    def fail(model, path, metadata):
+        print("what the converter says", file=sys.stderr)
+        raise RuntimeError("no such op\nand so on")
+
+    converted(lambda result: result)
+    monkeypatch.setattr(KINDS["onnx"], "write", fail)
+    with pytest.raises(UserError, match=r"not written, since the generator could not be converted \(no such op\)$"):
+        export(generator, tmp_path / "model.onnx", "onnx")
+    assert capfd.readouterr() == ("", "what the converter says\n") and list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(generator, converted, monkeypatch, tmp_path):
+    def fail(model, path, metadata):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    converted(lambda result: result)
+    monkeypatch.setattr(KINDS["savedmodel"], "write", fail)
+    with pytest.raises(UserError, match=r"model: cannot be written \(No space left on device\)$"):
+        export(generator, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_do_not_fit_are_refused(generator, tmp_path):
+    with pytest.raises(UserError, match="--precision=float16 is for --format=litert, not onnx"):
+        export(generator, tmp_path / "model.onnx", "onnx", float16=True)
+    with pytest.raises(ValueError, match=r"kind must be one of .*Received: 'coreml'"):
+        export(generator, tmp_path / "model", "coreml")
+
+
+# --- metadata
+
+
+def test_the_metadata_say_what_was_exported(generator, converted, tmp_path):
+    converted(lambda result: result)
+    export(generator, tmp_path / "model.tflite", "litert", metadata={"a": 1}, float16=True)
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    exported = {"blocks": 1, "scale": 4, "filters": 16, "format": "litert", "precision": "float16"}
+    written = json.loads((tmp_path / "model.tflite").read_text())
+    assert written == {"a": 1, "export": exported | {"versions": versions}, "float16": True}
+
+
+def test_weights_of_a_run_are_described_by_its_settings(weights, tmp_path):
+    path = tmp_path / "best.weights.h5"
+    path.write_bytes(weights.read_bytes())
+    settings = {"mode": "srgan", "steps": 7, "train_dir": "/home/me", "vgg_path": "/home/me/x", "weights": "/home/me/y"}
+    (tmp_path / "settings.json").write_text(json.dumps({"settings": settings, "facts": {"host": "mine"}}))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    described = describe_weights(path)
+    assert described.pop("srgan_tf") is None or described
+    file = {"file": "best.weights.h5", "bytes": path.stat().st_size, "sha256": sha256}
+    assert described == {"weights": file, "settings": {"mode": "srgan", "steps": 7}}
+    (tmp_path / "settings.json").write_text("[")
+    with pytest.raises(UserError, match="best.weights.h5: cannot be described"):
+        describe_weights(path)
+
+
+def test_shipped_weights_are_described_by_the_manifest():
+    entry = shipped()["srresnet"]
+    described = describe_weights(find_weights("srresnet"))
+    assert described["weights"] == {name: entry[name] for name in ("file", "bytes", "sha256")}
+    assert described["settings"] == entry["settings"] and described["psnr_db"] == entry["psnr_db"]
+    assert "sha256" not in described
+
+
+def test_weights_alone_are_described_without_settings(weights, monkeypatch):
+    def absent(name):
+        raise module.importlib.metadata.PackageNotFoundError(name)
+
+    assert describe_weights(weights)["settings"] == {}
+    monkeypatch.setattr(module.importlib.metadata, "version", absent)
+    assert describe_weights(weights)["srgan_tf"] is None

@@ -1,12 +1,14 @@
+import copy
+
 import keras
 import numpy as np
-import psutil
 import pytest
-import tensorflow as tf
 
-from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
-from srgan_tf.inference.upscaler import Upscaler, upscale_batch_function
+from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.inference import upscaler as upscaler_module
+from srgan_tf.inference import windows
+from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator, receptive_margin
 
 
@@ -26,14 +28,122 @@ def generator():
     return random_generator()
 
 
-def noise(height, width, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+@pytest.fixture(scope="module")
+def whole(generator):
+    return Upscaler(generator, tile=0)
+
+
+def tiled_by(upscaler, tile):
+    """The same with another tile; the graphs are shared."""
+    other = copy.copy(upscaler)
+    other._tile = tile
+    return other
+
+
+class Network:
+    """A function of the network's values in place of a generator; scale 1, no margin."""
+
+    scale, margin, filters = 1, 0, 1
+
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, lr):
+        return self._function(lr)
+
+
+def noise(height, width, bands=3, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, (height, width, bands), dtype, endpoint=True)
 
 
 def apart(first, second):
-    assert first.shape == second.shape and first.dtype == second.dtype == np.uint8
+    assert first.shape == second.shape and first.dtype == second.dtype and first.dtype in (np.uint8, np.uint16)
     difference = np.abs(first.astype(int) - second)
     return difference.max(), np.mean(difference > 0)
+
+
+def strips(upscaler, image):
+    """The strips, and the rows that were asked for."""
+    asked = []
+
+    def rows(top, bottom):
+        asked.append((top, bottom))
+        return image[top:bottom]
+
+    return list(upscaler.upscale_strips(rows, *image.shape, image.dtype)), asked
+
+
+def values(upscaler, image):
+    """The network's float32 values, before they are rounded."""
+    extent = windows.tiles.Extent(*image.shape[:2], upscaler._windows.margin)
+    tile = upscaler._tile_shape(extent, *upscaler._budget(image.shape[2], image.dtype))
+    made = upscaler._strips(lambda top, bottom: image[None, top:bottom], extent, tile, image[None], rounded=False)
+    return np.concatenate(list(made), axis=1)[0]
+
+
+# --- values
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_level_goes_through_unchanged(dtype):
+    levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(16, -1)
+    same = Upscaler(Network(lambda lr: lr))
+    for image in (levels, np.stack([levels, levels[::-1], levels.T.reshape(levels.shape)], axis=2)):
+        assert (same.upscale(image) == image).all()
+
+
+def test_the_network_gets_what_training_gave_it():
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    upscaler = Upscaler(Network(lambda lr: lr))
+    seen = values(upscaler, image[..., None].repeat(3, axis=2))
+    assert (seen == to_network(image)[..., None]).all()
+    high = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, axis=2)
+    np.testing.assert_allclose(values(upscaler, high), high / 32767.5 - 1, atol=1.2e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_results_are_rounded_and_clipped(dtype):
+    half = np.iinfo(dtype).max / 2
+    factors = np.float32([-3, -1 + 0.45 / half, -1 + 0.55 / half, 1 - 0.45 / half, 3]).reshape(1, 1, 5, 1)
+    result = Upscaler(Network(lambda lr: lr * factors)).upscale(np.full((1, 5, 3), 2 * half, dtype))
+    assert result[0, :, 0].tolist() == [0, 0, 1, 2 * half, 2 * half]
+
+
+def test_a_picture_equals_the_generator(generator, whole):
+    image = noise(60, 70)
+    expected = from_network(generator(to_network(image)[None], training=False))[0]
+    assert len(np.unique(expected)) > 100
+    most, share = apart(whole.upscale(image), expected)
+    assert most <= 1 and share < 1e-3  # Keras sums in another order
+    image = noise(60, 70, dtype=np.uint16)
+    sr = np.asarray(generator(np.float32(image / 32767.5 - 1)[None], training=False), np.float64)[0]
+    most, _ = apart(whole.upscale(image), np.rint((sr + 1) * 32767.5).astype(np.uint16))
+    assert most <= 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_gray_is_the_mean_of_three(whole, dtype):
+    gray = noise(9, 7, 1, dtype)
+    sr = values(whole, gray.repeat(3, axis=2)).astype(np.float64)
+    assert np.ptp(sr, axis=2).max() > 0.01  # the three differ
+    limit = np.iinfo(dtype).max
+    expected = np.rint((sr.mean(axis=2) + 1) * limit / 2).astype(dtype)
+    assert apart(whole.upscale(gray)[..., 0], expected)[0] <= (0 if dtype == np.uint8 else 1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("bands", [2, 4])
+def test_alpha_is_the_bicubic_of_the_whole(whole, bands, dtype):
+    image = noise(45, 38, bands, dtype)
+    image[:, :9, -1], image[:, 9:20, -1] = 0, np.iinfo(dtype).max
+    tiled = tiled_by(whole, 7).upscale(image)
+    assert tiled.dtype == dtype and tiled.shape == (180, 152, bands)
+    assert (tiled[..., -1] == upscale_bicubic(image[..., -1], 4)).all()
+    assert (tiled[:, :28, -1] == 0).all() and (tiled[:, 44:72, -1] == np.iinfo(dtype).max).all()
+    assert apart(tiled[..., :-1], whole.upscale(image[..., :-1]))[0] <= (1 if dtype == np.uint8 else 2)
+
+
+# --- tiles
 
 
 @pytest.mark.parametrize("blocks, scale", [(1, 4), (0, 4), (2, 2), (1, 8)])
@@ -49,117 +159,109 @@ def test_margin_is_how_far_one_pixel_reaches(blocks, scale):
         assert cells.max() == side // 2 + receptive_margin(generator)
 
 
-def test_every_level_goes_through_unchanged():
-    levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    same = upscale_batch_function(lambda lr, training: lr)
-    assert (same(levels).numpy() == levels).all()
+@pytest.mark.parametrize("blocks, scale", [(1, 4), (0, 2), (2, 2), (0, 8)])
+def test_tiled_equals_whole(blocks, scale):
+    rng = np.random.default_rng(blocks + scale)
+    whole = Upscaler(random_generator(blocks, scale), tile=0)
+    cases = [(1, 1, 1), (1, 50, 7), (50, 1, 7), (9, 9, 1), (30, 31, 32), (32, 32, 32), (33, 32, 32)]
+    cases += [(*rng.integers(1, 70, 2), rng.integers(5, 40)) for _ in range(8)]
+    differing = counted = 0
+    for number, (height, width, tile) in enumerate(cases):
+        tiled, image = tiled_by(whole, int(tile)), noise(height, width, seed=number)
+        np.testing.assert_allclose(values(tiled, image), values(whole, image), rtol=0, atol=1e-5)
+        most, share = apart(tiled.upscale(image), whole.upscale(image))
+        assert most <= 1
+        differing, counted = differing + share * height * width, counted + height * width
+    assert counted > 5000 and differing < 1e-5 * counted * 3 * scale**2
 
 
-def test_results_are_rounded_and_clipped():
-    lr = np.full((1, 1, 5, 3), 255, np.uint8)
-    values = np.float32([-3, -1 + 0.49 / 127.5, -1 + 0.51 / 127.5, 1 - 0.49 / 127.5, 3]).reshape(1, 1, 5, 1)
-    upscale = upscale_batch_function(lambda lr, training: lr * values)
-    assert upscale(lr).numpy()[0, 0, :, 0].tolist() == [0, 0, 1, 255, 255]
+def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
+    for bands, dtype, tile in ((3, np.uint8, 10), (1, np.uint16, 16), (2, np.uint8, 4), (4, np.uint16, 50)):
+        upscaler, image = tiled_by(whole, tile), noise(37, 21, bands, dtype)
+        made, asked = strips(upscaler, image)
+        assert (np.concatenate(made) == upscaler.upscale(image)).all()
+        assert len(made) == -(-37 // tile) and all(len(strip) <= 4 * tile for strip in made)
+        assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])] and asked[-1][1] == 37
+        assert asked[0][1] <= tile + upscaler._windows.margin  # no more than the first strip needs
+        for strip in made:  # the caller's own
+            assert strip.base is None or strip.base.nbytes == strip.nbytes
+            strip[:] = 0
 
 
-def test_the_graph_gives_what_the_layers_give():
-    generator, image = random_generator(blocks=16), noise(128, 128)[None]  # deep: the order of the sums shows
-    expected = from_network(generator(to_network(image), training=False))
-    assert len(np.unique(expected)) > 100
-    most, share = apart(upscale_batch_function(generator)(image).numpy(), expected)
-    assert most <= 1 and share < 1e-5
+def test_only_the_rows_that_are_needed_are_held(whole, monkeypatch):
+    held, fill = [], windows.Windows.fill
+
+    def filling(self, strip, *rest):
+        held.append(strip.rows.shape[1])
+        return fill(self, strip, *rest)
+
+    monkeypatch.setattr(windows.Windows, "fill", filling)
+    strips(tiled_by(whole, 10), noise(200, 3))
+    margin = whole._windows.margin
+    assert held == [10 + margin] + [10 + 2 * margin] * 18 + [10 + margin]
+
+
+def test_rows_that_are_not_what_was_asked_for_are_told(whole):
+    for rows in (
+        lambda top, bottom: np.zeros((bottom - top, 5, 3), np.uint16),
+        lambda top, bottom: np.zeros((bottom - top, 5, 1), np.uint8),
+        lambda top, bottom: np.zeros((bottom - top - 1, 5, 3), np.uint8),
+        lambda top, bottom: [[0]],
+    ):
+        with pytest.raises(ValueError, match=r"rows\(0, 8\) must give uint8 \(8, 5, 3\). Received"):
+            next(whole.upscale_strips(rows, 8, 5, 3, np.uint8))
+    for kind in ((0, 5, 3, np.uint8), (8, 5, 5, np.uint8), (8, 5, 3, np.float32)):
+        with pytest.raises(ValueError, match="Received"):
+            whole.upscale_strips(lambda top, bottom: None, *kind)
+
+
+def counted(monkeypatch):
+    """Lets the pictures of each window be counted."""
+    counts, compute = [], windows.Windows._compute
+
+    def counting(self, window, *rest):
+        counts.append(len(window))
+        return compute(self, window, *rest)
+
+    monkeypatch.setattr(windows.Windows, "_compute", counting)
+    return counts
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_a_batch_equals_its_pictures(whole, bands, monkeypatch):
+    images = np.stack([noise(12, 17, bands, seed=seed) for seed in range(5)])
+    expected = np.stack([whole.upscale(image) for image in images])
+    counts = counted(monkeypatch)
+    for tile, sizes in ((None, [5]), (0, [5]), (8, [1] * 5 * 6)):
+        del counts[:]
+        assert apart(tiled_by(whole, tile).upscale_batch(images), expected)[0] <= 1
+        assert counts == sizes
+
+
+def test_a_batch_takes_as_many_at_once_as_the_memory_allows(whole, monkeypatch):
+    images = np.stack([noise(12, 17, seed=seed) for seed in range(5)])
+    window = whole._windows.costs(3, np.uint8, made=0).window * 12 * 17
+    free = images.nbytes * 4 * 4 + 2.9 * window
+    monkeypatch.setattr(windows, "_kept_bytes", 0)
+    monkeypatch.setattr(upscaler_module, "free_host_bytes", lambda: 2 * free)  # half of which is taken
+    counts = counted(monkeypatch)
+    made = tiled_by(whole, None).upscale_batch(images)
+    assert counts == [2, 2, 1]
+    assert apart(made, np.stack([whole.upscale(image) for image in images]))[0] <= 1
+
+
+def test_what_is_no_batch_is_told(whole):
+    for images in (noise(5, 5), np.zeros((0, 5, 5, 3), np.uint8), np.zeros((2, 5, 5, 3)), None):
+        with pytest.raises(ValueError, match="Received"):
+            whole.upscale_batch(images)
 
 
 def test_one_graph_serves_all_sizes(generator):
-    upscale = upscale_batch_function(generator)
-    for n, h, w in ((1, 4, 5), (3, 7, 2), (2, 1, 1)):
-        assert upscale(tf.zeros((n, h, w, 3), tf.uint8)).shape == (n, 4 * h, 4 * w, 3)
-    assert upscale.experimental_get_tracing_count() == 1
-
-
-@pytest.mark.parametrize("height, width, tile", [(60, 75, 16), (33, 64, 32), (64, 32, 32), (1, 50, 7), (19, 3, 1)])
-def test_tiled_equals_whole(generator, height, width, tile):
-    image = noise(height, width)
-    whole = Upscaler(generator, tile=0).upscale(image)
-    most, share = apart(Upscaler(generator, tile=tile).upscale(image), whole)
-    assert most <= 1 and share < 1e-5
-
-
-def test_tiled_equals_whole_at_another_scale():
-    generator = random_generator(blocks=2, scale=2)
-    image = noise(50, 41)
-    most, share = apart(Upscaler(generator, tile=10).upscale(image), Upscaler(generator, tile=0).upscale(image))
-    assert most <= 1 and share < 1e-5
-
-
-@pytest.mark.parametrize("tile", [None, 0, 1, 100])
-def test_one_pixel(generator, tile):
-    assert Upscaler(generator, tile=tile).upscale(noise(1, 1)).shape == (4, 4, 3)
-
-
-def test_default_tile_fits_the_memory():
-    generator = build_generator(blocks=16, scale=4, filters=64)
-    margin, pixel = receptive_margin(generator), 3 * 64 * 4 * 4 * 4  # three float32 tensors at 16 pixels for each
-    upscaler = Upscaler(generator, memory_limit=pixel * 200 * 200)
-    assert upscaler.tile_side(200, 200) == upscaler.tile_side(100, 400) == 0
-    assert upscaler.tile_side(200, 201) == 200 - 2 * margin
-    assert Upscaler(generator, memory_limit=0).tile_side(1, 33) == 32
-    assert Upscaler(generator, memory_limit=10**15).tile_side(5000, 5000) == 512
-    assert Upscaler(generator, tile=0, memory_limit=0).tile_side(5000, 5000) == 0
-    assert Upscaler(generator, tile=48).tile_side(5000, 5000) == 48
-
-
-def test_default_tile_follows_the_free_memory(generator, monkeypatch):
-    memory = psutil.virtual_memory()._replace(available=4 * 3 * 8 * 4 * 16 * 60 * 60)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-    assert Upscaler(generator).tile_side(60, 60) == 0
-    assert Upscaler(generator).tile_side(60, 61) == 60 - 2 * receptive_margin(generator)
-
-
-def test_default_tile_is_used(generator):
-    image = noise(70, 90)
-    small = Upscaler(generator, memory_limit=3 * 8 * 4 * 16 * 60 * 60)
-    assert small.tile_side(70, 90) == 60 - 2 * receptive_margin(generator)
-    most, share = apart(small.upscale(image), Upscaler(generator, tile=0).upscale(image))
-    assert most <= 1 and share < 1e-5
-
-
-def test_out_of_memory_says_so(generator, monkeypatch):
     upscaler = Upscaler(generator, tile=20)
-
-    def full(window):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-
-    monkeypatch.setattr(upscaler, "_upscale_batch", full)
-    with pytest.raises(MemoryError, match="29x20 pixels at once; set a smaller --tile"):
-        upscaler.upscale(noise(20, 40))
-
-
-def test_wrong_types_are_refused(generator):
-    for image in (noise(4, 4) / 255, noise(4, 4)[..., 0], noise(4, 4)[None], noise(4, 4)[:0]):
-        with pytest.raises(ValueError, match="Received"):
-            Upscaler(generator).upscale(image)
-    with pytest.raises(ValueError, match="negative"):
-        Upscaler(generator, tile=-1)
-
-
-def test_color_picture_is_upscaled_as_it_is(generator):
-    upscaler, pixels = Upscaler(generator), noise(9, 7)
-    result = upscaler.upscale_picture(files.Picture(pixels))
-    assert (result.pixels == upscaler.upscale(pixels)).all() and result.alpha is None and not result.gray
-
-
-def test_gray_and_transparency_stay(generator, tmp_path):
-    gray = noise(9, 7)[..., :1].repeat(3, axis=2)
-    alpha = np.full((9, 7), 255, np.uint8)
-    alpha[:, :3] = 0
-    upscaler = Upscaler(generator)
-    result = upscaler.upscale_picture(files.Picture(gray, alpha, gray=True))
-    assert result.gray and result.pixels.shape == (36, 28, 3)
-    mean = upscaler.upscale(gray).mean(axis=2)
-    assert np.abs(result.pixels - mean[..., None]).max() <= 0.5
-    assert result.alpha.shape == (36, 28)
-    assert (result.alpha[:, :6] == 0).all() and (result.alpha[:, -10:] == 255).all()
-    files.write(tmp_path / "gray.png", result)
-    back = files.read(tmp_path / "gray.png")
-    assert back.gray and (back.pixels == result.pixels).all() and (back.alpha == result.alpha).all()
+    rng = np.random.default_rng(5)
+    for height, width in rng.integers(1, 40, (30, 2)):
+        assert upscaler.upscale(noise(height, width)).shape == (4 * height, 4 * width, 3)
+    graphs = upscaler._windows._graphs
+    assert len(graphs) == 1
+    assert [graph.experimental_get_tracing_count() for graph in graphs.values()] == [1]
+    assert upscaler._windows._generate.experimental_get_tracing_count() == 1

@@ -53,16 +53,6 @@ def test_largest_batch_is_the_largest_that_fits():
     assert [memory.largest_batch(free) for free in (99, 100, 109, 110, 145)] == [0, 0, 0, 1, 4]
 
 
-def test_a_containers_limit_counts(tmp_path):
-    whole = hardware.free_host_bytes(tmp_path)
-    assert whole > 10**8
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    assert hardware.free_host_bytes(tmp_path) == 600000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert hardware.free_host_bytes(tmp_path) > 10**8
-
-
 @pytest.mark.parametrize(
     "asked, device, policy",
     [

@@ -1,0 +1,195 @@
+"""How fast the generator upscales, against the same network with the same weights in other software.
+
+    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--repetitions=9] [--mixed=12]
+
+Each program has a process of its own, which sleeps while another's turn is timed, and takes float32 pictures in
+[-1, 1] from the host to the host. PyTorch and ONNX Runtime are left out where they are not installed. Best without other work
+on the machine: each program wants all cores. At 512x512 all programs together hold about 30 GiB; where that is too
+much, name some of them with --programs, and the others in a second run.
+"""
+
+import argparse
+import math
+import multiprocessing
+import os
+import resource
+import statistics
+import time
+
+import numpy as np
+from programs import PROGRAMS, RATE_CHANNELS, RATE_LAYERS, RATE_SIDE, read_model
+
+REFERENCE = "keras"
+PAUSE = 0.1  # seconds before each turn, in which the threads of the program before fall asleep
+TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}  # of values in [-1, 1], between two programs
+
+
+def serve(connection, kind, model, dtype):
+    """The life of a program's process: builds it, then answers until the pipe closes."""
+    try:
+        program = kind(model, dtype)
+    except ImportError as error:
+        connection.send((None, str(error)))
+        return
+    connection.send((program.on_gpu(), None))
+    while True:
+        try:
+            verb, *values = connection.recv()
+        except EOFError:
+            return
+        if verb == "time":
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            for lr in values[0]:
+                program.run(lr)
+            seconds = time.perf_counter() - start
+            connection.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        else:
+            connection.send(getattr(program, verb)(*values))
+
+
+class Process:
+    """A program in its own process."""
+
+    def __init__(self, context, kind, model, dtype):
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, kind, model, dtype), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.on_gpu, self.missing = self.connection.recv()
+
+    def __call__(self, verb, *values):
+        self.connection.send((verb, *values))
+        return self.connection.recv()
+
+    def close(self):
+        self.connection.close()
+        self.process.join()
+
+
+def start_all(context, names, model, dtype):
+    """The programs that are installed, by name."""
+    programs = {}
+    for name in names:
+        program = Process(context, PROGRAMS[name], model, dtype)
+        if program.missing is None:
+            programs[name] = program
+        else:
+            print(f"{name} is left out: {program.missing}")
+            program.close()
+    return programs
+
+
+def in_turns(programs, pictures, repetitions):
+    """Times all programs on the same pictures.
+
+    Returns:
+        For each program: the seconds of the first time, an array of the seconds of the others, and the peak memory of
+        its process until then in bytes.
+    """
+    firsts = {name: program("time", pictures)[0] for name, program in programs.items()}
+    for program in programs.values():
+        program("time", pictures)  # PyTorch and TorchScript settle in the second run only
+    rounds = [{name: program("time", pictures) for name, program in programs.items()} for _ in range(repetitions)]
+    return {
+        name: (firsts[name], np.array([turn[name][0] for turn in rounds]), rounds[-1][name][1]) for name in programs
+    }
+
+
+def agreement(programs, lr, dtype):
+    """The largest differences from Keras; fails where another network was measured."""
+    expected = programs[REFERENCE]("run", lr)
+    apart = {name: float(np.abs(program("run", lr) - expected).max()) for name, program in programs.items()}
+    for name, difference in apart.items():
+        assert difference <= TOLERANCE[dtype], f"{name} differs from {REFERENCE} by {difference}"
+    return apart
+
+
+def convolution_rate(programs):
+    """FLOP/s of 3x3 convolutions from 64 to 64 channels at 128x128: the best of 20 in each framework that has them."""
+    flop = RATE_LAYERS * 2 * RATE_SIDE**2 * 9 * RATE_CHANNELS**2
+    return flop / min(programs[name]("rate") for name in ("ours", "torch") if name in programs for _ in range(20))
+
+
+def network_flop(model):
+    """FLOP of the plain network for one LR pixel: its convolutions, whose place on the way tells their resolution."""
+    flop = 0
+    for name, (kernel, *_) in model["weights"].items():
+        if name.endswith("_conv"):
+            stage = int(name[2:].split("_")[0]) if name.startswith("up") else 0
+            pixels = model["scale"] ** 2 if name == "last_conv" else 4**stage
+            flop += 2 * math.prod(kernel.shape) * pixels
+    return flop
+
+
+def print_rows(title, results, flop, rate, compilations=None):
+    print(f"\n{title}: {flop / 1e9:.1f} GFLOP; convolutions ran at {rate / 1e9:.0f} GFLOP/s")
+    print(f"{'':14} {'first':>8} {'median':>8} {'best':>8} {'times ours':>11} {'GFLOP/s':>8} {'share':>6} {'peak':>9}")
+    for name, (first, seconds, peak) in results.items():
+        ratio = statistics.median(seconds / results["ours"][1])
+        median = statistics.median(seconds)
+        line = f"{name:14} {first:7.2f}s {median:7.3f}s {seconds.min():7.3f}s {ratio:11.2f}"
+        line += f" {flop / median / 1e9:8.0f} {flop / median / rate:6.0%} {peak / 2**30:5.1f} GiB"
+        print(line + (f"  {compilations[name]} compilations" if compilations else ""), flush=True)
+
+
+def measure(arguments, context, model, dtype):
+    """Prints all tables of one precision; returns whether a GPU was used."""
+    programs = start_all(context, arguments.programs, model, dtype)
+    rng = np.random.default_rng(0)
+
+    def picture(height, width):
+        return rng.uniform(-1, 1, (1, height, width, 3)).astype(np.float32)
+
+    apart = agreement(programs, picture(48, 40), dtype)
+    print(f"\n{dtype}: largest difference from Keras: " + ", ".join(f"{name} {d:.0e}" for name, d in apart.items()))
+    flop = network_flop(model)
+    sizes = rng.integers(60, 301, (arguments.mixed, 2))
+    if arguments.mixed:
+        before = {name: program("compilations") for name, program in programs.items()}
+        rate = convolution_rate(programs)
+        results = in_turns(programs, [picture(*size) for size in sizes], max(3, arguments.repetitions // 3))
+        compilations = {name: program("compilations") - before[name] for name, program in programs.items()}
+        title = f"{arguments.mixed} pictures of mixed sizes, {sizes.min()} to {sizes.max()}"
+        print_rows(title, results, flop * int(sizes.prod(axis=1).sum()), rate, compilations)
+    for side in arguments.sizes:
+        rate = convolution_rate(programs)
+        results = in_turns(programs, [picture(side, side)], arguments.repetitions)
+        print_rows(f"{side}x{side}", results, flop * side**2, rate)
+    on_gpu = programs["ours"].on_gpu
+    for program in programs.values():
+        program.close()
+    return on_gpu
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="srresnet", help="a weights file, or the name of shipped ones")
+    parser.add_argument("--sizes", default="64,128,256,512", help="sides of the square LR pictures", type=_numbers)
+    parser.add_argument("--repetitions", default=9, type=int, help="turns of which the median is taken")
+    parser.add_argument("--mixed", default=12, type=int, help="pictures of mixed sizes, 60 to 300; 0: none")
+    parser.add_argument("--programs", default=list(PROGRAMS), type=lambda text: text.split(","), help="which ones")
+    arguments = parser.parse_args()
+    for name in ("ours", REFERENCE):
+        if name not in arguments.programs:
+            parser.error(f"--programs must have {name!r}")
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_FORCE_GPU_ALLOW_GROWTH="true")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        model = pool.apply(read_model, (arguments.weights,))
+    shape = f"{model['blocks']} blocks, {model['filters']} filters, {model['scale']}x"
+    print(f"{os.cpu_count()} cores; {shape}; median of {arguments.repetitions} turns")
+    print("times ours: the median of the turns' ratios; share: the plain network's FLOP/s, of the convolution rate")
+    if measure(arguments, context, model, "float32"):
+        for dtype in ("float16", "bfloat16"):
+            # ONNX Runtime has the float32 graph only.
+            arguments.programs = [name for name in arguments.programs if name != "onnxruntime"]
+            measure(arguments, context, model, dtype)
+
+
+def _numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()

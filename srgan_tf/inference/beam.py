@@ -1,0 +1,162 @@
+"""Upscales the pictures of a file system on many machines: an Apache Beam pipeline around the exported SavedModel."""
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging.raster import MAX_PIXELS
+from srgan_tf.inference.plan import KINDS
+
+SCRIPT = "srgan_tf.inference.beam"
+
+try:
+    import apache_beam
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.metrics import MetricsFilter
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    from srgan_tf.inference import beam_steps
+except ModuleNotFoundError as missing:
+    if __name__ != "__main__" or missing.name != "apache_beam":
+        raise
+    sys.exit(f"{SCRIPT}: error: needs Apache Beam; pip install 'srgan_tf[beam]'")
+
+USAGE = """python -m srgan_tf.inference.beam --model=exported --input='gs://bucket/photos/**' --output=gs://bucket/large
+
+What is not named below is for Beam: --runner=DataflowRunner, FlinkRunner or SparkRunner and their flags. Without
+--runner the pipeline runs on this computer; --direct_running_mode=multi_processing --direct_num_workers=8 takes eight
+processes. What is there already is not computed again, so a run that was broken off goes on by the same command."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message} (--help lists the flags)")
+
+
+def parse(argv):
+    """Reads the command line `argv[1:]`; returns our settings and the flags that are Beam's."""
+    parser = _Parser(
+        SCRIPT, usage=USAGE, description=__doc__, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="folder of the exported SavedModel, which all workers must see")
+    add("--input", required=True, help="file pattern (** stands for any folders) or folder; with --list its folder")
+    add("--output", required=True, help="folder to write to, in which the pictures stand as in the input's fixed part")
+    add("--list", help="text file with a picture a line, as a path or relative to --input")
+    add("--overwrite", action="store_true", help="also make what is there already")
+    add("--format", choices=KINDS, help="of all results (default: each picture's own; PNG for GIF)")
+    add("--quality", type=int, choices=range(1, 101), metavar="1..100", help="of JPEG (default: 95), WebP (lossless)")
+    add("--max_megapixels", type=float, default=MAX_PIXELS / 1e6, help="larger inputs are bad (default: %(default)g)")
+    add("--max_memory_gb", type=float, help="that a process may take (default: by what is free for each processor)")
+    settings, flags = parser.parse_known_args(argv[1:])
+    for name, value in vars(settings).items():
+        if value == "":
+            raise UserError(f"--{name} is given without a value; leave it out or give one")
+    return settings, flags
+
+
+def _absolute(path):
+    """A path on this computer made absolute, since workers may start in other folders; without a / at the end."""
+    if FileSystems.get_scheme(path) is None:
+        path = os.path.abspath(os.path.expanduser(path))
+    return path.rstrip("/")
+
+
+def _root_and_pattern(text, listed):
+    """The folder that the names below it are relative to, and the pattern for all of them."""
+    path = _absolute(text)
+    fixed = re.match(r"[^*?[]*", path)[0]
+    if fixed == path and (listed or _matches(f"{path}/**")):
+        return f"{path}/", f"{path}/**"
+    if not listed and not _matches(path):
+        raise UserError(f"--input={text}: no such file, nor anything that it matches; ** stands for any folders")
+    return fixed[: fixed.rindex("/") + 1], path
+
+
+def _matches(pattern):
+    (match,) = FileSystems.match([pattern], [1])
+    return bool(match.metadata_list)
+
+
+def prepare(settings):
+    """Checks the settings; returns what `build` takes after the pipeline, as a dict."""
+    output = _absolute(settings.output)
+    places = {"--model": _absolute(settings.model), "--input": settings.input, "--output": output}
+    if settings.list:
+        places["--list"] = _absolute(settings.list)
+    for flag, path in places.items():
+        try:
+            FileSystems.get_filesystem(path)
+        except ValueError as error:
+            raise UserError(f"{flag}={path}: {error}") from None
+    if re.search(r"[*?[]", output):
+        raise UserError(f"--output={output}: Beam takes *, ? and [ for wildcards; give another name")
+    try:
+        facts = beam_steps.read_facts(places["--model"])
+        root, pattern = _root_and_pattern(settings.input, settings.list)
+        if settings.list and not FileSystems.exists(places["--list"]):
+            raise UserError(f"--list={places['--list']}: no such file")
+    except OSError as error:
+        raise UserError(f"cannot be looked up: {' '.join(str(error).split())}") from None
+    if f"{output}/".startswith(root):
+        raise UserError(f"--output={output}: lies in the input folder {root}; give another one")
+    max_memory = settings.max_memory_gb and int(settings.max_memory_gb * 1e9)
+    handler = beam_steps.UpscaleHandler(places["--model"], facts, settings.quality, max_memory, settings.overwrite)
+    return {
+        "places": beam_steps.Places(root, f"{output}/", settings.format),
+        "handler": handler,
+        "pattern": pattern,
+        "listed": places.get("--list"),
+        "max_pixels": int(settings.max_megapixels * 1e6),
+        "overwrite": settings.overwrite,
+    }
+
+
+def run(argv):
+    """Runs the pipeline of the command line `argv` and waits for its end."""
+    settings, flags = parse(argv)
+    options = PipelineOptions(flags)
+    if options.view_as(StandardOptions).runner is None:
+        # Beam's DirectRunner would fetch another program, Prism, which knows nothing of processes.
+        options.view_as(StandardOptions).runner = "FnApiRunner"
+        unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
+        if unknown:  # Another runner may know it, and Beam hands it on.
+            raise UserError(f"--{min(unknown)}: no such flag (--help lists ours)")
+    FileSystems.set_options(options)
+    job = prepare(settings)
+    pipeline = apache_beam.Pipeline(options=options)
+    beam_steps.build(pipeline, **job)
+    result = pipeline.run()
+    result.wait_until_finish()
+    output = job["places"].output
+    # What a run that was broken off, or a worker that died, has left.
+    (left,) = FileSystems.match([f"{output}**{beam_steps.UNFINISHED}"])
+    for metadata in left.metadata_list:
+        with contextlib.suppress(OSError):
+            # As a pattern, which some file systems take it for, since a folder's name may have brackets in it.
+            FileSystems.delete([re.sub(r"[*?[]", "?", metadata.path)])
+    counts = {beam_steps.UPSCALED: 0, beam_steps.THERE: 0, beam_steps.BAD: 0}
+    for counter in result.metrics().query(MetricsFilter().with_namespace(beam_steps.COUNTED))["counters"]:
+        counts[counter.key.metric.name] += counter.result
+    print(f"{counts[beam_steps.UPSCALED]} upscaled to {output}")
+    if counts[beam_steps.THERE]:
+        print(f"{counts[beam_steps.THERE]} left as they are, because they exist (--overwrite replaces them)")
+    if counts[beam_steps.BAD]:
+        print(f"{counts[beam_steps.BAD]} bad pictures, listed with their reasons in {output}{beam_steps.BAD_PICTURES}")
+
+
+def main(argv):
+    """Runs the command line `argv`; returns the exit status."""
+    try:
+        run(argv)
+    except UserError as error:
+        print(f"{SCRIPT}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,372 @@
+"""The steps of the Beam pipeline: find the pictures, read them in batches, upscale with the exported SavedModel."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io import ReadFromText
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.transforms.window import GlobalWindows
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
+from srgan_tf.imaging.raster_writer import write_raster
+from srgan_tf.inference.memory import free_host_bytes, resident_bytes
+from srgan_tf.inference.plan import output_name
+
+BAD_PICTURES = "bad-pictures.jsonl"
+UNFINISHED = ".unfinished"  # ends the names of files that are being written
+COUNTED = "srgan_tf"  # the namespace of the counters
+UPSCALED, THERE, BAD = "upscaled", "there already", "bad"  # the counters
+_FACTS = ("scale", "margin", "filters")
+_SMALL = 2**15  # LR pixels that are computed at once; a larger picture has enough work in it, and goes alone
+_HELD_BYTES = 2**26  # of files that wait for others of their size
+
+
+class Picture(NamedTuple):
+    """A picture to upscale: its file and its result's, the result's kind (of `plan.KINDS`), and the file's content."""
+
+    source: str
+    target: str
+    kind: str
+    content: bytes
+
+
+class Outcome(NamedTuple):
+    """What became of a file: `reason` says why it has no result, or is None."""
+
+    source: str
+    reason: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where the pictures lie, and where their results shall. All workers must see both.
+
+    Attributes:
+        root: The folder that the names of the pictures are relative to; ends in /.
+        output: The folder of the results; ends in /.
+        kind: Of all results, a key of `plan.KINDS`; None: as each name says.
+    """
+
+    root: str
+    output: str
+    kind: str | None = None
+
+    def find(self, pattern):
+        """What `with_target` gives for the picture files that a pattern matches, by their suffix; no hidden ones."""
+        (match,) = FileSystems.match([pattern])
+        for metadata in match.metadata_list:
+            name = metadata.path[len(self.root) :]
+            path = PurePosixPath(name)
+            if path.suffix.lower() in files.SUFFIXES and not any(part.startswith(".") for part in path.parts):
+                yield from self.with_target(name)
+
+    def with_target(self, name):
+        """The name of a picture's result with its own, both relative; as "bad" an `Outcome` if there can be none."""
+        name = name.removeprefix(self.root)
+        path = PurePosixPath(name)
+        if FileSystems.get_scheme(name) or path.is_absolute() or ".." in path.parts:
+            yield _bad(name, f"does not lie in {self.root}, which --input names")
+        elif name != (shown := name.encode(errors="backslashreplace").decode()):
+            yield _bad(self.root + shown, "its name is not UTF-8; rename it")
+        elif path.name:
+            target, _ = output_name(path, self.kind)
+            yield str(path.with_name(target)), name
+
+    def picture(self, target, name, content):
+        _, kind = output_name(PurePosixPath(name), self.kind)
+        return Picture(self.root + name, self.output + target, kind, content)
+
+
+def _bad(source, reason):
+    Metrics.counter(COUNTED, BAD).inc()
+    return beam.pvalue.TaggedOutput(BAD, Outcome(source, str(reason)))
+
+
+class ReadInBatches(beam.DoFn):
+    """Reads the pictures that have no result yet, and puts small ones of one size and type together.
+
+    Input: `(target, names)`, as `Places.with_target` gives them, grouped. Output: lists of `Picture`; as "bad" the
+    `Outcome` of those that cannot be upscaled.
+
+    Args:
+        places: `Places`.
+        max_pixels: Height times width that a picture may have.
+        overwrite: Whether results that are there are made anew.
+    """
+
+    def __init__(self, places, max_pixels=MAX_PIXELS, overwrite=False):
+        self._places, self._max_pixels, self._overwrite = places, max_pixels, overwrite
+
+    def start_bundle(self):
+        self._waiting = {}  # lists of pictures by height, width, bands and type
+        self._held_bytes = 0
+
+    def process(self, element):
+        target, names = element
+        first, *others = sorted(set(names))
+        if others:
+            for name in (first, *others):
+                other = others[0] if name == first else first
+                both = f"{self._places.root}{other} would be written to {target}, too"
+                yield self._bad(name, f"{both}; rename one")
+        elif not self._overwrite and FileSystems.exists(self._places.output + target):
+            Metrics.counter(COUNTED, THERE).inc()
+        else:
+            yield from self._read(first, target)
+
+    def _read(self, name, target):
+        try:
+            content = self._content(self._places.root + name)
+            with open_raster(content, self._max_pixels) as raster:
+                key = raster.height, raster.width, raster.bands, raster.dtype
+        except files.PictureError as error:
+            yield self._bad(name, error.reason)
+            return
+        picture = self._places.picture(target, name, content)
+        most = _SMALL // (raster.height * raster.width)
+        if most < 2:
+            yield [picture]
+            return
+        batch = self._waiting.setdefault(key, [])
+        batch.append(picture)
+        self._held_bytes += len(content)
+        if len(batch) == most:
+            del self._waiting[key]
+            self._held_bytes -= sum(len(picture.content) for picture in batch)
+            yield batch
+        elif self._held_bytes > _HELD_BYTES:
+            yield from self._waiting.values()
+            self.start_bundle()
+
+    def _content(self, source):
+        limit = 2**20 + 16 * self._max_pixels  # twice what RGBA of 16 bits takes
+        try:
+            with _opened(source) as file:
+                content = file.read(limit + 1)
+        except FileNotFoundError:
+            raise files.PictureError(source, "no such file") from None
+        except Exception as error:  # every file system has errors of its own
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise files.PictureError(source, f"cannot be read ({reason})") from None
+        if len(content) > limit:
+            raise files.PictureError(source, f"more than {limit:,} bytes; allow more with --max_megapixels")
+        return content
+
+    def _bad(self, name, reason):
+        return _bad(self._places.root + name, reason)
+
+    def finish_bundle(self):
+        for batch in self._waiting.values():
+            yield GlobalWindows.windowed_value_at_end_of_window(batch)
+        self._waiting = {}
+
+
+def read_facts(model):
+    """What an exported SavedModel says of itself.
+
+    Args:
+        model: Its folder, on any file system that Beam knows.
+
+    Returns:
+        A dict with `scale`, `margin` (LR pixels that an output pixel sees beyond its own) and `filters`.
+
+    Raises:
+        UserError: There is no SavedModel, or none of this package.
+    """
+    if not FileSystems.exists(f"{model}/saved_model.pb"):
+        raise UserError(f"{model}: no SavedModel; `python evaluate.py --mode=export` writes one")
+    asset = f"{model}/assets/metadata.json"
+    if FileSystems.exists(asset):
+        with _opened(asset) as file, contextlib.suppress(ValueError, LookupError, TypeError):
+            facts = json.loads(file.read())["export"]
+            return {name: facts[name] for name in _FACTS}
+    raise UserError(f"{model}: not exported by this version of `evaluate.py --mode=export`; export again")
+
+
+class ExportedGenerator:
+    """The generator of a SavedModel, as `Upscaler` takes it: from float32 `(N, H, W, 3)` in [-1, 1] to the same.
+
+    Args:
+        folder: The SavedModel's, on this computer.
+        facts: Its `scale`, `margin` and `filters`, as `read_facts` gives them.
+    """
+
+    def __init__(self, folder, facts):
+        import tensorflow as tf  # here, since only workers need it
+
+        self.scale, self.margin, self.filters = (facts[name] for name in _FACTS)
+        self._loaded = tf.saved_model.load(str(folder))
+
+    def __call__(self, lr):
+        return self._loaded.generate(lr)
+
+
+class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
+    """Upscales batches of `Picture` with a SavedModel, writes the results and gives the `Outcome` of each.
+
+    The results are written here, since that of a large picture comes strip by strip and need not fit into the memory.
+
+    Args:
+        model: The SavedModel's folder, on any file system that Beam knows.
+        facts: What `read_facts` says of it.
+        quality: Of JPEG and WebP, 1 to 100; None: 95 and lossless.
+        max_memory: Bytes that a process may have at its peak. None: what it has with TensorFlow, and of the free memory
+            as much as there is for each processor, since most runners start a process for each; 512 MiB at least.
+        overwrite: Whether a result that is there is replaced.
+    """
+
+    def __init__(self, model, facts, quality=None, max_memory=None, overwrite=False):
+        super().__init__(env_vars={"KERAS_BACKEND": "tensorflow"})
+        self._model, self._facts = model, facts
+        self._quality, self._max_memory, self._overwrite = quality, max_memory, overwrite
+
+    def load_model(self):
+        """The `Upscaler` that a process has, once for all its threads."""
+        from srgan_tf.inference.upscaler import Upscaler
+
+        with tempfile.TemporaryDirectory() as folder:
+            generator = ExportedGenerator(_fetched(self._model, Path(folder)), self._facts)
+        share = max(free_host_bytes() // (os.cpu_count() or 1), 2**29)
+        return Upscaler(generator, max_memory=self._max_memory or resident_bytes() + share)
+
+    def run_inference(self, batch, model, inference_args=None):
+        with contextlib.ExitStack() as stack:
+            # Sound and small enough, as reading them has shown.
+            rasters = [stack.enter_context(open_raster(picture.content, sys.maxsize)) for picture in batch]
+            try:
+                results = self._upscaled(rasters, model)
+            except (UserError, MemoryError) as error:
+                return [_told(picture, error) for picture in batch]
+            return [self._write(*each, model.scale) for each in zip(batch, rasters, results)]
+
+    def _upscaled(self, rasters, model):
+        """The strips of each result."""
+        if len(rasters) == 1:
+            (raster,) = rasters
+            return [model.upscale_strips(raster.rows, raster.height, raster.width, raster.bands, raster.dtype)]
+        images = np.stack([raster.rows(0, raster.height) for raster in rasters])
+        return [[image] for image in model.upscale_batch(images)]
+
+    def _write(self, picture, raster, strips, scale):
+        with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
+            # First here, so that what is wrong with the picture is told apart from what is wrong with the output.
+            path = Path(folder, "picture")
+            size = raster.height * scale, raster.width * scale
+            try:
+                write_raster(path, raster, strips, *size, kind=picture.kind, quality=self._quality)
+            except (UserError, MemoryError) as error:
+                return _told(picture, error)
+            _put(path, picture.target, self._overwrite)
+        Metrics.counter(COUNTED, UPSCALED).inc()
+        return Outcome(picture.source, None)
+
+    def get_num_bytes(self, batch):
+        return sum(len(picture.content) for picture in batch)
+
+    def get_metrics_namespace(self):
+        return f"{COUNTED} model"
+
+
+def _told(picture, error):
+    """The `Outcome` of a picture that could not be upscaled."""
+    Metrics.counter(COUNTED, BAD).inc()
+    return Outcome(picture.source, str(getattr(error, "reason", error)) or "out of memory")
+
+
+def _fetched(model, folder):
+    """The SavedModel's folder, copied into `folder` unless it is on this computer."""
+    if FileSystems.get_scheme(model) is None:
+        return Path(model)
+    (match,) = FileSystems.match([f"{model}/**"])
+    for metadata in match.metadata_list:
+        path = folder / metadata.path[len(model) + 1 :]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(metadata.path) as source, open(path, "wb") as target:
+            shutil.copyfileobj(source, target)
+    return folder
+
+
+def _opened(path):
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def _put(path, target, overwrite):
+    """Writes a file beside its place and renames it, so that it is never there by half."""
+    folder = target[: target.rindex("/") + 1]
+    beside = f"{folder}.{secrets.token_hex(8)}{UNFINISHED}"
+    uncompressed = CompressionTypes.UNCOMPRESSED  # whatever the name may say
+    with open(path, "rb") as file, FileSystems.create(beside, compression_type=uncompressed) as written:
+        shutil.copyfileobj(file, written)
+    try:
+        FileSystems.rename([beside], [target])
+    except OSError:
+        # HDFS replaces nothing. What is there may be of a worker that was taken for dead.
+        if FileSystems.get_scheme(target) is None or not FileSystems.exists(target):
+            raise
+        if overwrite:
+            FileSystems.checksum(target)  # fails for a folder, all of which would be deleted
+            FileSystems.delete([target])
+            FileSystems.rename([beside], [target])
+        else:
+            FileSystems.delete([beside])
+
+
+def build(pipeline, places, handler, pattern=None, listed=None, max_pixels=MAX_PIXELS, overwrite=False):
+    """Adds the steps to a pipeline.
+
+    Args:
+        pipeline: A `beam.Pipeline`.
+        places: `Places`.
+        handler: `UpscaleHandler`.
+        pattern: Of the files to read.
+        listed: A text file to take their names from instead, one a line, relative to `places.root` or whole.
+        max_pixels: Height times width that a picture may have.
+        overwrite: Whether results that are there are made anew.
+    """
+    if listed:
+        names, step = pipeline | "list" >> ReadFromText(listed) | beam.Filter(bool), places.with_target
+    else:
+        names, step = pipeline | beam.Create([pattern]), places.find
+    find = beam.FlatMap(step).with_output_types(tuple[str, str])
+    targets = names | "find" >> find.with_outputs(BAD, main="good")
+    batches = (
+        targets.good
+        | beam.GroupByKey()  # which also spreads them over the workers
+        | "read" >> beam.ParDo(ReadInBatches(places, max_pixels, overwrite)).with_outputs(BAD, main="good")
+    )
+    upscaled = batches.good | RunInference(handler.with_no_batching())
+    outcomes = (targets[BAD], batches[BAD], upscaled) | beam.Flatten()
+    bad = outcomes | "bad ones" >> beam.Filter(lambda outcome: outcome.reason is not None)
+    # So that the list of an earlier run does not stay where nothing is bad.
+    nothing = pipeline | "nothing" >> beam.Create([None])
+    (
+        (bad, nothing)
+        | "bad ones and nothing" >> beam.Flatten()
+        | beam.WithKeys(0)
+        | "together" >> beam.GroupByKey()
+        | beam.Values()
+        | "list bad ones" >> beam.Map(_write_list, places.output + BAD_PICTURES)
+    )
+
+
+def _write_list(outcomes, target):
+    with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
+        path = Path(folder, BAD_PICTURES)
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(outcome._asdict()) + "\n" for outcome in outcomes if outcome)
+        _put(path, target, overwrite=True)

@@ -1,0 +1,46 @@
+"""The LiteRT file, formerly TensorFlow Lite: for phones, browsers and small computers."""
+
+import json
+import os
+import zipfile
+
+import tensorflow as tf
+
+from srgan_tf.inference.portable import PortableGenerator
+
+NETWORK = PortableGenerator
+ENDING = ".tflite"
+PACKAGES = ("ai_edge_litert",)
+METADATA = "metadata.json"  # in the archive at the file's end
+
+
+def write(model, path, metadata, float16=False):
+    """Writes the file: `image`, uint8 `(N, H, W, 3)`, to `upscaled`, uint8 `(N, scale H, scale W, 3)`.
+
+    The metadata are packed as LiteRT packs associated files: a ZIP archive at the end, so that `unzip` and `zipfile`
+    get it out, and the interpreter does not see it.
+
+    Args:
+        model: An `export.EightBit`.
+        path: The file to write.
+        metadata: A dict that JSON can hold.
+        float16: Keep the weights in float16, half the size. The arithmetic stays float32 on a processor; a GPU may
+            take float16.
+    """
+    signature = [tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")]
+    function = tf.function(lambda image: {"upscaled": model(image)}, input_signature=signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
+    if float16:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    path.write_bytes(converter.convert())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(METADATA, json.dumps(metadata, indent=2) + "\n")
+
+
+def load(path):
+    """The file in LiteRT's interpreter: a function from uint8 to uint8 `(N, scale H, scale W, 3)`."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=str(path), num_threads=os.cpu_count()).get_signature_runner()
+    return {"LiteRT": lambda pictures: runner(image=pictures)["upscaled"].copy()}

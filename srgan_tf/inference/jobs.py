@@ -1,0 +1,108 @@
+"""Carries out what was planned: one picture after another, each by strips."""
+
+import concurrent.futures
+import errno
+import os
+import sys
+import warnings
+
+from PIL import Image
+from tqdm import tqdm
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
+from srgan_tf.imaging.raster_writer import write_raster
+
+
+def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
+    """Upscales pictures; a bad one does not stop the others, but a full disk does.
+
+    A bar is shown where standard error is a terminal.
+
+    Args:
+        jobs: A list of `plan.Job`.
+        upscaler: An `Upscaler`.
+        outscale: Enlargement of what is written, above 0 and at most `upscaler.scale`, which is the default.
+        quality: Of JPEG and WebP, 1 to 100. By default 95 and lossless.
+        max_pixels: Height times width that an input may have.
+
+    Returns:
+        A list of `UserError`, one for each picture that could not be read, upscaled or written.
+
+    Raises:
+        UserError: `outscale` is out of its range.
+    """
+    if outscale is not None and not 0 < outscale <= upscaler.scale:
+        raise UserError(f"--outscale={outscale:g}: these weights enlarge {upscaler.scale} times; run it twice for more")
+    failures = []
+    shown = sys.stderr.isatty()
+    sizes = _sizes(jobs) if shown else [0] * len(jobs)
+    # Pixels instead of pictures, since they tell the time that is left.
+    with tqdm(total=sum(sizes), unit="px", unit_scale=True, disable=not shown, leave=False, dynamic_ncols=True) as bar:
+        ahead = bar.total
+        for number, (job, size) in enumerate(zip(jobs, sizes), 1):
+            ahead -= size
+            if len(jobs) > 1:
+                bar.set_description(f"{number} of {len(jobs)}", refresh=False)
+            try:
+                _upscale(job, upscaler, outscale, quality, max_pixels, bar, size)
+            except UserError as error:
+                failures.append(error)
+            except MemoryError as error:
+                failures.append(UserError(f"{_name(job)}: {str(error) or 'out of memory'}"))
+            bar.update(bar.total - ahead - bar.n)  # what is left of a bad one
+            if failures and number < len(jobs) and os.strerror(errno.ENOSPC) in str(failures[-1]):
+                left = f"{len(jobs) - number} of {len(jobs)} pictures are left"
+                failures.append(UserError(f"the disk is full; {left}, with which the same command goes on"))
+                break
+    return failures
+
+
+def _sizes(jobs):
+    """The pixels of each input; 0 where they are not known beforehand."""
+
+    def size(job):
+        try:
+            height, width = files.probe(job.source) if job.source else (0, 0)
+        except UserError:  # told in its turn
+            return 0
+        return height * width
+
+    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `open_raster` has a limit of its own
+        return list(pool.map(size, jobs))
+
+
+def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
+    scale = upscaler.scale
+    with open_raster(sys.stdin.buffer.read() if job.source is None else job.source, max_pixels) as raster:
+        height, width = raster.height, raster.width
+        bar.total += height * width - expected
+        size = None
+        if outscale not in (None, scale):
+            size = max(1, round(height * outscale)), max(1, round(width * outscale))
+        try:
+            strips = upscaler.upscale_strips(raster.rows, height, width, raster.bands, raster.dtype)
+        except UserError as error:  # of the memory, and not yet of the file
+            raise UserError(f"{_name(job)}: {error}") from None
+
+        def counted():
+            for strip in strips:
+                yield strip
+                bar.update(strip.shape[0] // scale * width)
+
+        write_raster(
+            sys.stdout.buffer if job.target is None else job.target,
+            raster,
+            counted(),
+            height * scale,
+            width * scale,
+            size=size,
+            kind=job.kind,
+            quality=quality,
+        )
+
+
+def _name(job):
+    return "standard input" if job.source is None else job.source

@@ -1,0 +1,223 @@
+"""Decides which pictures are read and where each is written, before anything is computed."""
+
+import dataclasses
+import fnmatch
+import glob
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from srgan_tf.data.folders import find_pictures
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+from srgan_tf.imaging.raster_writer import KINDS, SUFFIXES
+
+STREAM = "-"  # in place of a file's name: standard input, standard output
+_ENDING = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # that a kind is given: the first of its own
+_OTHERS_THAN_FILES = ("/dev", "/dev/fd", "/proc/self/fd")  # where a file beside the target must not be made
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One picture to upscale.
+
+    Attributes:
+        source: The file to read; None is standard input.
+        target: The file to write; None is standard output.
+        kind: How it is written, a key of `KINDS`.
+    """
+
+    source: Path | None
+    target: Path | None
+    kind: str
+
+
+def plan(source, target, kind=None, overwrite=False):
+    """Finds what to read and where to write it.
+
+    Args:
+        source: A file; a folder, searched as `find_pictures` does; a pattern, in which `*`, `?` and `[...]` stand for
+            parts of a name and `**` for folders of any depth; or `-`.
+        target: A file, a folder or `-` if `source` is a file or `-`, else a folder. Below it stand the pictures as they
+            stand below the source folder, or below the part of the pattern that is without wildcards.
+        kind: A key of `KINDS`. By default what the target's name says; in a folder what the source's name says, and
+            PNG for GIF and for names that say nothing; to standard output PNG.
+        overwrite: Also write what exists already.
+
+    Returns:
+        `(jobs, skipped)`: two lists of `Job`; the targets of the second exist and are left as they are.
+
+    Raises:
+        UserError: There is nothing to read; a target is no place or kind to write to; two pictures would be written to
+            one file; a picture would replace an input, or would become an input of the next run.
+    """
+    what = _kind_of_input(source)
+    many = what in ("folder", "pattern")
+    if many:
+        found = _many(source, what, target, kind)
+    else:
+        found = [_single(None if what == "stream" else Path(source), target, kind)]
+    jobs, skipped = _apart(found, overwrite)
+    if jobs and target != STREAM:
+        _check_folder(Path(target) if many else jobs[0].target.parent)
+    return jobs, skipped
+
+
+def output_name(path, kind=None):
+    """The name of an output in a folder.
+
+    Args:
+        path: The input's `PurePath`.
+        kind: A key of `KINDS`, or None for the input's own, and PNG for GIF and names that say nothing.
+
+    Returns:
+        `(name, kind)`.
+    """
+    own = SUFFIXES.get(path.suffix.lower())
+    kind = kind or own or "png"
+    if kind == own:
+        return path.name, kind
+    known = path.suffix.lower() in files.SUFFIXES
+    return (path.stem if known else path.name) + _ENDING[kind], kind
+
+
+def _kind_of_input(source):
+    if source == STREAM:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UserError("--input=-: nothing comes in; pipe a picture into it, as in `cat photo.jpg | python ...`")
+        return "stream"
+    try:
+        mode = os.stat(source).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if glob.has_magic(source):
+            return "pattern"
+        raise UserError(f"{source}: no such picture or folder; --input names one") from None
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read ({error.strerror})") from None
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise UserError(f"{source}: not a regular file; --input=- reads standard input")
+    return "folder" if stat.S_ISDIR(mode) else "file"
+
+
+def _is_folder(target):
+    return target.endswith(("/", os.sep)) or os.path.isdir(target)
+
+
+def _single(source, target, kind):
+    if target == STREAM:
+        if sys.stdout is None or sys.stdout.isatty():
+            raise UserError("--output=-: would print the picture on the terminal; redirect it, as in `> large.png`")
+        return Job(source, None, kind or "png")
+    if _is_folder(target):
+        if source is None:
+            raise UserError(f"{target}: a folder, but standard input has no name to write by; give a file as --output")
+        name, kind = output_name(source, kind)
+        return Job(source, Path(target, name), kind)
+    target = Path(target)
+    if os.path.abspath(target.parent) in _OTHERS_THAN_FILES or (os.path.exists(target) and not os.path.isfile(target)):
+        raise UserError(f"{target}: not a regular file; --output=- writes to standard output")
+    named = SUFFIXES.get(target.suffix.lower())
+    if kind and named and kind != named:
+        raise UserError(f"{target}: named as {KINDS[named]}, but --format={kind}; change one or leave --format out")
+    if not kind and not named:
+        raise UserError(
+            f"{target}: not a kind of picture that can be written; end --output in .png, .jpg, .webp, .tif or .bmp,"
+            " or in / for a folder"
+        )
+    return Job(source, target, kind or named)
+
+
+def _many(source, what, target, kind):
+    """The jobs of a folder or of a pattern."""
+    whole = "a folder" if what == "folder" else "a pattern"
+    if target == STREAM:
+        raise UserError(f"{source}: {whole}, but standard output takes one picture; give a folder as --output")
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise UserError(f"{target}: a file, but {source} is {whole}; give a folder as --output")
+    if not _is_folder(target) and Path(target).suffix.lower() in files.SUFFIXES:
+        raise UserError(f"{target}: named as a picture, but {source} is {whole}; if it shall be a folder, add a /")
+    base, wildcards = (Path(source), ()) if what == "folder" else _fixed_part(source)
+    paths = _matching(base, wildcards) if wildcards else find_pictures(base)
+    if not paths:
+        reason = "no pictures in it" if what == "folder" else "matches no picture (** stands for any folders)"
+        raise UserError(f"{source}: {reason}; give another --input")
+    outputs = {}
+    for path in paths:
+        name, own_kind = output_name(path, kind)
+        output = Path(target, path.relative_to(base).parent, name)
+        other = outputs.setdefault(output, Job(path, output, own_kind)).source
+        if other != path:
+            raise UserError(f"{path} and {other}: would both be written to {output}; rename one")
+    _check_outside(base, wildcards, outputs, Path(target))
+    return list(outputs.values())
+
+
+def _fixed_part(pattern):
+    """The folder that a pattern begins with, whose name may have brackets in it, and the parts behind it."""
+    base, parts = Path(), list(Path(pattern).parts)
+    while os.path.isdir(base / parts[0]):
+        base /= parts.pop(0)
+    if not glob.has_magic(parts[0]):
+        raise UserError(f"{base / parts[0]}: no such folder; --input names a picture, a folder or a pattern")
+    return base, tuple(parts)
+
+
+def _matching(base, wildcards):
+    """The pictures that match, sorted by their path relative to `base`."""
+    if "**" in wildcards:  # by our own walk, since glob's enters links for ever
+        return [path for path in find_pictures(base) if _matches(path.relative_to(base).parts, wildcards)]
+    found = (Path(base, name) for name in glob.iglob(os.path.join(*wildcards), root_dir=base))
+    pictures = (path for path in found if path.suffix.lower() in files.SUFFIXES and os.path.isfile(path))
+    return sorted(pictures, key=lambda path: path.relative_to(base).as_posix())
+
+
+def _matches(parts, wildcards):
+    if not wildcards:
+        return not parts
+    if wildcards[0] == "**":
+        return any(_matches(parts[number:], wildcards[1:]) for number in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatch(parts[0], wildcards[0]) and _matches(parts[1:], wildcards[1:])
+
+
+def _check_outside(base, wildcards, outputs, target):
+    """Refuses outputs that the next run would find as inputs, be it through a link."""
+    real = target.resolve()
+    for folder in {base, *(job.source.parent for job in outputs.values())}:
+        searched = folder.resolve()
+        if real.is_relative_to(searched):
+            place = folder.relative_to(base) / real.relative_to(searched)
+            if any(_matches((place / output.relative_to(target)).parts, wildcards or ("**",)) for output in outputs):
+                raise UserError(f"{target}: lies in the input folder {base}; give an --output outside it")
+
+
+def _apart(jobs, overwrite):
+    """The jobs to do, and those done already."""
+    inputs = {_identity(job.source): job.source for job in jobs if job.source}
+    to_do, done = [], []
+    for job in jobs:
+        there = _identity(job.target) if job.target else None
+        if there and there in inputs:
+            raise UserError(f"{job.target}: would replace the input {inputs[there]}; give another --output")
+        (done if there and not overwrite else to_do).append(job)
+    return to_do, done
+
+
+def _identity(path):
+    """What two names of one file have in common; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _check_folder(folder):
+    """Refuses a folder in which nothing can be written, or the one in which it would be made."""
+    folder = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); give another --output") from None

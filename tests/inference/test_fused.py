@@ -1,0 +1,145 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.models.generator import build_generator, generator_shape, receptive_margin
+
+FREE = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+
+
+def random_generator(blocks=1, scale=4, filters=8):
+    """A small G whose BN statistics are none of the trivial ones."""
+    keras.utils.set_random_seed(3)
+    generator = build_generator(blocks, scale, filters)
+    rng = np.random.default_rng(3)
+    for layer in generator.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return generator
+
+
+@pytest.fixture(scope="module")
+def small():
+    generator = random_generator()
+    return generator, FusedGenerator(generator)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def assert_equal(given, expected, tolerance=1e-5):
+    given, expected = np.asarray(given), np.asarray(expected)
+    assert given.dtype == np.float32 and given.shape == expected.shape
+    assert expected.size <= 48 or expected.std() > 0.1  # so that the tolerance is one of visible values
+    np.testing.assert_allclose(given, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "blocks, scale, filters, shape",
+    [
+        (1, 4, 8, (2, 13, 18)),
+        (0, 4, 8, (1, 7, 5)),
+        (3, 2, 16, (1, 20, 11)),
+        (1, 8, 5, (1, 6, 9)),
+        (2, 4, 64, (1, 17, 16)),
+        (1, 4, 8, (1, 1, 1)),
+        (1, 2, 8, (1, 1, 1)),
+        (1, 8, 8, (1, 1, 30)),
+    ],
+)
+def test_it_equals_the_generator(blocks, scale, filters, shape):
+    generator, lr = random_generator(blocks, scale, filters), noise(*shape, 3)
+    fused, expected = FusedGenerator(generator), generator(lr, training=False)
+    assert (fused.blocks, fused.scale, fused.filters) == generator_shape(generator) == (blocks, scale, filters)
+    assert fused.margin == receptive_margin(generator)
+    assert_equal(fused(lr), expected)
+    assert_equal(tf.function(fused.__call__, input_signature=FREE, jit_compile=False)(lr), expected)
+
+
+def test_it_equals_the_deep_generator():
+    generator, lr = build_generator(), noise(1, 24, 31, 3)
+    rng = np.random.default_rng(4)
+    for layer in generator.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = (rng.uniform(-0.1, 0.1, weight.shape) for weight in layer.get_weights())
+            layer.set_weights([0.5 + gamma, beta, mean, 0.3 + variance])
+    assert_equal(FusedGenerator(generator)(lr), generator(lr, training=False))
+
+
+def test_it_equals_the_generator_under_xla(small):
+    generator, fused = small
+    compiled = tf.function(fused.__call__, jit_compile=True)
+    for shape in ((2, 6, 9), (1, 1, 1)):
+        lr = noise(*shape, 3)
+        assert_equal(compiled(lr), generator(lr, training=False))
+
+
+def test_one_graph_serves_all_sizes(small):
+    _, fused = small
+    run = tf.function(fused.__call__, input_signature=FREE)
+    for n, height, width in ((1, 4, 5), (3, 7, 2), (2, 1, 1)):
+        assert run(noise(n, height, width, 3)).shape == (n, 4 * height, 4 * width, 3)
+    assert run.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("xla", [False, True])
+def test_a_picture_in_the_corner_of_an_array_gives_what_it_gives_alone(scale, xla):
+    generator, (height, width) = random_generator(2, scale), (5, 8)
+    run = tf.function(FusedGenerator(generator).__call__, jit_compile=xla)
+    padded = noise(2, 9, 11, 3)  # what lies beyond the pictures must not matter
+    inside = np.zeros((1, 9, 11, 1), np.float32)
+    inside[:, :height, :width] = 1
+    expected = generator(padded[:, :height, :width], training=False)
+    assert_equal(run(padded, inside)[:, : scale * height, : scale * width], expected)
+
+
+def test_each_picture_of_a_batch_may_end_elsewhere(small):
+    generator, fused = small
+    padded, inside, sizes = noise(3, 8, 9, 3), np.zeros((3, 8, 9, 1), np.float32), [(8, 9), (1, 1), (5, 7)]
+    for mask, (height, width) in zip(inside, sizes):
+        mask[:height, :width] = 1
+    together = fused(padded, inside)
+    for picture, sr, (height, width) in zip(padded, together, sizes):
+        expected = generator(picture[None, :height, :width], training=False)
+        assert_equal(sr[None, : 4 * height, : 4 * width], expected)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float16", 0.01), ("bfloat16", 0.1)])
+def test_half_precision_comes_near(small, dtype, tolerance):
+    generator, _ = small
+    lr, half = noise(1, 9, 8, 3), FusedGenerator(generator, dtype=dtype)
+    expected = generator(lr, training=False)
+    assert_equal(half(lr), expected, tolerance)
+    assert np.abs(half(lr) - expected).max() > 1e-4  # else it was computed in float32
+    assert_equal(half(lr, np.ones((1, 9, 8, 1), np.float32)), expected, tolerance)
+
+
+def test_the_weights_are_copied():
+    generator, lr = random_generator(), noise(1, 4, 4, 3)
+    fused = FusedGenerator(generator)
+    before = fused(lr)
+    generator.set_weights([weight + 1 for weight in generator.get_weights()])
+    np.testing.assert_array_equal(fused(lr), before)
+
+
+def test_it_is_saved_whole(small, tmp_path):
+    generator, _ = small
+    module = FusedGenerator(generator)
+    module.run = tf.function(module.__call__, input_signature=FREE)
+    tf.saved_model.save(module, str(tmp_path))
+    lr = noise(1, 5, 6, 3)
+    assert_equal(tf.saved_model.load(str(tmp_path)).run(lr), generator(lr, training=False))
+
+
+def test_the_slow_operations_are_gone(small):
+    _, fused = small
+    graph = tf.function(fused.__call__, input_signature=FREE).get_concrete_function().graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    convolutions = [operation for operation in graph.get_operations() if operation.type == "Conv2D"]
+    assert not any("BatchNorm" in kind or "Resize" in kind for kind in kinds)
+    assert len(convolutions) == 1 + 2 * fused.blocks + 1 + 2 and kinds.count("Conv2DBackpropInput") == 2
+    assert [operation.inputs[1].shape.as_list() for operation in convolutions[-2:]] == [[2, 9, 8, 15], [5, 1, 15, 3]]
