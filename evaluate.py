@@ -23,23 +23,15 @@ from srgan_tf.imaging import files
 from srgan_tf.weights import find_weights
 
 SCRIPT = "evaluate.py"
-USED_BY = {
-    "evaluate": (
-        "weights", "data", "results", "lpips", "lpips_net", "rgb", "confidence", "verbose", "csv", "pictures", "report",
-        "overwrite", "tile",
-    ),
-    "compare": ("weights", "input", "results", "report", "overwrite", "tile"),
-    "upscale": ("weights", "input", "output", "overwrite", "tile"),
-    "export": ("weights", "output", "overwrite"),
-}  # fmt: skip
 NEEDED_BY = {
     "evaluate": (),
     "compare": ("input", "report"),
-    "upscale": ("weights", "input", "output"),
+    "upscale": ("input", "output"),
     "export": ("weights", "output"),
 }
 ONE_WEIGHTS = ("upscale", "export")
-WRITABLE = files.SUFFIXES - {".gif"}  # GIF has 256 colors only; its pictures are written as PNG
+EXPORT_ENDINGS = {".onnx": "onnx", ".tflite": "litert"}  # of the output; any other is a folder with a SavedModel
+FORMATS = {"upscale": config.PICTURE_FORMATS, "export": config.EXPORT_FORMATS}
 TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
 SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
 HOW_TO_TRAIN = (
@@ -53,12 +45,16 @@ def check(settings):
     mode = settings.mode
     for field in dataclasses.fields(settings):
         given = getattr(settings, field.name) != field.default
-        if given and field.name not in ("mode", *USED_BY[mode]):
+        if given and mode not in (field.metadata["modes"] or [mode]):
             raise UserError(f"--{field.name} has no use with --mode={mode}; leave it out")
         if not given and field.name in NEEDED_BY[mode]:
             raise UserError(f"--mode={mode} needs --{field.name}")
     if settings.tile != config.AUTO and 0 < settings.tile < SMALLEST_TILE:
         raise UserError(f"--tile={settings.tile}: must be {SMALLEST_TILE} or more, or 0 for whole pictures")
+    if settings.format not in (config.AUTO, *FORMATS.get(mode, ())):
+        raise UserError(f"--format={settings.format} is not for --mode={mode}; take one of {', '.join(FORMATS[mode])}")
+    if settings.outscale != config.AUTO and settings.outscale <= 0:
+        raise UserError(f"--outscale={settings.outscale:g}: must be above 0")
     if mode == "evaluate" and settings.overwrite and not settings.report:
         raise UserError("--overwrite is about --report with --mode=evaluate; leave it out")
     if settings.lpips_net != config.EvaluateSettings.lpips_net and not settings.lpips:
@@ -106,22 +102,26 @@ def named_results(given, taken):
     return found
 
 
-def load_upscaler(path, tile):
-    """An `Upscaler` with the weights of `path`; the first call imports TensorFlow."""
+def chosen(value):
+    """The value of a flag, None if it was left at auto."""
+    return None if value == config.AUTO else value
+
+
+def load_upscaler(path, settings):
+    """An `Upscaler` with the weights of `path`, None for the package's best; the first call imports TensorFlow."""
     command_line.import_tensorflow()
     from srgan_tf.inference.upscaler import Upscaler
-    from srgan_tf.models.generator import load_generator
 
-    return Upscaler(load_generator(path), tile=None if tile == config.AUTO else tile)
+    return Upscaler(path, tile=chosen(settings.tile), max_memory=chosen(settings.max_memory))
 
 
-def load_systems(weights, tile):
+def load_systems(weights, settings):
     """Our systems, then the baselines.
 
     Returns:
         `(systems, scale)`: a dict from name to a function of LR, and the enlargement of all of them.
     """
-    upscalers = {name: load_upscaler(path, tile) for name, path in weights.items()}
+    upscalers = {name: load_upscaler(path, settings) for name, path in weights.items()}
     scales = {upscaler.scale for upscaler in upscalers.values()} or {4}
     if len(scales) > 1:
         raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
@@ -169,7 +169,7 @@ def evaluate(settings):
         for each in sets
     }
     lpips = load_lpips(settings)
-    systems, scale = load_systems(weights, settings.tile)
+    systems, scale = load_systems(weights, settings)
 
     with contextlib.ExitStack() as cleanup:
         pictures = settings.pictures
@@ -236,7 +236,7 @@ def compare(settings):
     if not names:
         raise UserError(f"{folder}: no pictures; put some there or give another --input")
     ready_made = {name: find_ready_made(own, name, list(names)) for name, own in results.items()}
-    systems, scale = load_systems(weights, settings.tile)
+    systems, scale = load_systems(weights, settings)
     failures, bar = [], tqdm(total=len(names), unit="picture", leave=False, disable=None)
 
     def shown():
@@ -259,82 +259,51 @@ def compare(settings):
     return finish(failures)
 
 
-def plan_upscaling(source, target, overwrite):
-    """What to read and what to write.
-
-    Returns:
-        `(jobs, skipped)`: a list of `(input, output)` paths, and how many outputs exist and are left as they are.
-    """
-    into_folder = target.endswith(("/", os.sep)) or Path(target).is_dir()
-    source, target = Path(source), Path(target)
-    if source.is_dir():
-        return _plan_folder(source, target, overwrite)
-    if not source.is_file():
-        raise UserError(f"{source}: no such picture or folder; --input names one")
-    output = target / _output_name(source) if into_folder else target
-    if output.suffix.lower() not in WRITABLE:
-        raise UserError(f"{output}: not a kind of picture that can be written; end --output in .png, or name a folder")
-    if output.exists() and output.samefile(source):
-        raise UserError(f"{output}: would replace the input; give another --output")
-    if output.exists() and not overwrite:
-        raise UserError(f"{output}: exists already; --overwrite replaces it")
-    return [(source, output)], 0
-
-
-def _plan_folder(source, target, overwrite):
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target}: a file, but {source} is a folder; give a folder as --output")
-    if target.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"{target}: lies in the input folder {source}; give an --output outside it")
-    outputs = {}
-    for path in find_pictures(source):
-        output = target / path.relative_to(source).parent / _output_name(path)
-        if output in outputs:
-            raise UserError(f"{path} and {outputs[output]}: would both be written to {output}; rename one")
-        outputs[output] = path
-    if not outputs:
-        raise UserError(f"{source}: no pictures; put some there or give another --input")
-    jobs = [(path, output) for output, path in outputs.items() if overwrite or not output.exists()]
-    return jobs, len(outputs) - len(jobs)
-
-
-def _output_name(path):
-    return path.name if path.suffix.lower() in WRITABLE else f"{path.stem}.png"
-
-
 def upscale(settings):
-    """Upscales a picture, or every picture of a folder into the same places of another."""
-    (path,) = named_weights(settings.weights).values()
-    jobs, skipped = plan_upscaling(settings.input, settings.output, settings.overwrite)
+    """Upscales a picture, or every picture of a folder or a pattern into the same places of another folder."""
+    from srgan_tf.inference.plan import STREAM, plan
+
+    path = next(iter(named_weights(settings.weights).values()), None)
+    jobs, skipped = plan(settings.input, settings.output, chosen(settings.format), settings.overwrite)
+    if settings.quality != config.AUTO and jobs and not {"jpeg", "webp"} & {job.kind for job in jobs}:
+        raise UserError(f"--quality is about JPEG and WebP, not {jobs[0].kind}; leave it out, or set --format")
     failures = []
     if jobs:
-        upscaler = load_upscaler(path, settings.tile)
-        quiet = True if len(jobs) == 1 else None  # None: unless stderr is a terminal
-        for source, output in tqdm(jobs, unit="picture", disable=quiet):
-            try:
-                picture = files.read(source)
-                size = (side * upscaler.scale for side in picture.pixels.shape[:2])
-                files.check_writable(output, *size, transparent=picture.alpha is not None)
-                files.write(output, upscaler.upscale_picture(picture))
-            except UserError as error:
-                failures.append(error)
-            except MemoryError as error:
-                failures.append(UserError(f"{source}: {error}"))
-    print(f"{len(jobs) - len(failures)} upscaled to {settings.output}" + (f", {len(failures)} failed" * bool(failures)))
-    if skipped:
-        print(f"{skipped} left as they are, because they exist (--overwrite replaces them)")
+        upscaler = load_upscaler(path, settings)
+        from srgan_tf.inference.jobs import run as run_jobs
+
+        failures = run_jobs(
+            jobs, upscaler, outscale=chosen(settings.outscale), quality=chosen(settings.quality),
+            max_pixels=int(settings.max_megapixels * 1e6),
+        )  # fmt: skip
+    if settings.output != STREAM:
+        failed = f", {len(failures)} failed" if failures else ""
+        if len(jobs) > len(failures) or len(jobs) > 1:
+            print(f"{len(jobs) - len(failures)} upscaled to {settings.output}{failed}")
+        if len(skipped) > 1 or skipped and jobs:
+            print(f"{len(skipped)} left as they are, because they exist (--overwrite replaces them)")
+        elif skipped:
+            print(f"{skipped[0].target} exists already and is left as it is (--overwrite replaces it)")
     return finish(failures)
 
 
 def export(settings):
-    """Writes the SavedModel."""
+    """Writes a generator for other software."""
     ((name, path),) = named_weights(settings.weights).items()
+    kind = chosen(settings.format) or EXPORT_ENDINGS.get(Path(settings.output).suffix.lower(), "savedmodel")
     command_line.import_tensorflow()
-    from srgan_tf.inference.export import export_savedmodel
+    from srgan_tf.inference.export import describe_weights
+    from srgan_tf.inference.export import export as export_generator
     from srgan_tf.models.generator import load_generator
 
-    export_savedmodel(load_generator(path), settings.output, settings.overwrite)
-    print(f"{name} exported to {settings.output}, and checked: it gives what the generator gives")
+    difference = export_generator(
+        load_generator(path), settings.output, kind, overwrite=settings.overwrite, metadata=describe_weights(path),
+        float16=settings.precision == "float16",
+    )  # fmt: skip
+    print(
+        f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"
+        f" levels off Keras, in {difference.share:.2g} of the values"
+    )
     return 0
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 
@@ -59,6 +60,8 @@ def test_the_five_systems_of_the_table():
         (["--adversarial_loss_weight=5"], "--adversarial_loss_weight"),
         (["--pretrain_steps=7"], "--pretrain_steps"),
         (["--decay_rate=0.3"], "--decay_rate"),
+        (["--ema_decay=1"], "--ema_decay"),
+        (["--clip_norm=-1"], "clip_norm"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_flag(flags, named):
@@ -77,6 +80,18 @@ def test_help_shows_every_flag_with_its_default(settings_class, capsys):
         assert f"  --{field.name}\n" in page
         assert field.metadata["help"].split()[0] in page
     assert "usage: python script.py" in page
+
+
+def test_help_says_which_mode_uses_a_flag(capsys):
+    with pytest.raises(SystemExit):
+        config.parse(config.EvaluateSettings, ["evaluate.py", "-h"])
+    parts = re.split(r"\nwith --mode=(.*):\n", capsys.readouterr().out)
+    found = dict(zip(parts[1::2], parts[2::2]))
+    assert len(found) == len(parts) // 2, "a mode's flags stand together"
+    for field in dataclasses.fields(config.EvaluateSettings):
+        text = found[" or ".join(field.metadata["modes"])] if field.metadata["modes"] else parts[0]
+        assert f"  --{field.name}\n" in text
+        assert set(field.metadata["modes"]) <= {"evaluate", "compare", "upscale", "export"}
 
 
 def test_the_home_folder_is_found_in_paths(monkeypatch):
