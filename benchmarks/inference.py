@@ -2,10 +2,10 @@
 
     python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--repetitions=9] [--mixed=12]
 
-Each program has a process of its own, which sleeps while another's turn is timed, and takes float32 pictures in
-[-1, 1] from the host to the host. PyTorch and ONNX Runtime are left out where they are not installed. Best without other work
-on the machine: each program wants all cores. At 512x512 all programs together hold about 30 GiB; where that is too
-much, name some of them with --programs, and the others in a second run.
+Each program has a process of its own, which sleeps while another's turn is timed, and takes float32 pictures in [-1,
+1] from the host to the host. PyTorch and ONNX Runtime are left out where they are not installed. Best without other
+work on the machine: each program wants all cores. At 512x512 all programs together hold about 30 GiB; where that is
+too much, name some of them with --programs, and the others in a second run.
 """
 
 import argparse

@@ -45,8 +45,8 @@ def write(model, path, metadata):
 
     with tempfile.TemporaryDirectory() as folder:
         asset = Path(folder, METADATA)
-        metadata["export"]["margin"] = network.margin
-        asset.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        facts = metadata | {"export": metadata.get("export", {}) | {"margin": network.margin}}
+        asset.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         module = tf.Module()
         # No signature, but what Beam's workers call: for 16 bits, and for gray, whose mean is rounded last.
         module.generate = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])

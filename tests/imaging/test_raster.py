@@ -41,12 +41,12 @@ def with_bands(bands, dtype=np.uint8):
     return (values.astype(dtype) * scale) ^ (RNG.integers(0, 256, values.shape, dtype) if scale > 1 else 0)
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png(pixels):
     """A 16-bit PNG, after its specification."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     height, width, bands = pixels.shape
     head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[bands], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
@@ -271,10 +271,13 @@ def test_several_frames_are_refused(tmp_path, suffix):
             read(source)
 
 
-def test_gif_of_one_frame_and_jpeg_with_preview_are_pictures(tmp_path):
+def test_one_frame_and_a_jpeg_with_preview_are_pictures(tmp_path):
     red, blue = (Image.new("RGB", (8, 6), color) for color in ("red", "blue"))
     red.save(tmp_path / "a.gif")
     np.testing.assert_array_equal(read(tmp_path / "a.gif")[0][0, 0], (255, 0, 0))
+    one_frame = png(with_bands(3, np.uint16))
+    one_frame = one_frame[:33] + chunk(b"acTL", struct.pack(">II", 1, 0)) + one_frame[33:]
+    assert read(one_frame)[0].shape == (50, 70, 3)
     red.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[blue])
     assert Image.open(tmp_path / "a.jpg").n_frames == 2
     np.testing.assert_allclose(read(tmp_path / "a.jpg")[0][0, 0], (255, 0, 0), atol=3)

@@ -126,10 +126,10 @@ def test_kind_comes_before_the_suffix(tmp_path):
 def test_standard_output(tmp_path, gathered, kind, name):
     with open(tmp_path / "pipe", "wb") as file:
         assert file.write(b"before") == 6
-        write_raster(file, source(3), strips(values(3)), HEIGHT, WIDTH, kind=kind)
+        write_raster(file, source(3), strips(values(3), (0, 1, 5)), 5, WIDTH, kind=kind)
         written = (tmp_path / "pipe").read_bytes()  # before the file is closed
     image = Image.open(io.BytesIO(written[6:]))
-    assert image.format == name and image.size == (WIDTH, HEIGHT)
+    assert image.format == name and image.size == (WIDTH, 5)
 
 
 def camera_file(path, **options):

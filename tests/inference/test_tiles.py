@@ -72,7 +72,9 @@ def test_the_chosen_tile_fits_and_nothing_square_that_fits_is_less_work():
         sides = (16, 24, 40, 64, 100, 128, 200, 256, 400, 512)
         squares = [(min(side, extent.height), min(side, extent.width)) for side in sides]
         fitting = [
-            square for square in squares if extent.needed(*square, costs) <= limit and np.prod(extent.window(*square)) <= MOST
+            square
+            for square in squares
+            if extent.needed(*square, costs) <= limit and np.prod(extent.window(*square)) <= MOST
         ]
         if tile is None:
             assert not fitting

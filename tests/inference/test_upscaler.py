@@ -182,7 +182,7 @@ def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
         assert (np.concatenate(made) == upscaler.upscale(image)).all()
         assert len(made) == -(-37 // tile) and all(len(strip) <= 4 * tile for strip in made)
         assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])] and asked[-1][1] == 37
-        assert asked[0][1] <= tile + upscaler._windows.margin  # no more than the first strip needs
+        assert asked[0][1] <= tile + 2 * upscaler._windows.margin  # no more than the first window needs
         for strip in made:  # the caller's own
             assert strip.base is None or strip.base.nbytes == strip.nbytes
             strip[:] = 0
@@ -197,8 +197,21 @@ def test_only_the_rows_that_are_needed_are_held(whole, monkeypatch):
 
     monkeypatch.setattr(windows.Windows, "fill", filling)
     strips(tiled_by(whole, 10), noise(200, 3))
+    assert held == [10 + 2 * whole._windows.margin] * 20
+
+
+def test_all_windows_of_a_picture_are_equally_large(whole, monkeypatch):
+    """TensorFlow's pool grew by hundreds of MiB where they were cut off at the borders, or one pixel less for a tile."""
+    sizes, compute = set(), windows.Windows._compute
+
+    def computing(self, window, *rest):
+        sizes.add(window.shape[1:3])
+        return compute(self, window, *rest)
+
+    monkeypatch.setattr(windows.Windows, "_compute", computing)
+    tiled_by(whole, 13).upscale(noise(100, 60))
     margin = whole._windows.margin
-    assert held == [10 + margin] + [10 + 2 * margin] * 18 + [10 + margin]
+    assert sizes == {(13 + 2 * margin, 12 + 2 * margin)}
 
 
 def test_rows_that_are_not_what_was_asked_for_are_told(whole):

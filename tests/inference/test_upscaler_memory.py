@@ -84,8 +84,8 @@ def test_memory_that_does_not_suffice_for_the_smallest_tile_says_so(generator, m
     with pytest.raises(MemoryError, match="out of memory while upscaling 19x19 pixels at once") as told:
         upscaler.upscale(noise(80, 80))
     assert "\n" not in str(told.value)
-    # The corner's windows: a margin of 9 on two sides.
-    assert [size for size, _ in tried] == [(40 + 9, 40 + 9), (20 + 9, 20 + 9), (10 + 9, 10 + 9)]
+    # Parts of a tile in the corner: a margin of 9 on two sides only.
+    assert [size for size, _ in tried] == [(40 + 18, 40 + 18), (20 + 9, 20 + 9), (10 + 9, 10 + 9)]
 
 
 def test_other_errors_are_not_swallowed(generator, monkeypatch):
@@ -159,11 +159,11 @@ from srgan_tf.models.generator import build_generator
 upscaler = Upscaler(build_generator(blocks=1), max_memory=10**12, tile=150)
 upscaler.upscale(np.zeros((4, 4, 3), np.uint8))
 before, windows._kept_bytes = resident_bytes(), 0
+extent = tiles.Extent(300, 300, upscaler._windows.margin)
+needed = extent.needed(150, 150, upscaler._windows.costs(3, np.uint8, made=2))
 rows = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
 strips = upscaler.upscale_strips(lambda top, bottom: rows[top:bottom], *rows.shape, np.uint8)
 assert sum(len(strip) for strip in strips) == 1200
-extent = tiles.Extent(300, 300, upscaler._windows.margin)
-needed = extent.needed(150, 150, upscaler._windows.costs(3, np.uint8, made=2))
 (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(needed, int(line.split()[1]) * 1024 - before)
 """
