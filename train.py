@@ -1,5 +1,6 @@
 """Trains SRResNet and SRGAN; `python train.py --help` lists the flags."""
 
+import contextlib
 import dataclasses
 import functools
 import signal
@@ -8,12 +9,15 @@ from pathlib import Path
 
 import config
 from srgan_tf import command_line
-from srgan_tf.data import folders
+from srgan_tf.data import folders, packed, packing
 from srgan_tf.errors import UserError
 
 
 def run(settings):
     """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none."""
+    if settings.pack:
+        pack_photographs(settings)
+        return
     command_line.import_tensorflow()
     from srgan_tf.evaluation.validation import usable_pairs
     from srgan_tf.training import hardware
@@ -32,10 +36,24 @@ def run(settings):
     train_phase(settings, device, photographs, pairs)
 
 
+def pack_photographs(settings):
+    """Writes the training pictures into the folder --pack, all that any crop size can use."""
+    if packed.is_packed(settings.train_dir):
+        raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
+    scan = folders.scan(settings.train_dir)
+    print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
+    shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
+    for name, reason in (skipped for shard in shards for skipped in shard.skipped):
+        print(f"  skipped {name}: {reason}")
+    count, size = sum(len(shard.pictures) for shard in shards), sum(shard.size for shard in shards)
+    print(f"packed     {count} pictures, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
+
+
 def find_photographs(settings):
     """Scans the training pictures and says what was found."""
     if settings.train_dir:
-        scan = folders.scan(settings.train_dir, min_side=settings.crop_size)
+        scan_folder = packed.scan if packed.is_packed(settings.train_dir) else folders.scan
+        scan = scan_folder(settings.train_dir, min_side=settings.crop_size)
     else:
         scan = folders.embedded_scan("train", min_side=settings.crop_size)
     where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
@@ -55,6 +73,16 @@ def find_validation(settings):
     return pairs
 
 
+def read_begun(folder):
+    """The settings and facts of a phase that was begun; a setting that is newer than the run had its default."""
+    from srgan_tf.training import runs
+
+    begun, facts = runs.read_settings(folder)
+    defaults = dataclasses.asdict(config.TrainSettings())
+    known = {name: default for name, default in defaults.items() if default != config.AUTO}
+    return (known | begun if begun else {}), facts
+
+
 def has_checkpoint(settings, phase):
     return any(Path(settings.run_dir, phase).glob("checkpoint-*.npz"))
 
@@ -66,7 +94,7 @@ def pretrain(settings, device, photographs, pairs):
 
     folder = Path(settings.run_dir, "srresnet")
     done = Checkpoints(folder, {}).latest_step() or 0
-    begun, _ = runs.read_settings(folder) if done else ({}, {})
+    begun, _ = read_begun(folder) if done else ({}, {})
     wanted = settings.pretrain_steps
     if wanted == config.AUTO:
         wanted = begun.get("steps", config.AUTO)
@@ -84,6 +112,7 @@ def pretrain(settings, device, photographs, pairs):
             f"SRGAN starts from an SRResNet; this run's stands at step {done} of {first.steps}, so it is trained first"
             " (--weights starts from another, --pretrain_steps says how long)"
         )
+    if done < first.steps or not weights.exists():
         train_phase(first, device, photographs, pairs)
     if not weights.exists():
         return ""  # after a dry run
@@ -92,21 +121,32 @@ def pretrain(settings, device, photographs, pairs):
 
 
 def train_phase(settings, device, photographs, pairs):
+    """Trains a phase in its folder, which nobody else trains in meanwhile; a dry run needs none."""
+    from srgan_tf.training.lock import only_run
+
+    folder = Path(settings.run_dir, settings.mode)
+    with contextlib.nullcontext() if settings.dry_run else only_run(folder):
+        train_in(folder, settings, device, photographs, pairs)
+
+
+def train_in(folder, settings, device, photographs, pairs):
     """Builds what a phase needs, restores it if it was begun before, and trains it."""
     import keras
     import numpy as np
     import tensorflow as tf
 
     from srgan_tf.data import pipeline
+    from srgan_tf.data.store import PhotographStore
     from srgan_tf.evaluation.validation import Validation
     from srgan_tf.models.discriminator import build_discriminator
+    from srgan_tf.models.generator import save_generator
     from srgan_tf.models.vgg import build_vgg
     from srgan_tf.training import balance, loop, optimizers, runs, steps
     from srgan_tf.training.checkpoints import Checkpoints
+    from srgan_tf.training.ema import MovingAverage
     from srgan_tf.training.monitoring import Monitor
 
-    folder = Path(settings.run_dir, settings.mode)
-    begun, facts = runs.read_settings(folder)
+    begun, facts = read_begun(folder)
     resuming = has_checkpoint(settings, settings.mode)
     if resuming:
         if not settings.resume:
@@ -131,12 +171,19 @@ def train_phase(settings, device, photographs, pairs):
 
     groups = {name: network.variables for name, network in networks.items()}
     groups |= {f"{name}_optimizer": adam.variables for name, adam in adams.items()}
+    xla = settings.xla == "on"
+    average = MovingAverage(generator, settings.ema_decay, xla=xla) if settings.ema_decay else None
+    shown = average.model if average else generator
+    if average:
+        groups["g_average"] = shown.variables
     checkpoints = Checkpoints(folder, groups)
     state = checkpoints.restore() if resuming else None
     if state:
         print(f"{settings.mode}: going on from step {state['step']} of {settings.steps} in {folder}")
         if state["step"] >= settings.steps and not settings.dry_run:
             print(f"{settings.mode}: {state['step']} steps are done already; --steps trains longer")
+            if not (folder / "generator.weights.h5").exists():
+                save_generator(shown, folder / "generator.weights.h5")
             return
 
     found = {
@@ -157,11 +204,14 @@ def train_phase(settings, device, photographs, pairs):
     measured = facts.get("vgg_loss_weight") if resuming else None
 
     cache = cache_bytes(settings, photographs)
-    store = pipeline.PhotographStore(photographs, settings.scale, cache)
+    if packed.is_packed(settings.train_dir):
+        store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
+    else:
+        store = PhotographStore(photographs, settings.scale, cache)
     make_batches = functools.partial(
         pipeline.crops, store, [(picture.height, picture.width) for picture in photographs],
         crop_size=settings.crop_size, batch_size=settings.batch_size, scale=settings.scale, seed=settings.seed,
-        workers=settings.workers,
+        workers=settings.workers, crops_per_image=settings.crops_per_image, xla=xla,
     )  # fmt: skip
     check_memory(settings, device, cache, generator, discriminator, features)
     with store.plain_errors():
@@ -184,23 +234,27 @@ def train_phase(settings, device, photographs, pairs):
         if adversarial:
             step_function = steps.make_adversarial_step(
                 generator, discriminator, adams["g"], adams["d"], weights, features,
-                sequential=settings.sequential_updates, xla=settings.xla == "on",
+                sequential=settings.sequential_updates, clip_norm=settings.clip_norm, xla=xla,
             )  # fmt: skip
         else:
-            step_function = steps.make_content_step(generator, adams["g"], weights, features, xla=settings.xla == "on")
+            step_function = steps.make_content_step(
+                generator, adams["g"], weights, features, clip_norm=settings.clip_norm, xla=xla
+            )
+        if average:
+            step_function = average.after(step_function)
         checkpoints.check_room()
         text = runs.write_settings(folder, dataclasses.asdict(settings), found | {"vgg_loss_weight": vgg_weight})
         monitor = Monitor(folder, start=state["step"] if state else 0, total=settings.steps, name=settings.mode)
         monitor.settings(text)
         try:
             loop.train(
-                generator=generator,
+                generator=shown,
                 optimizers=adams,
                 step_function=step_function,
                 make_batches=functools.partial(make_batches, stop=settings.steps),
                 checkpoints=checkpoints,
                 monitor=monitor,
-                validate=Validation(generator, pairs, settings.scale),
+                validate=Validation(shown, pairs, settings.scale),
                 folder=folder,
                 state=state,
                 steps=settings.steps,
@@ -241,8 +295,13 @@ def cache_bytes(settings, photographs):
     """How much memory decoded photographs will take: what they need, within what they may have."""
     from srgan_tf.training.hardware import free_host_bytes
 
-    allowed = free_host_bytes() // 4 if settings.cache_gb == config.AUTO else int(settings.cache_gb * 1e9)
-    return min(allowed, sum(3 * picture.height * picture.width for picture in photographs))
+    if packed.is_packed(settings.train_dir):
+        return 0
+    needed = sum(3 * picture.height * picture.width for picture in photographs)
+    if settings.cache_gb != config.AUTO:
+        return min(needed, int(settings.cache_gb * 1e9))
+    allowed = free_host_bytes() // 4
+    return min(needed, allowed) if needed < 10 * allowed else 0  # a few of very many gain nothing
 
 
 def check_memory(settings, device, cache, generator, discriminator, features):

@@ -2,14 +2,17 @@
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 
 from srgan_tf.errors import UserError
 
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `whole_file` writes to
+
 
 @contextlib.contextmanager
-def whole_file(path, ending=".part"):
+def whole_file(path, ending=".part", room=0):
     """Lets a file be written beside its place, and puts it there when it is complete.
 
         with whole_file("scores.csv") as beside:
@@ -18,6 +21,7 @@ def whole_file(path, ending=".part"):
     Args:
         path: Where the file shall be; its folder is made if need be. What is there is replaced.
         ending: Of the name that is written to, for writers that look at it.
+        room: Bytes that are known to be free when the writing begins, for writers that do not bear a full disk.
 
     Yields:
         The `Path` to write to. It is gone afterwards, whatever happens.
@@ -30,9 +34,24 @@ def whole_file(path, ending=".part"):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if room:
+                beside.write_bytes(bytes(room))
+                beside.unlink()
             yield beside
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def remove_unfinished(folder):
+    """Removes what a process that was killed has left of `whole_file`.
+
+    Args:
+        folder: In which no process is writing.
+    """
+    for path in Path(folder).iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -50,7 +50,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     """Both phases; stopped by SIGTERM, then by SIGKILL between two checkpoints: the same weights bit for bit."""
     flags = (
         "--mode=srgan", "--content_loss=mse", "--pretrain_steps=3", "--steps=14", "--checkpoint_every=5",
-        "--log_every=1", "--freeze_bn_after=8",
+        "--log_every=1", "--freeze_bn_after=8", "--ema_decay=0.9", "--clip_norm=1",
     )  # fmt: skip
     out, _ = _finish(_start(tmp_path / "whole", *flags))
     assert "SRGAN starts from an SRResNet" in out

@@ -9,6 +9,7 @@ import pytest
 import train
 from srgan_tf import command_line
 from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.models.generator import load_generator
 
 SMALL = ("--crop_size=32", "--batch_size=2", "--blocks=1", "--xla=off")
 
@@ -136,6 +137,33 @@ def _picture(side):
     buffer = io.BytesIO()
     Image.new("RGB", (side, side)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_the_average_is_what_is_written_and_going_on_insists_on_it(run, tmp_path):
+    flags = ("--ema_decay=0.5", "--learning_rate=1e-2")
+    assert run(*flags, "--steps=1")[0] == 0
+    first = _arrays(tmp_path, "srresnet", 1)
+    written = load_generator(tmp_path / "run" / "srresnet" / "generator.weights.h5")
+    for variable in written.variables:
+        np.testing.assert_array_equal(variable.numpy(), first[f"g_average/{variable.path}"], err_msg=variable.path)
+    path = "last_conv/kernel"
+    assert (first[f"g/{path}"] != first[f"g_average/{path}"]).any()
+    status, _, err = run("--steps=2", "--learning_rate=1e-2")
+    assert status == 1 and "--ema_decay was 0.5 and is 0.0" in err
+    assert run(*flags, "--steps=2")[0] == 0
+    second = _arrays(tmp_path, "srresnet", 2)
+    expected = 0.5 * first[f"g_average/{path}"] + 0.5 * second[f"g/{path}"]
+    np.testing.assert_allclose(second[f"g_average/{path}"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_setting_that_a_run_is_too_old_to_know_had_its_default(run, tmp_path):
+    assert run("--steps=1")[0] == 0
+    content = _settings(tmp_path, "srresnet")
+    del content["settings"]["clip_norm"]
+    (tmp_path / "run" / "srresnet" / "settings.json").write_text(json.dumps(content))
+    status, _, err = run("--steps=2", "--clip_norm=1")
+    assert status == 1 and "--clip_norm was 0.0 and is 1.0" in err
+    assert run("--steps=2")[0] == 0
 
 
 def test_fewer_steps_than_done_change_nothing(run, tmp_path):

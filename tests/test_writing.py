@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from srgan_tf.errors import UserError
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import remove_unfinished, whole_file
 
 
 def test_is_there_when_it_is_complete_and_not_before(tmp_path):
@@ -30,3 +30,15 @@ def test_a_file_in_the_way_of_the_folder_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"), whole_file(tmp_path / "file" / "a.txt"):
         pass
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    kept = [".hidden", ".git", ".a.12345678", "scores.csv", "checkpoint-00000001.npz"]
+    for name in kept:
+        (tmp_path / name).touch()
+    for path, ending in (("checkpoint-00000002.npz", ".part"), ("best.weights.h5", ".weights.h5")):
+        with whole_file(tmp_path / path, ending=ending) as beside:
+            beside.touch()
+        beside.touch()
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "checkpoint-00000002.npz", "best.weights.h5"}

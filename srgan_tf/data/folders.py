@@ -1,12 +1,12 @@
 """Finds, checks and pairs the pictures of a folder."""
 
-import concurrent.futures
 import dataclasses
 import importlib.util
 import os
 import re
 from pathlib import Path
 
+from srgan_tf.data import listing
 from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 
@@ -61,7 +61,10 @@ class Pair:
 
 
 def _find(folder):
-    """All files below a folder but hidden ones, sorted by relative POSIX path; links followed, each folder once."""
+    """All files below a folder but hidden ones, sorted by relative POSIX path; links followed, each folder once.
+
+    They are strings: `Path`s of a large folder would take seconds to sort.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
@@ -74,12 +77,12 @@ def _find(folder):
                 seen.add(real)
                 inside.append(name)
         folders[:] = inside
-        found += [Path(root, name) for name in names if not name.startswith(".")]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        found += [os.path.join(root, name) for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda path: path.replace(os.sep, "/"))
 
 
 def _is_picture(path):
-    return path.suffix.lower() in files.SUFFIXES
+    return os.path.splitext(path)[1].lower() in files.SUFFIXES
 
 
 def find_pictures(folder):
@@ -96,37 +99,34 @@ def find_pictures(folder):
     Raises:
         UserError: There is no such folder.
     """
-    return [path for path in _find(folder) if _is_picture(path) and path.is_file()]
+    return [Path(path) for path in _find(folder) if _is_picture(path) and os.path.isfile(path)]
 
 
-def _check(path, min_side):
-    """A PictureFile, or the reason to skip it."""
-    if not _is_picture(path):
-        return "not a picture"
-    try:
-        height, width = files.probe(path)
-    except files.PictureError as error:
-        return error.reason
-    if min(height, width) < min_side:
-        return f"{width}x{height} is smaller than the crop of {min_side}"
-    return PictureFile(path, height, width)
-
-
-def _scan(paths, min_side, name):
-    with concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
-        checked = list(pool.map(lambda path: _check(path, min_side), paths))
-    pictures = tuple(result for result in checked if isinstance(result, PictureFile))
-    skipped = tuple((path, result) for path, result in zip(paths, checked) if isinstance(result, str))
+def _scan(paths, min_side, name, folder=None):
+    found = dict.fromkeys(paths, "not a picture")
+    candidates = [path for path in paths if _is_picture(path)]
+    found.update(zip(candidates, listing.probe_files(folder, candidates)))
+    pictures, skipped = [], []
+    for path, size in found.items():
+        if isinstance(size, str):
+            skipped.append((Path(path), size))
+        elif size is not None and min(size) < min_side:
+            height, width = size
+            skipped.append((Path(path), f"{width}x{height} is smaller than the crop of {min_side}"))
+        elif size is not None:
+            pictures.append(PictureFile(Path(path), *size))
     if not pictures:
         if not skipped:
             raise UserError(f"{name}: no pictures; put some there or name another folder")
         path, reason = skipped[0]
         raise UserError(f"{name}: no usable picture, {len(skipped)} skipped; the first: {path}: {reason}")
-    return Scan(pictures, skipped)
+    return Scan(tuple(pictures), tuple(skipped))
 
 
 def scan(folder, min_side=1):
     """Finds the usable pictures below a folder, by their headers and ends; see `files.probe`.
+
+    Of a large folder the sizes are kept for the next call; see `data.listing`.
 
     Args:
         folder: Searched with all its subfolders; hidden files are passed over in silence.
@@ -138,8 +138,7 @@ def scan(folder, min_side=1):
     Raises:
         UserError: There is no such folder, or nothing usable in it.
     """
-    paths = [path for path in _find(folder) if path.is_file() or not path.exists()]  # a dead link is skipped aloud
-    return _scan(paths, min_side, folder)
+    return _scan(_find(folder), min_side, folder, folder)
 
 
 def embedded_pictures():

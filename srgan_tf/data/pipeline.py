@@ -1,155 +1,189 @@
-"""Training crops by tf.data: pick, decode, crop, degrade, turn, batch.
+"""Training batches by tf.data: pick, decode, crop, degrade, turn.
 
-Batch number `step` is a pure function of the seed and `step`: pictures are picked by a stateless shuffle and crops by
-stateless random numbers. So a run that goes on from a checkpoint sees what it would have seen, and no iterator need be
-saved.
+Batch number `step` is a pure function of the seed and `step`, see `data.sampling`.
 """
 
-import contextlib
-import threading
+import functools
 
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
-from srgan_tf.imaging import files
-from srgan_tf.imaging.resize import crop_to_multiple, resize_matrix
+from srgan_tf.data.sampling import Sampler
+from srgan_tf.data.store import JpegWindows
+from srgan_tf.imaging.resize import resize_matrix
+
+_TOGETHER = 16  # crops, at most, that one call of Python brings
 
 
-class PhotographStore:
-    """Windows of photographs; decoded ones are kept in memory while there is room.
-
-    Args:
-        pictures: Of a `data.folders.Scan`.
-        scale: The pictures are cut to multiples of it.
-        cache_bytes: How much may be kept. Photographs are never dropped again, so that with too little room a part of
-            them is always in memory, which a least-recently-used rule would not give under shuffling.
-
-    """
-
-    def __init__(self, pictures, scale, cache_bytes):
-        self._error = None
-        self._paths = [picture.path for picture in pictures]
-        self._scale = scale
-        self._room = cache_bytes
-        self._kept = {}
-        self._lock = threading.Lock()
-
-    def _photograph(self, index):
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
-        pixels = crop_to_multiple(files.read_rgb(self._paths[index]), self._scale)
-        with self._lock:
-            if index not in self._kept and pixels.nbytes <= self._room:
-                self._room -= pixels.nbytes
-                self._kept[index] = np.ascontiguousarray(pixels)
-        return pixels
-
-    @contextlib.contextmanager
-    def plain_errors(self):
-        """Raises the `UserError` of a `window` as it is, where tf.data has wrapped it in an error of its own."""
-        try:
-            yield
-        except Exception:
-            if self._error:
-                raise self._error from None
-            raise
-
-    def window(self, index, top, left, side):
-        """A square of a photograph; what lies outside repeats its border.
-
-        Args:
-            index: Number of the photograph.
-            top: First row, may be negative.
-            left: First column, may be negative.
-            side: Rows and columns.
-
-        Returns:
-            `(side, side, 3)` uint8.
-
-        Raises:
-            UserError: The file cannot be read any more.
-        """
-        try:
-            photograph = self._photograph(int(index))
-        except UserError as error:
-            self._error = error
-            raise
-        rows = np.clip(np.arange(top, top + side), 0, photograph.shape[0] - 1)
-        columns = np.clip(np.arange(left, left + side), 0, photograph.shape[1] - 1)
-        inner = photograph[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return inner[(rows - rows[0])[:, None], columns - columns[0]]
-
-
-def degrade(window, crop_size, scale):
-    """MATLAB's bicubic on a crop: the LR crop that the whole photograph's LR would have there, pixel for pixel.
-
-    Args:
-        window: `(crop_size + 4 scale, crop_size + 4 scale, 3)` uint8 tensor: the HR crop with a margin of `2 scale`,
-            which is how far the kernel reaches.
-        crop_size: Side of the HR crop, a multiple of `scale`.
-        scale: Factor.
-
-    Returns:
-        `(crop_size / scale, crop_size / scale, 3)` uint8 tensor.
-    """
-    side = crop_size + 4 * scale
-    matrix = resize_matrix(side, side // scale).toarray()[2:-2]  # the outermost rows see beyond the margin
-    weights = tf.constant(matrix, tf.float32)
-    # The weights are multiples of 1/4096 at a scale of 4, so float32 holds every sum exactly.
-    for equation in ("ij,jkc->ikc", "ij,kjc->kic"):
-        resized = tf.einsum(equation, weights, tf.cast(window, tf.float32))
-        window = tf.clip_by_value(tf.floor(resized + 0.5), 0, 255)
-    return tf.cast(window, tf.uint8)
-
-
-def crops(store, sizes, *, crop_size, batch_size, scale, seed, start, stop, workers):
+def crops(
+    store, sizes, *, crop_size, batch_size, scale, seed, start, stop, workers, crops_per_image=1, xla=True, finish=True
+):
     """The batches number `start` to `stop - 1` of a run.
 
-    Every photograph comes once before any comes twice; the crop lies anywhere on the grid of LR pixels; the pair is
-    turned and mirrored to one of eight ways.
-
     Args:
-        store: A `PhotographStore`.
+        store: A `data.store.Store`.
         sizes: Its pictures' `(height, width)`, each at least `crop_size`.
         crop_size: Side of the HR crop, pixels, a multiple of `scale`.
         batch_size: Crops a batch.
         scale: Factor between HR and LR.
-        seed: Of everything that is random here.
+        seed: Of everything that is random here, in [0, 2**32).
         start: Number of the first batch.
         stop: Number after that of the last batch.
-        workers: Crops made at the same time.
+        workers: Threads that read and decode.
+        crops_per_image: Crops that come from one decoding of a picture, in different batches; see `data.sampling`.
+        xla: Compile `finish_crops`, which makes it some five times as fast.
+        finish: Whether `finish_crops` is done here, on the CPU, or left to the step.
 
     Returns:
         A `tf.data.Dataset` of `(lr, hr)`: uint8 `(batch_size, crop_size / scale, crop_size / scale, 3)` and uint8
-        `(batch_size, crop_size, crop_size, 3)`.
+        `(batch_size, crop_size, crop_size, 3)`. Without `finish`, of the first two arguments of `finish_crops`.
     """
-    cells = tf.constant(np.asarray(sizes, np.int64) // scale - crop_size // scale + 1)  # places for a crop, per axis
-    count = len(sizes)
-    key = tf.constant(seed, tf.int64)
-    margin = 2 * scale
-    side = crop_size + 2 * margin
+    rounds, side = crops_per_image, crop_size + 4 * scale
+    sampler = Sampler(
+        sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=rounds
+    )
+    together = max(n for n in range(1, batch_size + 1) if batch_size % n == 0 and n * rounds <= max(_TOGETHER, rounds))
+    batches_of_block = sampler.block // batch_size * rounds
+    begun, passed = divmod(start, batches_of_block)
 
     def load(number):
-        epoch, position = number // count, number % count
-        index = tf.random.experimental.index_shuffle(position, seed=[key, epoch], max_index=count - 1)
-        draw = tf.random.stateless_uniform([3], [key, number], 0, 2**30, tf.int64)
-        corner = draw[:2] % cells[index] * scale
-        window = tf.numpy_function(
-            store.window, [index, corner[0] - margin, corner[1] - margin, side], tf.uint8, stateful=False
-        )
-        window.set_shape([side, side, 3])
-        hr = window[margin:-margin, margin:-margin]
-        return _turn(degrade(window, crop_size, scale), draw[2]), _turn(hr, draw[2])
+        kinds = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
+        read = functools.partial(_read, store, sampler, together, 2 * scale, side)
+        *loaded, turns = tf.numpy_function(read, [number], kinds, stateful=False)
+        windows = _decode(*loaded)
+        return tf.ensure_shape(windows, [together, rounds, side, side, 3]), tf.ensure_shape(turns, [together, rounds])
 
-    numbers = tf.data.Dataset.range(start * batch_size, stop * batch_size)
-    loaded = numbers.map(load, num_parallel_calls=workers, deterministic=True)
-    return loaded.batch(batch_size, drop_remainder=True).prefetch(2)
+    def deal(windows, turns):
+        """From `(calls, together, rounds, ...)` of a block to `(batches_of_block, batch_size, ...)`."""
+        dealt = []
+        for values in (windows, turns):
+            shape = values.shape[3:]
+            values = tf.reshape(values, [sampler.block, rounds, *shape])
+            # Each round begins at another visit, so that a picture meets others each time.
+            laps = [tf.roll(values[:, lap], -(lap * batch_size // rounds), 0) for lap in range(1, rounds)]
+            dealt.append(tf.reshape(tf.stack([values[:, 0], *laps]), [batches_of_block, batch_size, *shape]))
+        return tuple(dealt)
+
+    calls = sampler.block // together
+    blocks = -(-stop // batches_of_block)
+    data = tf.data.Dataset.range(begun * calls, blocks * calls)
+    data = data.map(load, num_parallel_calls=workers, deterministic=True)
+    data = data.batch(calls, drop_remainder=True).map(deal)
+    if rounds > 1:
+        data = data.prefetch(1)  # the next block is made while this one is trained on
+    data = data.unbatch().skip(passed).take(stop - start)
+    if finish:
+        finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla)
+        data = data.map(finished, num_parallel_calls=workers, deterministic=True)
+    return data.prefetch(2)
 
 
-def _turn(square, draw):
-    """One of the eight ways to lay a square down, by the lowest three bits of `draw`."""
-    square = tf.cond(draw & 1 > 0, lambda: tf.transpose(square, [1, 0, 2]), lambda: square)
-    square = tf.cond(draw & 2 > 0, lambda: square[::-1], lambda: square)
-    return tf.cond(draw & 4 > 0, lambda: square[:, ::-1], lambda: square)
+def _read(store, sampler, together, margin, side, number):
+    """The arguments of `_decode` for call number `number`, and the turns, int32 `(together, rounds)`."""
+    visits = sampler.visits(int(number) * together, together)
+    rounds = visits.turns.shape[1]
+    data = np.full(together, b"", object)
+    boxes = np.zeros((together, 4), np.int32)
+    rows, columns = np.zeros((2, together, rounds, side), np.int32)
+    windows = np.empty((together, rounds, side, side, 3), np.uint8)
+    for call, picture in enumerate(visits.pictures):
+        found = store.windows(int(picture), visits.corners[call] - margin, side)
+        if isinstance(found, JpegWindows):
+            data[call], boxes[call], rows[call], columns[call] = found.data, found.box, found.rows, found.columns
+        else:
+            for target, window in zip(windows[call], found):
+                target[...] = window
+    return windows, data, boxes, rows, columns, visits.turns
+
+
+def _decode(windows, data, boxes, rows, columns):
+    """Puts the windows of encoded JPEGs to those that are ready.
+
+    TensorFlow and Pillow both decode by libjpeg-turbo and, asked for the exact transform, to the same values.
+
+    Args:
+        windows: uint8 `(n, k, side, side, 3)`.
+        data: string `(n,)`, the JPEG or nothing.
+        boxes: int32 `(n, 4)`, see `data.store.JpegWindows`.
+        rows: int32 `(n, k, side)`.
+        columns: int32 `(n, k, side)`.
+
+    Returns:
+        `windows`, all ready.
+    """
+
+    def decode(arguments):
+        ready, data, box, rows, columns = arguments
+
+        def windows():
+            pixels = tf.io.decode_and_crop_jpeg(data, box, channels=3, dct_method="INTEGER_ACCURATE")
+            return tf.map_fn(lambda ends: _cut(pixels, *ends), (rows, columns), fn_output_signature=tf.uint8)
+
+        return tf.cond(tf.strings.length(data) > 0, windows, lambda: ready)
+
+    return tf.cond(
+        tf.reduce_any(tf.strings.length(data) > 0),
+        lambda: tf.map_fn(decode, (windows, data, boxes, rows, columns), fn_output_signature=tf.uint8),
+        lambda: windows,
+    )
+
+
+def _cut(pixels, rows, columns):
+    top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+    inner = pixels[top:bottom, left:right]
+    whole = tf.logical_and(bottom - top == tf.size(rows), right - left == tf.size(columns))
+    return tf.cond(whole, lambda: inner, lambda: tf.gather(tf.gather(inner, rows - top), columns - left, axis=1))
+
+
+def finish_crops(windows, turns, scale):
+    """Makes LR and turns the pairs, on whichever device it is called.
+
+    Args:
+        windows: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`.
+        turns: int32 `(B,)` tensor, see `data.sampling.Visits`.
+        scale: Factor between HR and LR.
+
+    Returns:
+        `(lr, hr)`: uint8 `(B, S / scale, S / scale, 3)` and uint8 `(B, S, S, 3)` tensors.
+    """
+    margin = 2 * scale
+    return _turn(degrade(windows, scale), turns), _turn(windows[:, margin:-margin, margin:-margin], turns)
+
+
+def degrade(windows, scale):
+    """MATLAB's bicubic on crops: the LR crops that the whole pictures' LR would have there, pixel for pixel.
+
+    The kernel is summed tap by tap instead of by a matrix product: XLA makes one loop of it, and a GPU does not round
+    it to TF32.
+
+    Args:
+        windows: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`,
+            which is how far the kernel reaches.
+        scale: Factor.
+
+    Returns:
+        uint8 `(B, S / scale, S / scale, 3)` tensor.
+    """
+    # All rows but the outermost two, which see beyond the margin, hold the same weights, each `scale` further.
+    weights = resize_matrix(8 * scale, 8)[[2]].toarray()[0]
+    # The weights are multiples of 2^-12 at a scale of 4 and of 2^-16 at 8, the values have 8 bits: sums are exact.
+    values = tf.cast(windows, tf.float32 if scale <= 4 else tf.float64)
+    for axis in (1, 2):
+        size = windows.shape[axis] // scale - 4
+        total = 0.0
+        for tap in np.flatnonzero(weights):
+            end = tap + scale * (size - 1) + 1
+            taken = values[:, tap:end:scale] if axis == 1 else values[:, :, tap:end:scale]
+            total += taken * weights[tap]
+        values = tf.clip_by_value(tf.floor(total + 0.5), 0, 255)
+    return tf.cast(values, tf.uint8)
+
+
+def _turn(squares, turns):
+    """Lays each of the squares `(B, S, S, C)` down in one of the eight ways."""
+    for bit, turn in enumerate(
+        (lambda x: tf.transpose(x, [0, 2, 1, 3]), lambda x: tf.reverse(x, [1]), lambda x: tf.reverse(x, [2]))
+    ):
+        wanted = tf.bitwise.bitwise_and(turns, 1 << bit) > 0
+        squares = tf.where(wanted[:, None, None, None], turn(squares), squares)
+    return squares

@@ -92,7 +92,9 @@ def save_generator(generator, path):
         UserError: The file cannot be written.
     """
     blocks, scale, filters = generator_shape(generator)
-    with whole_file(path, ending=_SUFFIX) as beside:
+    # HDF5 ends the whole process where the disk is full. It writes below 2 kB more for each variable.
+    room = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
+    with whole_file(path, ending=_SUFFIX, room=room) as beside:
         generator.save_weights(beside)
         with h5py.File(beside, "a") as file:
             file.attrs[_METADATA] = json.dumps({"blocks": blocks, "scale": scale, "filters": filters})

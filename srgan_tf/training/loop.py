@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from srgan_tf.errors import UserError
 from srgan_tf.models.generator import save_generator
-from srgan_tf.training.steps import loss_scale
+from srgan_tf.training.optimizers import loss_scale
 
 
 class Interrupted(Exception):
@@ -43,7 +43,7 @@ def train(
     """Trains until `steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
-        generator: G.
+        generator: G, or its moving average: what `validate` scores and the weights files hold.
         optimizers: A dict from "g" and "d" to the optimizers, whose learning rate and loss scale are reported.
         step_function: Of `training.steps`.
         make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, the batches from number `start` on.
@@ -66,6 +66,7 @@ def train(
     Raises:
         Interrupted: A signal came.
         UserError: Too many skipped steps, or something cannot be written.
+        Exception: Of the batches, when the steps before are saved.
     """
     state = state or {"step": 0, "best_psnr": -math.inf, "skipped": 0, "skipped_in_row": 0}
     step, scores = state["step"], None
@@ -73,8 +74,9 @@ def train(
 
     def save():
         count_skipped(uncounted, state)
-        checkpoints.save(step, {name: state[name] for name in ("best_psnr", "skipped", "skipped_in_row")})
+        # In this order, so that with a checkpoint there are always weights that are not older.
         save_generator(generator, folder / "generator.weights.h5")
+        checkpoints.save(step, {name: state[name] for name in ("best_psnr", "skipped", "skipped_in_row")})
 
     def check():
         scores, strips = validate()
@@ -95,7 +97,12 @@ def train(
         stopping = step >= steps
         while not stopping:
             fetching = time.monotonic()
-            lr, hr = next(batches)
+            try:
+                lr, hr = next(batches)
+            except Exception:
+                save()
+                monitor.say(f"no batch for step {step + 1}: saved as it is")
+                raise
             waited += time.monotonic() - fetching
 
             freeze_bn = 0 <= freeze_bn_after <= step

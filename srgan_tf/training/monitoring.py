@@ -1,6 +1,9 @@
 """What a run shows: TensorBoard, metrics.jsonl and the progress bar, or plain lines where there is no terminal."""
 
+import contextlib
 import json
+import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -17,7 +20,8 @@ class Monitor:
 
     Args:
         folder: Of the phase; gets `metrics.jsonl` and TensorBoard's event files.
-        start: Steps done before; what a broken-off run reported beyond them is taken out of `metrics.jsonl`.
+        start: Steps done before; what a broken-off run reported beyond them is taken out of `metrics.jsonl`, and
+            TensorBoard does not show it. At 0 nothing is done, and all is taken out.
         total: Steps of the phase.
         name: Of the phase, before the bar.
 
@@ -27,14 +31,14 @@ class Monitor:
 
     def __init__(self, folder, *, start, total, name):
         self._total, self._name = total, name
-        self._lines = Path(folder) / "metrics.jsonl"
-        try:
-            self._lines.parent.mkdir(parents=True, exist_ok=True)
-            _drop_after(self._lines, start)
-            self._file = open(self._lines, "a", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{self._lines}: cannot write: {error.strerror or error}") from error
-        self._writer = tf.summary.create_file_writer(str(folder))
+        self._folder = Path(folder)
+        with self._plain_errors():
+            lines = self._folder / "metrics.jsonl"
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _drop_after(lines, start or -1)
+            _end_curves_after(self._folder, start or -1)
+            self._file = open(lines, "a", encoding="utf-8")
+            self._writer = tf.summary.create_file_writer(str(folder))
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=start, desc=name, unit="step", dynamic_ncols=True)
@@ -43,7 +47,7 @@ class Monitor:
 
     def settings(self, text):
         """Shows the run's settings in TensorBoard, as a JSON text."""
-        with self._writer.as_default(step=0):
+        with self._plain_errors(), self._writer.as_default(step=0):
             tf.summary.text("settings", f"```json\n{text}\n```")
 
     def advance(self):
@@ -85,7 +89,7 @@ class Monitor:
         """
         self._psnr = scores["psnr"]
         self._record(step, {f"valid_{name}": value for name, value in scores.items()})
-        with self._writer.as_default(step=step):
+        with self._plain_errors(), self._writer.as_default(step=step):
             for name, strip in strips.items():
                 tag = name.encode(errors="replace").decode()  # a file's name need not be text
                 tf.summary.image(f"bicubic, SR, HR/{tag}", strip[None])
@@ -101,22 +105,29 @@ class Monitor:
             print(line, flush=True)
 
     def close(self):
-        """Writes out what is buffered."""
-        self._writer.close()
-        self._file.close()
+        """Writes out what is buffered, as far as the disk takes it."""
+        for file in (self._writer, self._file):
+            with contextlib.suppress(OSError, tf.errors.OpError):
+                file.close()
         if self._bar:
             self._bar.close()
 
     def _record(self, step, values):
-        try:
+        with self._plain_errors(), self._writer.as_default(step=step):
             self._file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise UserError(f"{self._lines}: cannot write: {error.strerror or error}") from error
-        with self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-        self._writer.flush()
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _plain_errors(self):
+        """What the system says, in one line; TensorFlow's errors have several."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = getattr(error, "strerror", "") or str(error).splitlines()[0]
+            raise UserError(f"{self._folder}: metrics.jsonl and curves cannot be written ({reason})") from None
 
 
 def _duration(seconds):
@@ -138,3 +149,18 @@ def _drop_after(path, step):
             continue
     with whole_file(path) as beside:
         beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _end_curves_after(folder, step):
+    """Tells TensorBoard that a run goes on from here: it drops what the event files before have of later steps."""
+    if not any(folder.glob("events.out.tfevents.*")):
+        return
+    start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    # TensorBoard reads the files by the order of their names: this one after the old and before the new.
+    name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.-start"
+    with tf.io.TFRecordWriter(str(folder / name)) as file:
+        file.write(tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1, session_log=start)
+        # The first that TensorBoard meets among a run's files is no restart to it.
+        for _ in range(2):
+            file.write(event.SerializeToString())

@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 
-from srgan_tf.training import losses
+from srgan_tf.training import losses, optimizers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +27,7 @@ def to_network(pictures):
     return tf.cast(pictures, tf.float32) / 127.5 - 1
 
 
-def make_content_step(generator, optimizer, weights, features=None, *, xla=True):
+def make_content_step(generator, optimizer, weights, features=None, *, clip_norm=0.0, xla=True):
     """The step of SRResNet: G on its content loss.
 
     Args:
@@ -36,6 +35,7 @@ def make_content_step(generator, optimizer, weights, features=None, *, xla=True)
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
+        clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
         xla: Compile with XLA.
 
     Returns:
@@ -51,21 +51,28 @@ def make_content_step(generator, optimizer, weights, features=None, *, xla=True)
         with tf.GradientTape() as tape:
             sr = generator(lr, training=not freeze_bn)
             terms = _content_terms(hr, sr, weights, features)
-            scaled = _scale(optimizer, terms["g_loss"])
-        gradients = tape.gradient(scaled, generator.trainable_variables)
-        # Before the update, which may change the loss scale.
-        norms = {"g_gradient_norm": _norm(optimizer, gradients)}
-        own_finite = _all_finite(gradients)
+            scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
+        variables = generator.trainable_variables
+        gradients, norm, own_finite = optimizers.unscale(optimizer, tape.gradient(scaled, variables), clip_norm)
         finite = tf.logical_and(own_finite, statistics.are_finite())
-        _update(optimizer, gradients, generator.trainable_variables, own_finite, finite)
+        optimizers.update(optimizer, gradients, variables, own_finite, finite)
         statistics.keep_if(finite)
-        return terms | norms | {"skipped": 1 - tf.cast(finite, tf.float32)}
+        return terms | {"g_gradient_norm": norm, "skipped": 1 - tf.cast(finite, tf.float32)}
 
     return step
 
 
 def make_adversarial_step(
-    generator, discriminator, g_optimizer, d_optimizer, weights, features=None, *, sequential=False, xla=True
+    generator,
+    discriminator,
+    g_optimizer,
+    d_optimizer,
+    weights,
+    features=None,
+    *,
+    sequential=False,
+    clip_norm=0.0,
+    xla=True,
 ):
     """The step of SRGAN: G against D.
 
@@ -81,6 +88,7 @@ def make_adversarial_step(
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
         sequential: Update D first.
+        clip_norm: Largest global norm of either network's gradients, which are scaled down to it; 0: as they are.
         xla: Compile with XLA.
 
     Returns:
@@ -97,31 +105,34 @@ def make_adversarial_step(
             real_logits = discriminator(hr, training=True)
             fake_logits = discriminator(sr, training=True)
             d_loss = losses.discriminator(real_logits, fake_logits)
-            scaled_d_loss = _scale(d_optimizer, d_loss)
+            scaled_d_loss = optimizers.scale_loss(d_optimizer, d_loss)
             terms = _content_terms(hr, sr, weights, features)
             if not sequential:
                 scaled_g_loss, terms = _add_adversarial(terms, fake_logits, weights, g_optimizer)
-        d_gradients = tape.gradient(scaled_d_loss, discriminator.trainable_variables)
-        norms = {"d_gradient_norm": _norm(d_optimizer, d_gradients)}
-        d_finite = _all_finite(d_gradients)
+        g_variables, d_variables = generator.trainable_variables, discriminator.trainable_variables
+        d_gradients, d_norm, d_finite = optimizers.unscale(
+            d_optimizer, tape.gradient(scaled_d_loss, d_variables), clip_norm
+        )
         if sequential:
             # D moves before G's gradients are known, so its old state is kept in case they are not finite.
-            before = _Snapshot(discriminator.trainable_variables + d_optimizer.variables)
-            _update(d_optimizer, d_gradients, discriminator.trainable_variables, d_finite, d_finite)
+            before = _Snapshot(d_variables + d_optimizer.variables)
+            optimizers.update(d_optimizer, d_gradients, d_variables, d_finite, d_finite)
             with tape:
                 again = discriminator(sr, training=True)
                 scaled_g_loss, terms = _add_adversarial(terms, again, weights, g_optimizer)
-        g_gradients = tape.gradient(scaled_g_loss, generator.trainable_variables)
-        norms["g_gradient_norm"] = _norm(g_optimizer, g_gradients)
-        g_finite = _all_finite(g_gradients)
+        g_gradients, g_norm, g_finite = optimizers.unscale(
+            g_optimizer, tape.gradient(scaled_g_loss, g_variables), clip_norm
+        )
         finite = tf.reduce_all([g_finite, d_finite, statistics.are_finite()])
         if sequential:
             before.restore_unless(tf.logical_or(finite, tf.logical_not(d_finite)))
         else:
-            _update(d_optimizer, d_gradients, discriminator.trainable_variables, d_finite, finite)
-        _update(g_optimizer, g_gradients, generator.trainable_variables, g_finite, finite)
+            optimizers.update(d_optimizer, d_gradients, d_variables, d_finite, finite)
+        optimizers.update(g_optimizer, g_gradients, g_variables, g_finite, finite)
         statistics.keep_if(finite)
-        return terms | norms | {
+        return terms | {
+            "g_gradient_norm": g_norm,
+            "d_gradient_norm": d_norm,
             "d_loss": d_loss,
             "d_real": tf.reduce_mean(tf.sigmoid(real_logits)),
             "d_fake": tf.reduce_mean(tf.sigmoid(fake_logits)),
@@ -144,37 +155,7 @@ def _content_terms(hr, sr, weights, features):
 def _add_adversarial(terms, fake_logits, weights, optimizer):
     term = losses.adversarial(fake_logits)
     total = terms["g_loss"] + weights.adversarial * term
-    return _scale(optimizer, total), terms | {"adversarial": term, "g_loss": total}
-
-
-def loss_scale(optimizer):
-    """The factor that `optimizer` multiplies its loss by: 1 but for a `LossScaleOptimizer`."""
-    return optimizer.dynamic_scale if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else 1.0
-
-
-def _scale(optimizer, loss):
-    return optimizer.scale_loss(loss) if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else loss
-
-
-def _norm(optimizer, gradients):
-    return tf.linalg.global_norm([tf.cast(g, tf.float32) for g in gradients]) / loss_scale(optimizer)
-
-
-def _all_finite(tensors):
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
-
-
-def _update(optimizer, gradients, variables, own_finite, all_finite):
-    """Applies the gradients where all are finite; where its own are not, lets the optimizer lower its loss scale."""
-
-    def apply():
-        optimizer.apply(gradients, variables)
-        return 0
-
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        tf.cond(tf.logical_or(all_finite, tf.logical_not(own_finite)), apply, lambda: 0)
-    else:
-        tf.cond(all_finite, apply, lambda: 0)
+    return optimizers.scale_loss(optimizer, total), terms | {"adversarial": term, "g_loss": total}
 
 
 class _Snapshot:
@@ -199,7 +180,7 @@ class _Statistics(_Snapshot):
         super().__init__([variable for model in models for variable in model.non_trainable_variables])
 
     def are_finite(self):
-        return _all_finite([variable.value for variable in self.variables])
+        return optimizers.all_finite([variable.value for variable in self.variables])
 
     def keep_if(self, finite):
         self.restore_unless(finite)

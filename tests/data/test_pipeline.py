@@ -1,11 +1,12 @@
-import types
-
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.data import folders, pipeline
+from srgan_tf.data import folders, packed, packing, pipeline
+from srgan_tf.data.store import PhotographStore, Store
 from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 
 
@@ -20,14 +21,29 @@ def photographs(tmp_path_factory):
     return folder
 
 
-def _batches(folder, start, stop, *, seed=3, batch_size=2, crop_size=32, scale=4, cache_bytes=0):
+def _open(folder, *, cache_bytes=0, crop_size=32, scale=4):
+    if packed.is_packed(folder):
+        scan = packed.scan(folder, crop_size)
+        return packed.PackedStore(folder, scan.pictures, scale), scan.pictures
     scan = folders.scan(folder, crop_size)
-    store = pipeline.PhotographStore(scan.pictures, scale, cache_bytes)
+    return PhotographStore(scan.pictures, scale, cache_bytes), scan.pictures
+
+
+def _batches(folder, start, stop, *, cache_bytes=0, crop_size=32, scale=4, seed=3, batch_size=2, **options):
+    store, pictures = _open(folder, cache_bytes=cache_bytes, crop_size=crop_size, scale=scale)
     dataset = pipeline.crops(
-        store, [(picture.height, picture.width) for picture in scan.pictures], crop_size=crop_size,
-        batch_size=batch_size, scale=scale, seed=seed, start=start, stop=stop, workers=2,
+        store, [(picture.height, picture.width) for picture in pictures], crop_size=crop_size,
+        batch_size=batch_size, scale=scale, seed=seed, start=start, stop=stop, workers=2, **options,
     )  # fmt: skip
-    return [(lr.numpy(), hr.numpy()) for lr, hr in dataset]
+    with store.plain_errors():
+        return [tuple(values.numpy() for values in batch) for batch in dataset]
+
+
+def _assert_same(batches, others):
+    assert len(batches) == len(others) > 0
+    for batch, other in zip(batches, others):
+        for values, expected in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(values, expected)
 
 
 def _turns(square):
@@ -49,7 +65,7 @@ def _locate(hr, wholes):
     raise AssertionError("the crop is from none of the pictures")
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, 4, 8])
 def test_lr_crop_is_the_crop_of_the_whole_lr(photographs, scale):
     wholes = [crop_to_multiple(np.array(Image.open(path)), scale) for path in sorted(photographs.iterdir())]
     smalls = [downscale(whole, scale) for whole in wholes]
@@ -69,45 +85,198 @@ def test_lr_crop_is_the_crop_of_the_whole_lr(photographs, scale):
     assert {("turn", turn) for turn in range(8)} <= corners
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_sums_are_exact_at_the_extremes(scale):
+    # Black and white alone, where the kernel over- and undershoots most.
+    side = 32 + 4 * scale
+    windows = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (8, side, side, 3))
+    expected = [downscale(window, scale)[2:-2, 2:-2] for window in windows]
+    for compiled in (False, True):
+        small = tf.function(pipeline.degrade, jit_compile=compiled)(tf.constant(windows), scale)
+        np.testing.assert_array_equal(small, expected)
+
+
 def test_a_batch_is_a_function_of_seed_and_step(photographs):
     whole = _batches(photographs, 0, 9)
-    again = _batches(photographs, 4, 9, cache_bytes=10**9)
-    assert len(whole) == 9 and len(again) == 5
-    for (lr, hr), (lr_again, hr_again) in zip(whole[4:], again):
-        np.testing.assert_array_equal(lr, lr_again)
-        np.testing.assert_array_equal(hr, hr_again)
-    other = _batches(photographs, 0, 9, seed=4)
-    assert any((hr != hr_other).any() for (_, hr), (_, hr_other) in zip(whole, other))
+    _assert_same(whole[4:], _batches(photographs, 4, 9, cache_bytes=10**9))
+    _assert_same(whole, _batches(photographs, 0, 9, xla=False))
+    assert any((hr != hr_other).any() for (_, hr), (_, hr_other) in zip(whole, _batches(photographs, 0, 9, seed=4)))
+
+
+def test_the_step_can_finish_the_crops(photographs):
+    finished = [
+        tuple(values.numpy() for values in pipeline.finish_crops(tf.constant(windows), tf.constant(turns), 4))
+        for windows, turns in _batches(photographs, 0, 3, finish=False)
+    ]
+    _assert_same(_batches(photographs, 0, 3), finished)
 
 
 def test_every_picture_comes_once_an_epoch_in_another_order(photographs):
     wholes = [np.array(Image.open(path)) for path in sorted(photographs.iterdir())]
-    order = [_locate(hr[0], wholes)[0] for _, hr in _batches(photographs, 0, 20, batch_size=1)]
+    batches = _batches(photographs, 0, 20, batch_size=1, finish=False)
+    order = [_locate(windows[0, 8:-8, 8:-8], wholes)[0] for windows, _ in batches]
     epochs = [order[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(epoch) == [0, 1, 2, 3, 4] for epoch in epochs)
     assert len(set(map(tuple, epochs))) > 1
 
 
-def test_the_cache_keeps_within_its_room(photographs, monkeypatch):
-    reads = []
-    monkeypatch.setattr(
-        pipeline.files, "read_rgb", lambda path: reads.append(path) or np.zeros((10, 10, 3), np.uint8)
-    )
-    pictures = [types.SimpleNamespace(path=name) for name in "abc"]
-    store = pipeline.PhotographStore(pictures, 4, cache_bytes=2 * 8 * 8 * 3)
-    for index in (0, 1, 2, 0, 1, 2):
-        store.window(index, 0, 0, 4)
-    assert reads == ["a", "b", "c", "c"]
+class _Numbers(Store):
+    """Pictures that are uniformly their number; `asked` counts the visits."""
+
+    def __init__(self, count):
+        super().__init__([folders.PictureFile(None, 64, 64)] * count, 4)
+        self.asked = np.zeros(count, int)
+
+    def _windows(self, index, picture, rows, columns):
+        self.asked[index] += 1
+        return [np.full((rows.shape[1], rows.shape[1], 3), index, np.uint8)] * len(rows)
 
 
-def test_a_picture_that_vanishes_is_named(photographs, tmp_path):
-    for path in photographs.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    scan = folders.scan(tmp_path)
-    store = pipeline.PhotographStore(scan.pictures, 4, 0)
-    scan.pictures[1].path.unlink()
+def _numbers(store, start, stop, **options):
+    count = len(store.asked)
+    options = {"crop_size": 16, "scale": 4, "seed": 0, "workers": 2} | options
+    dataset = pipeline.crops(store, [(64, 64)] * count, start=start, stop=stop, finish=False, **options)
+    return np.array([windows.numpy()[:, 0, 0, 0] for windows, _ in dataset])
+
+
+@pytest.mark.parametrize("batch_size, crops_per_image", [(4, 1), (4, 2), (6, 4), (5, 3), (1, 5), (32, 7)])
+def test_crops_of_one_decoding_go_to_different_batches(batch_size, crops_per_image):
+    store, count = _Numbers(200), 200
+    block = -(-64 // batch_size) * batch_size if crops_per_image > 1 else batch_size
+    steps = 6 * block * crops_per_image // batch_size
+    batches = _numbers(store, 0, steps, batch_size=batch_size, crops_per_image=crops_per_image)
+    assert batches.shape == (steps, batch_size)
+    for batch in batches:  # over several epochs
+        assert len(set(batch)) == batch_size
+    assert store.asked.sum() == 6 * block, "each decoding gives all its crops"
+    epochs = batches.size // (count * crops_per_image)
+    assert np.bincount(batches.ravel(), minlength=count).min() >= epochs * crops_per_image
+    if 1 < crops_per_image <= batch_size:
+        # A picture does not meet all of its neighbours again: each round cuts the block at other places.
+        rounds = batches[: block * crops_per_image // batch_size].reshape(crops_per_image, -1, batch_size)
+        together = {frozenset(batch) for batch in rounds[0]} & {frozenset(batch) for batch in rounds[1]}
+        assert not together or block == batch_size
+
+
+def test_a_run_goes_on_in_the_middle_of_a_block(photographs):
+    options = {"batch_size": 2, "crops_per_image": 3}
+    whole = _numbers(_Numbers(200), 0, 200, **options)
+    for start in (1, 95, 96, 150):  # a block gives 96 batches
+        np.testing.assert_array_equal(_numbers(_Numbers(200), start, 200, **options), whole[start:])
+    options = {"crops_per_image": 3, "finish": False}
+    _assert_same(_batches(photographs, 0, 9, **options)[4:], _batches(photographs, 4, 9, **options))
+
+
+def _picture(size, seed):
+    """Blots and noise of all colors, with sharp edges, so that every way to decode chroma shows."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (size[1] // 7 + 1, size[0] // 7 + 1, 3), np.uint8))
+    blots = np.array(small.resize(size, Image.Resampling.NEAREST))
+    return Image.fromarray(np.clip(blots + rng.normal(0, 12, blots.shape), 0, 255).astype(np.uint8))
+
+
+def _exif(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return {"exif": exif}
+
+
+AROUND = {
+    "444": {"subsampling": "4:4:4"}, "422": {"subsampling": "4:2:2"}, "420": {"subsampling": "4:2:0"},
+    "411": {"subsampling": "4:1:1"}, "progressive": {"progressive": True, "subsampling": "4:2:0"},
+    "restart": {"restart_marker_blocks": 3}, "rgb": {"keep_rgb": True, "subsampling": "4:4:4"}, "poor": {"quality": 5},
+    "upright": _exif(1), "optimised": {"optimize": True},
+}  # fmt: skip
+WHOLLY = {"turned": _exif(6), "mirrored": _exif(2), "cmyk": {}}
+
+
+@pytest.fixture(scope="module")
+def jpegs(tmp_path_factory):
+    """Two JPEGs of each kind, of sizes that are no multiples of their blocks."""
+    folder = tmp_path_factory.mktemp("jpegs")
+    for number, (name, options) in enumerate((AROUND | WHOLLY | {"gray": {}}).items()):
+        for size in ((75, 66), (99, 129)):
+            picture = _picture(size, number)
+            if name in ("gray", "cmyk"):
+                picture = picture.convert({"gray": "L", "cmyk": "CMYK"}[name])
+            picture.save(folder / f"{name}-{size[0]}.jpg", **({"quality": 90} | options))
+    return folder
+
+
+@pytest.mark.parametrize("crops_per_image", [1, 3])
+def test_one_seed_gives_one_run_from_every_form_of_the_photographs(jpegs, tmp_path, crops_per_image):
+    pngs = tmp_path / "pngs"
+    pngs.mkdir()
+    for path in jpegs.iterdir():
+        Image.fromarray(files.read_rgb(path)).save(pngs / f"{path.stem}.png")
+    packing.pack(folders.scan(jpegs).pictures, jpegs, tmp_path / "packed")
+    # 300 crops of 28 pictures: at every border, of every kind.
+    options = {"crops_per_image": crops_per_image, "batch_size": 6, "finish": False}
+    cached = _batches(jpegs, 0, 50, cache_bytes=10**9, **options)
+    _assert_same(cached, _batches(jpegs, 0, 50, **options))
+    _assert_same(cached, _batches(jpegs, 0, 50, cache_bytes=100_000, **options))
+    _assert_same(cached, _batches(pngs, 0, 50, **options))
+    _assert_same(cached, _batches(tmp_path / "packed", 0, 50, **options))
+
+
+def test_jpegs_are_decoded_around_the_crop(jpegs, monkeypatch):
+    wholly = []
+    read = files.read_rgb
+    monkeypatch.setattr(files, "read_rgb", lambda path: wholly.append(path.stem.partition("-")[0]) or read(path))
+    _batches(jpegs, 0, 28, batch_size=1, finish=False)
+    assert set(wholly) == WHOLLY.keys()
+
+
+def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data):
+    for kind in ("photos", "imagenet"):
+        pictures = folders.scan(shared_data / "train" / kind, 384).pictures[::40]
+        sizes = [(picture.height, picture.width) for picture in pictures]
+        runs = [
+            [windows.numpy() for windows, _ in pipeline.crops(
+                PhotographStore(pictures, 4, cache), sizes, crop_size=96, batch_size=1, scale=4, seed=0, start=0,
+                stop=2 * len(pictures), workers=2, finish=False,
+            )]
+            for cache in (0, 10**10)
+        ]  # fmt: skip
+        np.testing.assert_array_equal(*runs)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10**9])
+@pytest.mark.parametrize("damage, reason", [
+    (lambda path: path.unlink(), "no such file"),
+    (lambda path: path.write_bytes(path.read_bytes()[:300]), "damaged or cut short"),
+    (lambda path: path.write_bytes(path.read_bytes()[:-60]), "damaged or cut short"),
+    (lambda path: path.write_bytes(b""), "the file is empty"),
+    (lambda path: path.write_text("text"), "not a picture"),
+    (lambda path: Image.new("RGB", (60, 60)).save(path), "was 75x66 when the run began and is 60x60 now"),
+])  # fmt: skip
+def test_a_picture_that_is_damaged_while_training_is_named(tmp_path, cache_bytes, damage, reason):
+    for number in range(5):
+        _picture((75, 66), number).save(tmp_path / f"{number}.jpg")
+    store, pictures = _open(tmp_path, cache_bytes=cache_bytes, crop_size=64)
+    damage(tmp_path / "3.jpg")
     dataset = pipeline.crops(
-        store, [(48, 48)] * 5, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2
+        store, [(66, 75)] * 5, crop_size=64, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2, finish=False
     )
-    with pytest.raises(UserError, match="1.png"), store.plain_errors():
+    with pytest.raises(UserError, match=f"3.jpg: {reason}") as error, store.plain_errors():
         list(dataset)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", ["folder", "packed"])
+def test_a_folder_that_vanishes_is_named(photographs, tmp_path, form):
+    folder = tmp_path / form
+    packing.pack(folders.scan(photographs).pictures, photographs, tmp_path / "packed")
+    (tmp_path / "folder").mkdir()
+    for path in photographs.iterdir():
+        (tmp_path / "folder" / path.name).write_bytes(path.read_bytes())
+    store, pictures = _open(folder)
+    sizes = [(picture.height, picture.width) for picture in pictures]
+    dataset = pipeline.crops(
+        store, sizes, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=90, workers=2, finish=False
+    )
+    with pytest.raises(UserError, match=rf"^{folder}/\S+: .*[Nn]o such file") as error, store.plain_errors():
+        for number, _ in enumerate(dataset):
+            if number == 5:
+                folder.rename(tmp_path / "gone")
+    assert "\n" not in str(error.value)

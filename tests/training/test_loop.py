@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -117,6 +118,18 @@ def test_a_checkpoint_counts_all_steps_before_it(tmp_path):
         run.train(log_every=100)
     state = run.checkpoints.restore()
     assert (state["step"], state["skipped"], state["skipped_in_row"]) == (4, 3, 3)
+
+
+def test_batches_that_fail_are_saved_before(tmp_path):
+    def batches(start):
+        yield from itertools.islice(_Run.batches(run, start), 6)
+        raise UserError("the photographs are gone")
+
+    run = _Run(tmp_path)
+    run.batches = batches
+    with pytest.raises(UserError, match="gone"):
+        run.train(checkpoint_every=100)
+    assert run.checkpoints.restore()["step"] == 6 and float(run.counter) == 6
 
 
 def test_skipped_steps_far_apart_do_not(tmp_path):

@@ -1,0 +1,140 @@
+"""The sizes of all pictures of a folder; those of a large one are kept from one run to the next."""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pooch
+from tqdm import tqdm
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+from srgan_tf.writing import whole_file
+
+LARGE = 10_000  # files; fewer are probed in a second or two
+_CHUNK = 500  # files that a process probes at a time
+_VERSION = 1
+_COLUMNS = ("names", "bytes", "times", "heights", "widths")
+
+
+def probe_files(folder, paths):
+    """Probes files, see `imaging.files.probe`.
+
+    Those of a large folder are probed by several processes, and their sizes are written to a file in the cache folder
+    (the environment variable SRGAN_CACHE, else `srgan_tf` in the user's), so that the next call only probes files that
+    are new, or whose length or time of modification has changed. A call that is interrupted has kept what it had done.
+    A script that calls this must be importable without doing so (`if __name__ == "__main__":`), as the processes do it.
+
+    Args:
+        folder: What is kept is kept for this folder; None if the files are of none.
+        paths: Files below it, as `str`.
+
+    Returns:
+        A list with the `(height, width)` of each, or the reason why it is no usable picture, or None for what is no
+        file at all, like a pipe.
+    """
+    found, stats, wanted = [None] * len(paths), {}, []
+    large = folder is not None and len(paths) >= LARGE
+    listing = _Listing(folder) if large else None
+    for number, path in enumerate(paths):
+        try:
+            status = os.stat(path)
+        except OSError as error:  # a dead link, say
+            found[number] = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+            continue
+        if stat.S_ISREG(status.st_mode):
+            stats[number] = status
+            found[number] = listing.size(path, status) if large else None
+            if found[number] is None:
+                wanted.append(number)
+    probe = _probe_by_processes if len(wanted) >= LARGE else _probe_by_threads
+    try:
+        for number, result in zip(wanted, probe([paths[number] for number in wanted])):
+            found[number] = result
+    finally:
+        if large and (wanted or len(listing) != len(stats)):
+            listing.write((paths[number], status, found[number]) for number, status in stats.items())
+    return found
+
+
+def _probe(path):
+    try:
+        return files.probe(path)
+    except files.PictureError as error:
+        return error.reason
+
+
+def _probe_by_threads(paths):
+    with concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        yield from pool.map(_probe, paths)
+
+
+def _probe_many(paths):
+    return [_probe(path) for path in paths]
+
+
+def _probe_by_processes(paths):
+    """As by threads, which Python's lock makes slower than a single one where the disk is fast."""
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    done = 0
+    with tqdm(total=len(paths), desc="listing", unit="picture", disable=None) as bar:
+        try:
+            with concurrent.futures.ProcessPoolExecutor(
+                min(32, 2 * (os.cpu_count() or 1)),
+                multiprocessing.get_context("spawn"),  # a fork of TensorFlow's threads could hang
+                signal.signal,
+                (signal.SIGINT, signal.SIG_IGN),  # Ctrl+C is for the parent
+            ) as pool:
+                try:
+                    for results in pool.map(_probe_many, chunks):
+                        done += len(results)
+                        bar.update(len(results))
+                        yield from results
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+        except concurrent.futures.process.BrokenProcessPool:  # no memory for it, or a script that cannot be imported
+            yield from _probe_by_threads(paths[done:])
+
+
+class _Listing:
+    """The kept sizes of a folder's pictures."""
+
+    def __init__(self, folder):
+        self._folder = os.path.realpath(folder)
+        self._start = len(os.path.join(Path(folder), ""))
+        name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:32]
+        cache = Path(os.environ.get("SRGAN_CACHE") or pooch.os_cache("srgan_tf")).expanduser()
+        self._path = cache / "listings" / f"{name}.json"
+        self._kept = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is made anew
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            if content["version"] == _VERSION:
+                columns = [content[column] for column in _COLUMNS]
+                self._kept = {row[0]: row[1:] for row in zip(*columns, strict=True)}
+
+    def __len__(self):
+        return len(self._kept)
+
+    def size(self, path, status):
+        """`(height, width)` of a file that has not changed, else None."""
+        kept = self._kept.get(path[self._start :])
+        return kept[2:] if kept and kept[:2] == (status.st_size, status.st_mtime_ns) else None
+
+    def write(self, found):
+        """Keeps the sizes among `(path, status, size or reason)`; where it cannot, the next call probes again."""
+        sized = (
+            (path[self._start :], status.st_size, status.st_mtime_ns, *result)
+            for path, status, result in found
+            if isinstance(result, tuple)
+        )
+        columns = zip(*sized) if (sized := list(sized)) else itertools.repeat((), len(_COLUMNS))
+        content = {"version": _VERSION, "folder": self._folder} | dict(zip(_COLUMNS, columns))
+        with contextlib.suppress(UserError), whole_file(self._path) as beside:
+            beside.write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,178 @@
+"""Photographs decoded once into a few large files, of which windows are read as they lie.
+
+A packed folder holds `photographs-00000.npy` and so on, each a NumPy array of bytes: the RGB values of picture after
+picture, row by row; and `manifest.json`, which says what lies where. Anything that NumPy reads reads it.
+"""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from srgan_tf.data.folders import PictureFile, Scan
+from srgan_tf.data.store import Store, cut
+from srgan_tf.errors import UserError
+
+MANIFEST = "manifest.json"
+FORMAT, VERSION = "photographs packed by srgan_tf", 1
+HEADER = 128  # bytes of an .npy file before its values
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One of the large files.
+
+    Attributes:
+        file: Its name in the folder.
+        pictures: `(name, height, width)` of each, one after the other; `name` is the path in the source folder, POSIX.
+        skipped: `(name, reason)` of those that could not be decoded.
+        sha256: Of the file, hexadecimal; empty while it is still to be written.
+    """
+
+    file: str
+    pictures: tuple[tuple[str, int, int], ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    sha256: str = ""
+
+    @property
+    def size(self):
+        """Of the file, in bytes."""
+        return HEADER + sum(3 * height * width for _, height, width in self.pictures)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` says.
+
+    Attributes:
+        source: A hash of what was packed: names, file sizes and times.
+        shards: The `Shard`s.
+    """
+
+    source: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def complete(self):
+        return all(shard.sha256 for shard in self.shards)
+
+    def text(self):
+        """As JSON."""
+        return json.dumps({"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)) + "\n"
+
+
+def is_packed(folder):
+    """Whether a folder holds packed photographs; no folder, `""`, holds none."""
+    path = Path(folder, MANIFEST)
+    if folder and path.is_file():
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            return FORMAT in file.read(100)
+    return False
+
+
+def read_manifest(folder):
+    """The `Manifest` of a packed folder.
+
+    Raises:
+        UserError: It cannot be read, or is of another version.
+    """
+    path = Path(folder, MANIFEST)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise UserError(f"{path}: of version {content['version']}, not {VERSION}; pack the photographs again")
+        shards = []
+        for shard in content["shards"]:
+            pictures, skipped = (tuple(map(tuple, shard.pop(name))) for name in ("pictures", "skipped"))
+            shards.append(Shard(pictures=pictures, skipped=skipped, **shard))
+        return Manifest(content["source"], tuple(shards))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or repr(error)
+        raise UserError(f"{path}: cannot be read ({reason}); pack the photographs again") from None
+
+
+def scan(folder, min_side=1):
+    """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order.
+
+    Args:
+        folder: See `is_packed`.
+        min_side: Pictures with a shorter side, in pixels, are skipped.
+
+    Returns:
+        A `data.folders.Scan`, its paths those that the pictures would have in `folder`.
+
+    Raises:
+        UserError: The folder is not completely packed, damaged, or has nothing usable.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if not manifest.complete:
+        done = sum(1 for shard in manifest.shards if shard.sha256)
+        raise UserError(f"{folder}: only {done} of {len(manifest.shards)} files are packed; pack it again to go on")
+    pictures, skipped = [], []
+    for shard in manifest.shards:
+        check_size(folder / shard.file, shard.size)
+        for name, height, width in shard.pictures:
+            if min(height, width) >= min_side:
+                pictures.append(PictureFile(folder / name, height, width))
+            else:
+                skipped.append((folder / name, f"{width}x{height} is smaller than the crop of {min_side}"))
+    if not pictures:
+        first = f"; the first: {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+        raise UserError(f"{folder}: no usable picture, {len(skipped)} skipped{first}")
+    return Scan(tuple(pictures), tuple(skipped))
+
+
+def check_size(path, size):
+    """Refuses a shard that is not whole.
+
+    Raises:
+        UserError: It is missing, or not of `size` bytes.
+    """
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise _damaged(path, error.strerror) from None
+    if found != size:
+        raise _damaged(path, f"{found:,} bytes instead of {size:,}")
+
+
+def _damaged(path, reason):
+    return UserError(f"{path}: damaged ({reason}); pack the photographs again, which mends it")
+
+
+class PackedStore(Store):
+    """Windows of packed photographs. Only the rows of a window are read; the system keeps what is in demand.
+
+    The file is opened for each window: a memory map would save that, but kill the process where a file is cut short
+    or a disk fails, and hold up all threads while it waits for the disk.
+
+    Args:
+        folder: See `is_packed`.
+        pictures: Of its `scan`.
+        scale: See `Store`.
+    """
+
+    def __init__(self, folder, pictures, scale):
+        super().__init__(pictures, scale)
+        places = {}
+        for shard in read_manifest(folder).shards:
+            path, offset = Path(folder, shard.file), HEADER
+            for name, height, width in shard.pictures:
+                places[name] = path, offset
+                offset += 3 * height * width
+        self._places = [places[picture.path.relative_to(folder).as_posix()] for picture in pictures]
+
+    def _windows(self, index, picture, rows, columns):
+        path, offset = self._places[index]
+        top, bottom, width = int(rows.min()), int(rows.max()) + 1, picture.width
+        count = 3 * width * (bottom - top)
+        try:
+            values = np.fromfile(path, np.uint8, count, offset=offset + 3 * width * top)
+        except OSError as error:
+            raise _damaged(path, error.strerror or error) from None
+        if values.size != count:
+            raise _damaged(path, "it ends too early")
+        return cut(values.reshape(-1, width, 3), rows, columns, top)

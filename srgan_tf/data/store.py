@@ -1,0 +1,195 @@
+"""Windows of photographs from their files, read only as far as they are needed."""
+
+import abc
+import collections
+import contextlib
+import dataclasses
+import io
+import threading
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+from srgan_tf.imaging.resize import crop_to_multiple
+
+# The chroma at the edge of a decoded box lacks its neighbour: one column is wrong, a whole block is left out.
+_EDGE = 8
+_REMEMBERED = 1024  # JPEGs handed out, more than can be on their way at once
+
+
+@dataclasses.dataclass(frozen=True)
+class JpegWindows:
+    """Windows of a JPEG that is still to be decoded, but only in a box around them.
+
+    Attributes:
+        data: The file.
+        box: int32 `(4,)`: top, left, height and width in the picture, pixels.
+        rows: int32 `(n, side)`: the rows of each window within the box.
+        columns: int32 `(n, side)`: its columns.
+    """
+
+    data: bytes
+    box: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+class Store(abc.ABC):
+    """Windows of pictures, which are cut to multiples of `scale` at the bottom and the right.
+
+    A window is a square; where it reaches beyond the picture, it repeats the picture's border.
+
+    Args:
+        pictures: Of a `data.folders.Scan`.
+        scale: Factor between HR and LR.
+    """
+
+    def __init__(self, pictures, scale):
+        self._pictures = pictures
+        self._scale = scale
+        self._error = None
+
+    @contextlib.contextmanager
+    def plain_errors(self):
+        """Raises the `UserError` of `windows` as it is, where tf.data has wrapped it in an error of its own.
+
+        A JPEG that was read but cannot be decoded becomes a `UserError`, too.
+        """
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            if plain := self._error or self._undecodable(str(error)):
+                raise plain from None
+            raise
+
+    def _undecodable(self, message):
+        """A `UserError` that names the file, if `message` is a decoder's and the file can be found, else None."""
+        return None
+
+    def windows(self, index, corners, side):
+        """Windows of a picture.
+
+        Args:
+            index: Number of the picture.
+            corners: int `(n, 2)`: each one's first row and column; may be negative.
+            side: Rows and columns.
+
+        Returns:
+            A list of `n` uint8 `(side, side, 3)`, which may be views of a picture that is kept: not to be written to.
+            Or a `JpegWindows`, of which a decoder makes the same.
+
+        Raises:
+            UserError: The file cannot be read any more, or holds another picture.
+        """
+        picture = self._pictures[index]
+        steps = np.arange(side)
+        rows = np.clip(corners[:, :1] + steps, 0, picture.height - picture.height % self._scale - 1)
+        columns = np.clip(corners[:, 1:] + steps, 0, picture.width - picture.width % self._scale - 1)
+        try:
+            return self._windows(index, picture, rows, columns)
+        except UserError as error:
+            self._error = error
+            raise
+
+    @abc.abstractmethod
+    def _windows(self, index, picture, rows, columns):
+        """`windows` of the rows and columns `(n, side)`."""
+
+
+def cut(pixels, rows, columns, top=0, left=0):
+    """Windows of pixels that begin at row `top` and column `left` of the picture that `rows` and `columns` count in."""
+    windows = []
+    for down, across in zip(rows - top, columns - left):
+        inner = pixels[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+        if inner.shape[:2] != (len(down), len(across)):
+            inner = inner[(down - down[0])[:, None], across - across[0]]
+        windows.append(inner)
+    return windows
+
+
+class PhotographStore(Store):
+    """Windows of picture files; decoded photographs are kept in memory while there is room.
+
+    Where there is none, a JPEG is to be decoded only around its windows; other files are decoded wholly.
+
+    Args:
+        pictures: See `Store`.
+        scale: See `Store`.
+        cache_bytes: How much may be kept. Photographs are never dropped again, so that with too little room a part of
+            them is always in memory, which a least-recently-used rule would not give under shuffling.
+    """
+
+    def __init__(self, pictures, scale, cache_bytes):
+        super().__init__(pictures, scale)
+        self._room = cache_bytes
+        self._kept = {}
+        self._lock = threading.Lock()
+        self._to_decode = collections.deque(maxlen=_REMEMBERED)
+
+    def _windows(self, index, picture, rows, columns):
+        pixels = self._kept.get(index)
+        if pixels is not None:
+            return cut(pixels, rows, columns)
+        keep = self._has_room(index, picture)
+        if not keep and (windows := _jpeg_windows(picture, rows, columns)):
+            self._to_decode.append(picture.path)
+            return windows
+        pixels = files.read_rgb(picture.path)
+        if pixels.shape[:2] != (picture.height, picture.width):
+            raise _changed(picture, *pixels.shape[:2])
+        if keep:
+            pixels = self._kept[index] = np.ascontiguousarray(crop_to_multiple(pixels, self._scale))
+        return cut(pixels, rows, columns)
+
+    def _undecodable(self, message):
+        if "JPEG" not in message:
+            return None
+        import tensorflow as tf  # only here: packing does without it
+
+        for path in list(self._to_decode):
+            try:
+                files.read_rgb(path)
+                tf.io.decode_jpeg(path.read_bytes())
+            except UserError as error:
+                return error
+            except tf.errors.OpError:
+                return files.PictureError(path, "a JPEG that TensorFlow cannot decode; save it anew, or remove it")
+        return None
+
+    def _has_room(self, index, picture):
+        """Takes room for a picture, once; whether it has some."""
+        needed = 3 * (picture.height - picture.height % self._scale) * (picture.width - picture.width % self._scale)
+        with self._lock:
+            if index not in self._kept:
+                if needed > self._room:
+                    return False
+                self._room -= needed
+                self._kept[index] = None  # until it is decoded; another thread may decode it, too
+            return True
+
+
+def _changed(picture, height, width):
+    was, now = f"{picture.width}x{picture.height}", f"{width}x{height}"
+    return files.PictureError(picture.path, f"was {was} when the run began and is {now} now; start the run again")
+
+
+def _jpeg_windows(picture, rows, columns):
+    """A `JpegWindows`; None if the file is no JPEG or one that only Pillow decodes as `files.read_rgb` does."""
+    try:
+        data = picture.path.read_bytes()
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            if image.mode not in ("RGB", "L") or image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
+                return None
+            width, height = image.size
+    except Exception:  # whatever it is, the general way meets it again and says it well
+        return None
+    if (height, width) != (picture.height, picture.width):
+        raise _changed(picture, height, width)
+    top, left = max(0, rows.min() - _EDGE), max(0, columns.min() - _EDGE)
+    bottom, right = min(height, rows.max() + 1 + _EDGE), min(width, columns.max() + 1 + _EDGE)
+    box = np.array([top, left, bottom - top, right - left], np.int32)
+    return JpegWindows(data, box, (rows - top).astype(np.int32), (columns - left).astype(np.int32))

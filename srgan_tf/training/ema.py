@@ -1,0 +1,52 @@
+"""An exponential moving average of a network's weights, which often makes better pictures than the weights do."""
+
+import keras
+import tensorflow as tf
+
+
+class MovingAverage:
+    """The average of a model over the steps of its training: weights and BN's statistics.
+
+    After each step `average = decay * average + (1 - decay) * value`, so that after t steps
+
+        average = decay^t * value_0 + (1 - decay) * sum over i = 1 ... t of decay^(t - i) * value_i
+
+    Args:
+        model: What is averaged; the average begins with its values of now.
+        decay: How much of the average stays at each step, in [0, 1). About 1 / (1 - decay) steps are averaged.
+        xla: Compile the update with XLA.
+
+    Attributes:
+        model: A clone of the model that holds the average.
+    """
+
+    def __init__(self, model, decay, *, xla=True):
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be at least 0 and below 1. Received: {decay}")
+        self.model = keras.models.clone_model(model)
+        self.model.set_weights(model.get_weights())
+
+        @tf.function(jit_compile=xla)
+        def update(skipped):
+            for average, variable in zip(self.model.variables, model.variables):
+                moved = decay * average.value + (1 - decay) * variable.value
+                average.assign(tf.where(skipped > 0, average.value, moved))
+
+        self._update = update
+
+    def after(self, step_function):
+        """A step that is followed by an update of the average, unless it was skipped.
+
+        Args:
+            step_function: Of `training.steps`.
+
+        Returns:
+            A function of the same arguments and result.
+        """
+
+        def step(lr, hr, freeze_bn=False):
+            terms = step_function(lr, hr, freeze_bn=freeze_bn)
+            self._update(terms["skipped"])
+            return terms
+
+        return step

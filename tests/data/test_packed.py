@@ -1,0 +1,95 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.data import folders, packed, packing
+from srgan_tf.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures packed, and their values by name."""
+    pictures = {}
+    for number, name in enumerate(["a-b.png", "a.png", "deep/ü.png"]):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures[name] = np.random.default_rng(number).integers(0, 256, (30 + number, 41 - number, 3), np.uint8)
+        Image.fromarray(pictures[name]).save(path)
+    packing.pack(folders.scan(tmp_path / "photos").pictures, tmp_path / "photos", tmp_path / "packed")
+    return tmp_path / "packed", pictures
+
+
+def test_a_packed_folder_is_known_by_its_manifest(folder, tmp_path, monkeypatch):
+    packed_folder, _ = folder
+    assert packed.is_packed(packed_folder) and packed.is_packed(str(packed_folder))
+    assert not packed.is_packed(tmp_path / "photos") and not packed.is_packed(tmp_path / "none")
+    monkeypatch.chdir(packed_folder)
+    assert not packed.is_packed("") and packed.is_packed(".")
+    (tmp_path / "photos" / "manifest.json").write_text("{}")
+    assert not packed.is_packed(tmp_path / "photos")
+
+
+def test_the_scan_is_that_of_the_photographs(folder, tmp_path):
+    packed_folder, _ = folder
+    for min_side in (1, 31, 32):
+        ours, theirs = packed.scan(packed_folder, min_side), folders.scan(tmp_path / "photos", min_side)
+        for kept, original in zip(ours.pictures, theirs.pictures, strict=True):
+            assert kept.path.relative_to(packed_folder) == original.path.relative_to(tmp_path / "photos")
+            assert (kept.height, kept.width) == (original.height, original.width)
+        reasons = [(path.name, reason) for path, reason in theirs.skipped]
+        assert [(path.name, reason) for path, reason in ours.skipped] == reasons
+    with pytest.raises(UserError, match="packed: no usable picture, 3 skipped; the first: .*a-b.png: 41x30 is smaller"):
+        packed.scan(packed_folder, 40)
+
+
+def test_windows_are_those_of_the_pictures(folder):
+    packed_folder, pictures = folder
+    found = packed.scan(packed_folder, 31).pictures  # the first one is too small, and left out
+    store = packed.PackedStore(packed_folder, found, 4)
+    for index, name in enumerate(["a.png", "deep/ü.png"]):
+        pixels = pictures[name]
+        height, width = (length // 4 * 4 for length in pixels.shape[:2])
+        padded = np.pad(pixels[:height, :width], ((8, 8), (8, 8), (0, 0)), mode="edge")
+        corners = np.array([(-8, -8), (3, 5), (height - 8, width - 8)])
+        for (top, left), window in zip(corners, store.windows(index, corners, 16), strict=True):
+            np.testing.assert_array_equal(window, padded[top + 8 : top + 24, left + 8 : left + 24])
+
+
+def test_numpy_reads_it(folder):
+    packed_folder, pictures = folder
+    values = np.load(packed_folder / "photographs-00000.npy")
+    np.testing.assert_array_equal(values, np.concatenate([pixels.ravel() for pixels in pictures.values()]))
+
+
+def test_damage_is_one_line(folder):
+    packed_folder, _ = folder
+    pictures = packed.scan(packed_folder).pictures
+    store = packed.PackedStore(packed_folder, pictures, 4)
+    shard = packed_folder / "photographs-00000.npy"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-500])
+    reason = f"photographs-00000.npy: damaged .{len(whole) - 500:,} bytes instead of {len(whole):,}.; pack"
+    with pytest.raises(UserError, match=reason):
+        packed.scan(packed_folder)
+    with pytest.raises(UserError, match="photographs-00000.npy: damaged .it ends too early"), store.plain_errors():
+        store.windows(2, np.array([(10, 0)]), 32)
+    shard.unlink()
+    with pytest.raises(UserError, match="photographs-00000.npy: damaged .No such file"):
+        packed.scan(packed_folder)
+
+
+@pytest.mark.parametrize("change, reason", [
+    (lambda content: content | {"version": 2}, "of version 2, not 1; pack the photographs again"),
+    (lambda content: content | {"shards": [{}]}, "cannot be read"),
+    (lambda content: content | {"shards": content["shards"] + [content["shards"][0] | {"sha256": ""}]},
+     "only 1 of 2 files are packed; pack it again to go on"),
+])  # fmt: skip
+def test_a_manifest_that_does_not_fit_is_one_line(folder, change, reason):
+    packed_folder, _ = folder
+    path = packed_folder / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(UserError, match=reason) as error:
+        packed.scan(packed_folder)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,161 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.data import folders, packed, packing
+from srgan_tf.errors import UserError
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A folder of six pictures, of which a shard holds two."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    monkeypatch.setattr(packing, "_SHARD", 2 * 20 * 30 * 3)
+    return folder
+
+
+def _pack(source):
+    return packing.pack(folders.scan(source).pictures, source, source.parent / "packed")
+
+
+def _written(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*.npy")}
+
+
+def test_the_manifest_says_what_lies_where(source):
+    manifest = _pack(source)
+    folder = source.parent / "packed"
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "manifest.json"] + [
+        f"photographs-0000{number}.npy" for number in range(3)
+    ]
+    assert packed.read_manifest(folder) == manifest and manifest.complete
+    for number, shard in enumerate(manifest.shards):
+        assert shard.pictures == tuple((f"{name}.png", 20, 30) for name in (2 * number, 2 * number + 1))
+        content = (folder / shard.file).read_bytes()
+        assert len(content) == shard.size and hashlib.sha256(content).hexdigest() == shard.sha256
+
+
+def test_a_picture_larger_than_a_shard_has_one_of_its_own(source):
+    Image.new("RGB", (100, 100)).save(source / "2.png")
+    counts = [len(shard.pictures) for shard in _pack(source).shards]
+    assert counts == [2, 1, 2, 1]
+
+
+def test_packing_goes_on_where_it_stopped(source, monkeypatch):
+    folder = source.parent / "packed"
+    write = packing._write_shard
+
+    def stop(shard, *rest):
+        if shard.file == "photographs-00002.npy":
+            raise KeyboardInterrupt
+        return write(shard, *rest)
+
+    monkeypatch.setattr(packing, "_write_shard", stop)
+    with pytest.raises(KeyboardInterrupt):
+        _pack(source)
+    first = _written(folder)
+    assert len(first) == 2
+    with pytest.raises(UserError, match="packed: only 2 of 3 files are packed"):
+        packed.scan(folder)
+    monkeypatch.setattr(packing, "_write_shard", write)
+    _pack(source)
+    assert first.items() < _written(folder).items() and len(packed.scan(folder).pictures) == 6
+
+
+def test_packing_again_checks_and_mends(source):
+    _pack(source)
+    folder = source.parent / "packed"
+    whole = _written(folder)
+    _pack(source)
+    assert _written(folder) == whole
+    damaged = bytearray(whole["photographs-00001.npy"][0])
+    damaged[1000] ^= 1  # which no length shows
+    (folder / "photographs-00001.npy").write_bytes(damaged)
+    (folder / "photographs-00002.npy").write_bytes(b"")
+    manifest = _pack(source)
+    mended = _written(folder)
+    assert {name: content for name, (content, _) in mended.items()} == {
+        name: content for name, (content, _) in whole.items()
+    }
+    assert mended["photographs-00000.npy"] == whole["photographs-00000.npy"], "it was not written again"
+    assert manifest == packed.read_manifest(folder) and manifest.complete
+
+
+def test_a_picture_that_cannot_be_decoded_is_left_out(source):
+    path = source / "3.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:300] + bytes(100) + content[400:])
+    manifest = _pack(source)
+    (name, reason), = manifest.shards[1].skipped
+    assert name == "3.png" and reason
+    assert [picture.path.name for picture in packed.scan(source.parent / "packed").pictures] == [
+        "0.png", "1.png", "2.png", "4.png", "5.png"
+    ]
+    assert _pack(source) == manifest
+
+
+def test_other_photographs_are_refused(source):
+    _pack(source)
+    Image.new("RGB", (30, 20)).save(source / "new.png")
+    with pytest.raises(UserError, match="packed: other photographs are packed there; remove it or name another folder"):
+        _pack(source)
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: (path / "thesis").mkdir(parents=True)])
+def test_nothing_else_is_overwritten(source, make):
+    make(source.parent / "packed")
+    with pytest.raises(UserError, match="packed: is there already and not packed photographs"):
+        _pack(source)
+
+
+def test_too_little_room_is_told_before(source, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda _: usage(10_000))
+    with pytest.raises(UserError, match=r"packed: 0\.0 GB are needed and 0\.0 GB are free"):
+        _pack(source)
+    assert not list((source.parent / "packed").glob("*.npy"))
+
+
+def test_a_killed_process_leaves_nothing_half_written(source):
+    code = (
+        "import os, signal, sys\n"
+        "from srgan_tf.data import folders, packing\n"
+        "source, target = sys.argv[1:]\n"
+        "packing._SHARD = 2 * 20 * 30 * 3\n"
+        "decode = packing._decode\n"
+        "def kill(folder, picture):\n"
+        "    if picture[0] == '3.png':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return decode(folder, picture)\n"
+        "packing._decode = kill\n"
+        "packing.pack(folders.scan(source).pictures, source, target, workers=1)\n"
+    )
+    folder = source.parent / "packed"
+    root = Path(packing.__file__).parents[2]
+    arguments = [sys.executable, "-c", code, str(source), str(folder)]
+    assert subprocess.run(arguments, cwd=root, env=os.environ).returncode == -signal.SIGKILL
+    done = [shard["sha256"] for shard in json.loads((folder / "manifest.json").read_text())["shards"]]
+    assert done[0] and done[1:] == ["", ""]
+    assert len(list(folder.iterdir())) == 4, "the unfinished file is there"
+    assert len(_pack(source).shards) == 3 and len(packed.scan(folder).pictures) == 6
+    assert len(list(folder.iterdir())) == 5, "and is gone now"
+
+
+def test_two_processes_do_not_pack_into_one_folder(source):
+    _pack(source)
+    folder = source.parent / "packed"
+    with packing.FileLock(folder / ".lock"), pytest.raises(UserError, match="packed: another process is packing into"):
+        _pack(source)

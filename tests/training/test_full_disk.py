@@ -1,0 +1,79 @@
+"""Saving on a disk that is full: a small one in memory, which only root may mount."""
+
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+
+from srgan_tf.errors import UserError
+from srgan_tf.models.generator import build_generator, load_generator, save_generator
+from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.monitoring import Monitor
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder on a disk of 4 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        command = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder]
+        mounted = subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("needs the right to mount a disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def _fill(folder, leave):
+    """Writes a file until `leave` bytes are free."""
+    path = folder / "fill"
+    path.unlink(missing_ok=True)
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            file.truncate(file.tell() - leave)
+
+
+@pytest.mark.parametrize("leave", [4096, 40960, 131072])
+def test_saving_keeps_what_was_there_and_says_what_is_wrong(disk, leave):
+    keras.utils.set_random_seed(0)
+    generator = build_generator(blocks=0, filters=16)
+    counter = keras.Variable(np.zeros(100_000, np.float32), name="counter")
+    checkpoints = Checkpoints(disk, {"g": generator.variables, "run": [counter]}, keep=1)
+    save_generator(generator, disk / "generator.weights.h5")
+    checkpoints.save(1, {})
+    before = [value.copy() for value in generator.get_weights()]
+    _fill(disk, leave)
+    generator.set_weights([value + 1 for value in before])
+    for save, path in (
+        (lambda: save_generator(generator, disk / "generator.weights.h5"), "generator.weights.h5"),
+        (lambda: checkpoints.save(2, {}), "checkpoint-00000002.npz"),
+    ):
+        with pytest.raises(UserError) as error:
+            save()
+        assert path in str(error.value) and "No space left" in str(error.value) and "\n" not in str(error.value)
+    assert {path.name for path in disk.iterdir()} == {"fill", "generator.weights.h5", "checkpoint-00000001.npz"}
+    for value, written in zip(before, load_generator(disk / "generator.weights.h5").get_weights()):
+        np.testing.assert_array_equal(value, written)
+    assert checkpoints.restore() == {"step": 1}
+    for value, restored in zip(before, generator.get_weights()):
+        np.testing.assert_array_equal(value, restored)
+
+
+def test_reports_on_a_full_disk_are_one_line(disk):
+    monitor = Monitor(disk, start=0, total=9, name="test")
+    values = {"g_loss": 1.0, "images_per_s": 1.0, "input_wait_share": 0.0}
+    monitor.scalars(1, values)
+    _fill(disk, 0)
+    with pytest.raises(UserError, match="metrics.jsonl and curves cannot be written"):
+        for step in range(2, 200):
+            monitor.scalars(step, values)
+    monitor.close()
+    with pytest.raises(UserError, match="cannot be written"):
+        Monitor(disk, start=1, total=9, name="test")

@@ -1,0 +1,52 @@
+import json
+import time
+
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
+from srgan_tf.errors import UserError
+from srgan_tf.training.monitoring import Monitor
+
+
+def _session(folder, start, steps):
+    """What a run reports that begins at `start`; the loss says which session it was."""
+    monitor = Monitor(folder, start=start, total=20, name="test")
+    for step in steps:
+        monitor.scalars(step, {"g_loss": float(start), "images_per_s": 1.0, "input_wait_share": 0.0})
+    monitor.close()
+    time.sleep(1.1)  # TensorBoard orders a run's files by the second in their names
+
+
+def _curve(folder):
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors("g_loss")]
+
+
+def test_a_resumed_run_is_one_curve(tmp_path):
+    """Killed at 6 after a checkpoint at 4, then at 7, without a checkpoint between."""
+    _session(tmp_path, 0, range(1, 7))
+    _session(tmp_path, 4, (5, 6, 7))
+    _session(tmp_path, 4, (5, 6))
+    expected = [(1, 0), (2, 0), (3, 0), (4, 0), (5, 4), (6, 4)]
+    assert _curve(tmp_path) == expected
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert [(line["step"], line["g_loss"]) for line in lines] == expected
+
+
+def test_a_run_that_begins_anew_drops_all(tmp_path):
+    _session(tmp_path, 0, (0, 1, 2))
+    _session(tmp_path, 0, (0, 1))
+    assert [step for step, _ in _curve(tmp_path)] == [0, 1]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_first_session_begins_no_second_file(tmp_path):
+    Monitor(tmp_path, start=0, total=20, name="test").close()
+    assert len(list(tmp_path.glob("events.*"))) == 1
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(UserError, match="metrics.jsonl and curves cannot be written"):
+        Monitor(tmp_path / "run", start=0, total=20, name="test")
