@@ -22,6 +22,11 @@ def cut(length, side):
     return list(zip(edges[:-1], edges[1:]))
 
 
+def balanced(length, side):
+    """The largest part that `cut` makes."""
+    return -(-length // -(-length // side))
+
+
 def widened(start, stop, margin, length, size=0):
     """A part of an axis with a margin on both sides, cut off at the picture's borders.
 
@@ -123,13 +128,13 @@ class Extent:
         """
         lowest, narrowest = self.smallest()
         found = []
-        for tall in {-(-self.height // -(-self.height // side)) for side in range(lowest, LARGEST_SIDE + 1)}:
+        for tall in {balanced(self.height, side) for side in range(lowest, LARGEST_SIDE + 1)}:
             left = limit - self._strip_bytes(tall, costs)
             if left < 0:
                 continue
             columns = min(max(left // costs.window, costs.spare), most) // self.window(tall, 0)[0]
             wide = self.width if columns >= self.width else columns - 2 * self.margin
             if wide >= narrowest:
-                wide = -(-self.width // -(-self.width // wide))
+                wide = balanced(self.width, wide)
                 found.append((self.work(tall, wide), self.needed(tall, wide, costs), (tall, wide)))
         return min(found)[-1] if found else None

@@ -1,5 +1,6 @@
 """Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,9 @@ Kind = TypeVar("Kind", np.ndarray, Image.Image)
 _SHARE = 0.5  # of the free memory that is taken where no limit is set
 # What an allowed peak is undercut by: what Python and TensorFlow take besides what is counted.
 _RESERVE = 96 * 2**20
+# Of what is there for a picture, the share that its windows may take. TensorFlow keeps that, so the rest is for the
+# strips of later pictures; and for the kernels that oneDNN keeps for each of the last few hundred sizes, 0.8 MB each.
+_SHARE_OF_WINDOWS = 0.75
 
 
 class Upscaler:
@@ -129,11 +133,9 @@ class Upscaler:
         count, height, width, bands = values.shape
         extent = tiles.Extent(height, width, self._windows.margin)
         costs, limit = self._budget(bands, values.dtype, whole=values.nbytes * self.scale**2 * copies)
-        tile = self._tile_shape(extent, costs, limit)
-        at_once = 1
+        tile, at_once = self._tile_shape(extent, costs, limit), 1
         if tile == (height, width):
-            pixels = min(max(limit // costs.window, costs.spare), self._most(extent))
-            at_once = max(1, min(count, pixels // (height * width)))
+            at_once = max(1, min(count, self._most(extent, costs, limit) // (height * width)))
         result = np.empty((count, height * self.scale, width * self.scale, bands), values.dtype)
         for start in range(0, count, at_once):
             some, into = values[start : start + at_once], result[start : start + at_once]
@@ -192,16 +194,26 @@ class Upscaler:
             return self._windows.costs(bands, dtype, made=0), limit - whole
         return self._windows.costs(bands, dtype, made=2), limit  # the caller has one while the next is made
 
-    def _most(self, extent):
-        return min(self._windows.most, (tiles.LARGEST_SIDE + 2 * extent.margin) ** 2)
+    def _most(self, extent, costs, limit):
+        """LR pixels that a window may have, or the windows of several pictures together."""
+        kept = costs.spare * costs.window
+        paid = (int(_SHARE_OF_WINDOWS * (limit + kept)) - kept) // costs.window
+        least = math.prod(extent.window(*extent.smallest()))
+        most = max(paid, costs.spare, least)
+        return min(most, max(self._windows.most, least), (tiles.LARGEST_SIDE + 2 * extent.margin) ** 2)
 
     def _tile_shape(self, extent, costs, limit):
         """The tiles that a picture is cut into, `(tall, wide)`."""
+        bounded = self._max_memory is not None
         if self._tile is None:
-            tile = extent.choose(costs, limit, self._most(extent))
+            tile = extent.choose(costs, limit, self._most(extent, costs, limit))
+            if tile is None and bounded and costs.spare >= math.prod(extent.window(*extent.smallest())):
+                limit += _RESERVE  # which earlier pictures have eaten into
+                tile = extent.choose(costs, limit, costs.spare)
         else:
-            tile = (min(self._tile or extent.height, extent.height), min(self._tile or extent.width, extent.width))
-        if self._max_memory is not None and (tile is None or extent.needed(*tile, costs) > limit):
+            sides = (extent.height, extent.width)
+            tile = tuple(tiles.balanced(side, min(self._tile or side, side)) for side in sides)
+        if bounded and (tile is None or extent.needed(*tile, costs) > limit):
             raise UserError(_too_small(self._max_memory, extent, tile or extent.smallest(), costs, limit))
         return tile or extent.smallest()
 

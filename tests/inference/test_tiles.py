@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from srgan_tf.inference.tiles import LARGEST_SIDE, SMALLEST_SIDE, Costs, Extent, cut, quarters, widened
+from srgan_tf.inference.tiles import LARGEST_SIDE, SMALLEST_SIDE, Costs, Extent, balanced, cut, quarters, widened
 
 MOST = (LARGEST_SIDE + 80) ** 2
 
@@ -13,7 +13,7 @@ def test_cuts_are_few_and_equal():
         assert [start for start, _ in parts] == [0, *(stop for _, stop in parts[:-1])] and parts[-1][1] == length
         lengths = [stop - start for start, stop in parts]
         assert 1 <= min(lengths) and max(lengths) <= side and max(lengths) - min(lengths) <= 1
-        assert len(parts) == -(-length // side)
+        assert len(parts) == -(-length // side) and balanced(length, side) == max(lengths)
 
 
 def test_margins_end_at_the_borders():

@@ -110,8 +110,8 @@ def shape(upscaler, height, width, bands=3, dtype=np.uint8, whole=None):
 def test_default_tile_follows_the_free_memory(generator, fresh, monkeypatch):
     upscaler = Upscaler(generator)
     window = upscaler._windows.costs(3, np.uint8, made=0).window
-    strip = 60 * 60 * 3 * (2 + 2 * 16)
-    monkeypatch.setattr(upscaler_module, "free_host_bytes", lambda: 2 * (60 * 60 * window + strip))
+    free = 60 * 60 * window / 0.75 * 2  # half of the free memory is taken, three quarters of that by a window
+    monkeypatch.setattr(upscaler_module, "free_host_bytes", lambda: free + 10)
     assert shape(upscaler, 60, 60) == (60, 60)
     assert shape(upscaler, 60, 61) != (60, 61)
     monkeypatch.setattr(upscaler_module, "free_host_bytes", lambda: 0)
@@ -120,7 +120,8 @@ def test_default_tile_follows_the_free_memory(generator, fresh, monkeypatch):
     tall, wide = shape(upscaler, 5000, 5000)
     assert tall <= 512 and 0.8 * 512**2 < tall * wide < 1.1 * 512**2
     assert shape(Upscaler(generator, tile=0), 5000, 5000) == (5000, 5000)
-    assert shape(Upscaler(generator, tile=48), 5000, 30) == (48, 30)
+    assert shape(Upscaler(generator, tile=50), 5001, 30) == (50, 30)
+    assert shape(Upscaler(generator, tile=50), 51, 30) == (26, 30)  # as equal as can be
 
 
 def test_a_result_that_is_held_whole_counts(generator, fresh, monkeypatch):
@@ -146,6 +147,21 @@ def test_a_limit_that_is_too_low_says_what_is_needed(generator, fresh, tile, sai
     assert shape(Upscaler(generator, tile=tile, max_memory=needed * 2**20), 2000, 3000)
     with pytest.raises(UserError):
         shape(Upscaler(generator, tile=tile, max_memory=(needed - 1) * 2**20), 2000, 3000)
+
+
+def test_small_pictures_are_not_refused_after_large_ones(generator, fresh, monkeypatch):
+    upscaler = Upscaler(generator, max_memory=GIB)
+    window = upscaler._windows.costs(3, np.uint8, made=2).window
+    tall, wide = shape(upscaler, 3000, 3000)
+    kept = window * (tall + 18) * (wide + 18)
+    assert 0.5 * (GIB - 600 * 2**20) < kept < 0.75 * (GIB - 500 * 2**20)
+    monkeypatch.setattr(windows, "_kept_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
+    monkeypatch.setattr(upscaler_module, "resident_bytes", lambda: GIB - 90 * 2**20)
+    assert shape(upscaler, 300, 300) is not None
+    again = shape(upscaler, 3000, 300)
+    assert (again[0] + 18) * (again[1] + 18) <= (tall + 18) * (wide + 18)
+    with pytest.raises(UserError, match="does not suffice"):
+        shape(upscaler, 3000, 300_000)
 
 
 PEAK = """
