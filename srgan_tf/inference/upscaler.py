@@ -1,6 +1,5 @@
 """Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,22 +9,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 from PIL import Image
 
-from srgan_tf.errors import UserError
 from srgan_tf.inference import pictures, tiles
+from srgan_tf.inference.budget import find_tile
 from srgan_tf.inference.fused import FusedGenerator
-from srgan_tf.inference.memory import free_host_bytes, resident_bytes
 from srgan_tf.inference.windows import Strip, Windows
 from srgan_tf.models.generator import load_generator
 from srgan_tf.weights import default_weights, find_weights
 
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
-
-_SHARE = 0.5  # of the free memory that is taken where no limit is set
-# What an allowed peak is undercut by: what Python and TensorFlow take besides what is counted.
-_RESERVE = 96 * 2**20
-# Of what is there for a picture, the share that its windows may take. TensorFlow keeps that, so the rest is for the
-# strips of later pictures; and for the kernels that oneDNN keeps for each of the last few hundred sizes, 0.8 MB each.
-_SHARE_OF_WINDOWS = 0.75
 
 
 class Upscaler:
@@ -132,10 +123,8 @@ class Upscaler:
         """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
         count, height, width, bands = values.shape
         extent = tiles.Extent(height, width, self._windows.margin)
-        costs, limit = self._budget(bands, values.dtype, whole=values.nbytes * self.scale**2 * copies)
-        tile, at_once = self._tile_shape(extent, costs, limit), 1
-        if tile == (height, width):
-            at_once = max(1, min(count, self._most(extent, costs, limit) // (height * width)))
+        tile, most = self._find_tile(extent, bands, values.dtype, whole=values.nbytes * self.scale**2 * copies)
+        at_once = max(1, min(count, most // (height * width))) if tile == (height, width) else 1
         result = np.empty((count, height * self.scale, width * self.scale, bands), values.dtype)
         for start in range(0, count, at_once):
             some, into = values[start : start + at_once], result[start : start + at_once]
@@ -172,50 +161,15 @@ class Upscaler:
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
         extent = tiles.Extent(height, width, self._windows.margin)
-        tile = self._tile_shape(extent, *self._budget(bands, dtype))
+        tile, _ = self._find_tile(extent, bands, dtype)
         none = np.empty((1, 0, width, bands), dtype)
         strips = self._strips(lambda top, bottom: _checked(rows, top, bottom, none), extent, tile, none)
         return (strip[0] for strip in strips)
 
-    def _budget(self, bands, dtype, whole=None):
-        """The `tiles.Costs` of a picture; and the bytes that they may come to.
-
-        Args:
-            bands: Of the picture.
-            dtype: Of the picture.
-            whole: Bytes that the caller holds the result in; None if it is made strip by strip.
-        """
-        if self._max_memory is None:
-            limit = int(_SHARE * free_host_bytes())
-        else:
+    def _find_tile(self, extent, bands, dtype, whole=None):
+        if self._max_memory is not None:
             self._windows.warm_up(bands, dtype)
-            limit = self._max_memory - _RESERVE - resident_bytes()
-        if whole is not None:
-            return self._windows.costs(bands, dtype, made=0), limit - whole
-        return self._windows.costs(bands, dtype, made=2), limit  # the caller has one while the next is made
-
-    def _most(self, extent, costs, limit):
-        """LR pixels that a window may have, or the windows of several pictures together."""
-        kept = costs.spare * costs.window
-        paid = (int(_SHARE_OF_WINDOWS * (limit + kept)) - kept) // costs.window
-        least = math.prod(extent.window(*extent.smallest()))
-        most = max(paid, costs.spare, least)
-        return min(most, max(self._windows.most, least), (tiles.LARGEST_SIDE + 2 * extent.margin) ** 2)
-
-    def _tile_shape(self, extent, costs, limit):
-        """The tiles that a picture is cut into, `(tall, wide)`."""
-        bounded = self._max_memory is not None
-        if self._tile is None:
-            tile = extent.choose(costs, limit, self._most(extent, costs, limit))
-            if tile is None and bounded and costs.spare >= math.prod(extent.window(*extent.smallest())):
-                limit += _RESERVE  # which earlier pictures have eaten into
-                tile = extent.choose(costs, limit, costs.spare)
-        else:
-            sides = (extent.height, extent.width)
-            tile = tuple(tiles.balanced(side, min(self._tile or side, side)) for side in sides)
-        if bounded and (tile is None or extent.needed(*tile, costs) > limit):
-            raise UserError(_too_small(self._max_memory, extent, tile or extent.smallest(), costs, limit))
-        return tile or extent.smallest()
+        return find_tile(self._windows, extent, bands, dtype, self._tile, self._max_memory, whole)
 
     def _strips(self, rows, extent, tile, held, into=None, rounded=True):
         """Upscales N pictures strip by strip.
@@ -260,11 +214,3 @@ def _checked(rows, top, bottom, like):
         raise ValueError(f"rows({top}, {bottom}) must give {like.dtype} {expected}. Received: {received}")
     return values[None]
 
-
-def _too_small(limit, extent, tile, costs, left):
-    needed = limit - left + extent.needed(*tile, costs)
-    return (
-        f"max_memory of {limit >> 20:,} MiB does not suffice: {-(-needed >> 20):,} MiB are needed for tiles of"
-        f" {tile[1]}x{tile[0]} in a picture of {extent.width}x{extent.height} pixels; allow more"
-        + (" or smaller tiles" if tile > extent.smallest() else "")
-    )

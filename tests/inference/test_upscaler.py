@@ -6,8 +6,7 @@ import pytest
 
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
-from srgan_tf.inference import upscaler as upscaler_module
-from srgan_tf.inference import windows
+from srgan_tf.inference import budget, windows
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator, receptive_margin
 
@@ -76,7 +75,7 @@ def strips(upscaler, image):
 def values(upscaler, image):
     """The network's float32 values, before they are rounded."""
     extent = windows.tiles.Extent(*image.shape[:2], upscaler._windows.margin)
-    tile = upscaler._tile_shape(extent, *upscaler._budget(image.shape[2], image.dtype))
+    tile, _ = upscaler._find_tile(extent, image.shape[2], image.dtype)
     made = upscaler._strips(lambda top, bottom: image[None, top:bottom], extent, tile, image[None], rounded=False)
     return np.concatenate(list(made), axis=1)[0]
 
@@ -256,7 +255,7 @@ def test_a_batch_takes_as_many_at_once_as_the_memory_allows(whole, monkeypatch):
     window = whole._windows.costs(3, np.uint8, made=0).window * 12 * 17
     free = images.nbytes * 4 * 4 + 2.9 * window / 0.75
     monkeypatch.setattr(windows, "_kept_bytes", 0)
-    monkeypatch.setattr(upscaler_module, "free_host_bytes", lambda: 2 * free)  # half of which is taken
+    monkeypatch.setattr(budget, "free_host_bytes", lambda: 2 * free)  # half of which is taken
     counts = counted(monkeypatch)
     made = tiled_by(whole, None).upscale_batch(images)
     assert counts == [2, 2, 1]
