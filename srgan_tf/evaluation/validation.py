@@ -65,7 +65,7 @@ class Validation:
     """
 
     def __init__(self, generator, pairs, scale):
-        self._upscaler = Upscaler(generator)
+        self._generator = generator
         self._pairs = pairs
         self._scale = scale
 
@@ -80,10 +80,11 @@ class Validation:
             UserError: A picture cannot be read, or the memory does not suffice for it.
         """
         psnr, ssim, strips = [], [], {}
+        upscaler = Upscaler(self._generator)  # copies the weights
         for number, pair in enumerate(self._pairs):
             hr, lr = load_pair(pair, self._scale)
             try:
-                sr = self._upscaler.upscale(lr)
+                sr = upscaler.upscale(lr)
             except MemoryError:
                 reason = "out of memory while it was upscaled for validation; validate on smaller pictures"
                 raise UserError(f"{pair.lr or pair.hr}: {reason}") from None
