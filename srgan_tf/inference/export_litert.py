@@ -6,9 +6,6 @@ import zipfile
 
 import tensorflow as tf
 
-from srgan_tf.inference.portable import PortableGenerator
-
-NETWORK = PortableGenerator
 ENDING = ".tflite"
 PACKAGES = ("ai_edge_litert",)
 METADATA = "metadata.json"  # in the archive at the file's end

@@ -4,9 +4,6 @@ import json
 
 import tensorflow as tf
 
-from srgan_tf.inference.portable import PortableGenerator
-
-NETWORK = PortableGenerator
 ENDING = ".onnx"
 PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
 _OPSET = 18  # the latest that tf2onnx writes

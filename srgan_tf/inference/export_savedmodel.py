@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.inference.fused import FusedGenerator
-
-NETWORK = FusedGenerator
 ENDING = ""  # a folder
 PACKAGES = ()
 METADATA = "metadata.json"  # in the folder "assets"
 # Of the tiles that a larger picture is computed in, LR pixels without the margin: with that of 16 blocks, they take
-# 0.7 GiB (a megapixel at once would take 6 GiB) and make 1.7 times the work.
+# 0.7 GiB (a megapixel at once would take 7 GiB) and make 1.7 times the work.
 TILE = 256
 
 

@@ -1,5 +1,7 @@
 """The generator rewritten for speed: other operations, the same values."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,10 +12,14 @@ from srgan_tf.models.generator import generator_shape, receptive_margin
 class FusedGenerator(tf.Module):
     """A trained G rewritten into a faster network that gives the same values but for float32's rounding.
 
-    BN becomes part of the convolution before it, nearest x2 with the 3x3 convolution after it a transposed convolution,
-    and the last convolution two that leave less of a processor idle. What remains runs there at the speed of its
-    arithmetic, in TensorFlow's own kernels: without XLA, whose transposed convolutions are slow on a processor, one
-    `tf.function` serves all sizes.
+    BN becomes part of the convolution before it; nearest x2 with the 3x3 convolution after it four 2x2 convolutions of
+    the smaller picture; and the last convolution one from blocks of 2x2 pixels to blocks of 2x2 pixels, which leaves
+    less of a processor idle. What remains runs there at the speed of its arithmetic, in TensorFlow's own kernels:
+    without XLA, one `tf.function` serves all sizes.
+
+    All these convolutions add up each value in the same order whatever the size of the picture, in oneDNN's kernels,
+    so that a tile gives the bits of the whole. Its transposed convolutions do not, nor do convolutions to 3 to 27
+    channels. And ONNX Runtime and LiteRT have all of the operations, which know no sizes (`tf.shape`).
 
     Args:
         generator: A `keras.Model`, see `models.generator.build_generator`; its weights are copied.
@@ -34,8 +40,8 @@ class FusedGenerator(tf.Module):
         self._first = [weight.numpy() for weight in generator.get_layer("first_conv").weights]
         names = [f"block{block}{half}" for block in range(1, self.blocks + 1) for half in "ab"]
         self._trunk = [fold(generator, name) for name in [*names, "trunk"]]
-        self._stages = [_transposed(*fold(generator, f"up{stage}")) for stage in range(1, self.scale.bit_length())]
-        self._last = _in_pairs(*(weight.numpy() for weight in generator.get_layer("last_conv").weights))
+        self._stages = [_on_pixels(*fold(generator, f"up{stage}")) for stage in range(1, self.scale.bit_length())]
+        self._last = _on_blocks(*(weight.numpy() for weight in generator.get_layer("last_conv").weights))
 
     def __call__(self, lr, inside=None):
         """Upscales.
@@ -50,59 +56,63 @@ class FusedGenerator(tf.Module):
             float32 `(N, scale H, scale W, 3)` in [-1, 1]; beyond the picture, any values.
         """
 
-        def constant(array):
-            return tf.constant(array, self.dtype)
-
         def kept(x):
             return x if inside is None else x * inside
 
-        def conv(x, weights):
-            kernel, bias = weights
-            return tf.nn.bias_add(tf.nn.conv2d(x, constant(kernel), 1, "SAME"), constant(bias))
-
-        lr = tf.cast(lr, self.dtype)
+        x = tf.cast(lr, self.dtype)
         if inside is not None:
             inside = tf.cast(inside, self.dtype)
-        x = first = kept(tf.nn.relu(conv(kept(lr), self._first)))
+        x = first = kept(tf.nn.relu(self._conv(kept(x), *self._first)))
         for block in range(self.blocks):
-            y = kept(tf.nn.relu(conv(x, self._trunk[2 * block])))
-            x += kept(conv(y, self._trunk[2 * block + 1]))
-        x = first + kept(conv(x, self._trunk[-1]))
-        for kernel, bias in self._stages:
-            n, height, width = tf.unstack(tf.shape(x)[:3])
-            x = tf.nn.conv2d_transpose(x, constant(kernel), (n, 2 * height, 2 * width, self.filters), 2)
+            y = kept(tf.nn.relu(self._conv(x, *self._trunk[2 * block])))
+            x += kept(self._conv(y, *self._trunk[2 * block + 1]))
+        x = first + kept(self._conv(x, *self._trunk[-1]))
+        for stage in self._stages[:-1]:
+            x = tf.nn.depth_to_space(tf.concat([kept(pixels) for pixels in self._pixels(x, stage)], -1), 2)
             if inside is not None:
                 inside = tf.repeat(tf.repeat(inside, 2, 1), 2, 2)
-            x = kept(tf.nn.relu(tf.nn.bias_add(x, constant(bias))))
-        pairs, total, bias = self._last
-        x = tf.nn.conv2d(x, constant(pairs), 1, [[0, 0], [4, 5], [4, 4], [0, 0]])
-        x = tf.nn.conv2d(tf.cast(x, tf.float32), tf.constant(total), 1, "VALID", dilations=(2, 1))
-        return tf.nn.tanh(tf.nn.bias_add(x, tf.constant(bias)))
+        kernels, bias = self._last
+        # One pixel of the blocks after the other, since all four together would take twice the memory.
+        parts = (
+            tf.cast(self._conv(kept(pixels), kernel, padding=[[0, 0], [2, 2], [2, 2], [0, 0]]), tf.float32)
+            for pixels, kernel in zip(self._pixels(x, self._stages[-1]), kernels)
+        )
+        rows = tf.split(functools.reduce(tf.add, parts), 5, -1)
+        total = functools.reduce(tf.add, (part[:, row : row - 4 or None] for row, part in enumerate(rows)))
+        return tf.nn.tanh(tf.nn.bias_add(tf.nn.depth_to_space(total, 2), tf.constant(bias)))
+
+    def _conv(self, x, kernel, bias=None, padding="SAME"):
+        x = tf.nn.conv2d(x, tf.constant(kernel, self.dtype), 1, padding)
+        return x if bias is None else tf.nn.bias_add(x, tf.constant(bias, self.dtype))
+
+    def _pixels(self, x, stage):
+        """Each pixel of the 2x2 that a pixel of `x` becomes: `(N, H, W, filters)`, row by row."""
+        kernels, bias = stage
+        for pixel, kernel in enumerate(kernels):
+            a, b = divmod(pixel, 2)
+            yield tf.nn.relu(self._conv(x, kernel, bias, [[0, 0], [1 - a, a], [1 - b, b], [0, 0]]))
 
 
-def _transposed(kernel, bias):
-    """Nearest x2 followed by a 3x3 convolution, as one transposed 4x4 convolution with stride 2.
+def _on_pixels(kernel, bias):
+    """Nearest x2 and a 3x3 convolution as four 2x2 convolutions of the smaller picture, one for each pixel of a block.
 
-    An output pixel sees 3x3 pixels, which are copies of only 2x2: so the 9 products become 4. The enlargement is the
-    transposed convolution with a 2x2 box of ones; the two kernels, one after the other, are one of 4x4.
+    In each direction, the three pixels that an output pixel sees are copies of only two.
     """
-    wide = np.zeros((4, 4, *kernel.shape[2:]))
-    for y in range(2):
-        for x in range(2):
-            # A transposed convolution has its kernel the other way round.
-            wide[y : y + 3, x : x + 3] += kernel[::-1, ::-1]
-    return np.float32(wide.swapaxes(2, 3)), bias
+    taps = np.float64([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # [pixel of the block, tap of 2, tap of 3]
+    kernels = np.einsum("apy,bqx,yxio->abpqio", taps, taps, np.float64(kernel))
+    return np.float32(kernels).reshape(4, 2, 2, *kernel.shape[2:]), bias
 
 
-def _in_pairs(kernel, bias):
-    """A 9x9 convolution to 3 channels as a 2x9 convolution to 15, and a 5x1 one that adds these up.
+def _on_blocks(kernel, bias):
+    """A 9x9 convolution to 3 channels, from each pixel of blocks of 2x2 pixels, as a 1x5 to five rows of sums.
 
-    Of the kernel's ten rows, the last being zero, each pair has its own three channels: processors compute 16 channels
-    at once, of which 3 would leave 13 idle.
+    Each row is 12 channels, a block of 2x2 pixels; shifted and added up they are the convolution.
     """
     channels = kernel.shape[2]
-    rows = np.zeros((10, 9, channels, 3), np.float32)
-    rows[:9] = kernel
-    pairs = rows.reshape(5, 2, 9, channels, 3).transpose(1, 2, 3, 0, 4).reshape(2, 9, channels, 15)
-    total = np.eye(15, dtype=np.float32).reshape(15, 5, 3).transpose(1, 0, 2)[:, None]
-    return pairs, total.reshape(5, 1, 15, 3), bias
+    wide = np.zeros((2, 2, 5, 5, channels, 2, 2, 3), np.float32)  # block in, columns, rows, C_in, block out, C_out
+    for a, b, y, x in np.ndindex(2, 2, 9, 9):
+        row, above = divmod(a + y - 4, 2)
+        column, before = divmod(b + x - 4, 2)
+        wide[above, before, column + 2, row + 2, :, a, b] = kernel[y, x]
+    wide = wide.reshape(4, 1, 5, 5, channels, 12).transpose(0, 1, 2, 4, 3, 5)
+    return wide.reshape(4, 1, 5, channels, 60), bias

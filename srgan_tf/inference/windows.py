@@ -13,12 +13,12 @@ from srgan_tf.inference import tiles
 
 # What a window takes of the host's memory, in bytes for each channel of G and pixel of the window; for each channel and
 # pixel of its result; and for each pixel of its result. Measured as VmHWM of fresh processes on a CPU, less what they
-# had before, with windows of 64x64 to 512x512 and 1 and 16 blocks. At scale 4 for each pixel of the window: 6200 to
-# 6900 with 64 channels, of which this makes 7500; 4340 with 32 (4420), 2660 with 16 (2880), 1880 with 8 (2110). With 64
-# channels 2150 at scale 2 (2450), 23200 at scale 8 (27700).
+# had before, with windows of 64x64 to 512x512 and 1 and 16 blocks. At scale 4 for each pixel of the window: 7300 to
+# 8200 with 64 channels, of which this makes 8300; 6200 with 32 (6300), 5100 with 16 (5200), 4500 with 8 (4700). With 64
+# channels 1600 at scale 2 (2700), 29000 at scale 8 (31000).
 _BYTES_PER_CHANNEL = 12
-_BYTES_PER_CHANNEL_MADE = 5.25
-_BYTES_MADE = 84
+_BYTES_PER_CHANNEL_MADE = 3.25
+_BYTES_MADE = 264
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
 _ALPHA_REACH = 2  # LR pixels that bicubic enlarging sees beyond its own
 

@@ -11,6 +11,7 @@ from PIL import Image
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference import export_savedmodel
 from srgan_tf.inference.export import EightBit, export
+from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.models.generator import receptive_margin
 
 USER = """
@@ -116,7 +117,7 @@ class Limited(EightBit):
 
 def test_the_network_never_sees_more_than_a_tile(generator, tmp_path, monkeypatch):
     monkeypatch.setattr(export_savedmodel, "TILE", SIDE)
-    model = Limited(export_savedmodel.NETWORK(generator))
+    model = Limited(FusedGenerator(generator))
     model.most = (SIDE + 2 * receptive_margin(generator)) ** 2
     export_savedmodel.write(model, tmp_path / "model", {})
     runner = export_savedmodel.load(tmp_path / "model")["serving_default"]

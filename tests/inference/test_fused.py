@@ -141,5 +141,6 @@ def test_the_slow_operations_are_gone(small):
     kinds = [operation.type for operation in graph.get_operations()]
     convolutions = [operation for operation in graph.get_operations() if operation.type == "Conv2D"]
     assert not any("BatchNorm" in kind or "Resize" in kind for kind in kinds)
-    assert len(convolutions) == 1 + 2 * fused.blocks + 1 + 2 and kinds.count("Conv2DBackpropInput") == 2
-    assert [operation.inputs[1].shape.as_list() for operation in convolutions[-2:]] == [[2, 9, 8, 15], [5, 1, 15, 3]]
+    sides = [operation.inputs[1].shape.as_list() for operation in convolutions]
+    trunk, stage, last = [[3, 3, 8, 8]] * (2 * fused.blocks + 1), [[2, 2, 8, 8]] * 4, [[1, 5, 8, 60]] * 4
+    assert sorted(sides) == sorted([[9, 9, 3, 8], *trunk, *stage, *stage, *last])

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference import budget, windows
@@ -172,6 +174,17 @@ def test_tiled_equals_whole(blocks, scale):
         assert most <= 1
         differing, counted = differing + share * height * width, counted + height * width
     assert counted > 5000 and differing < 1e-5 * counted * 3 * scale**2
+
+
+def test_tiled_equals_whole_with_the_weights_of_the_package():
+    photograph = files.read_rgb(embedded_pictures()["chelsea"])[40:130, 60:220]
+    whole = Upscaler("srresnet", tile=0)
+    expected = values(whole, photograph)
+    for tile in (41, 67):
+        tiled = values(tiled_by(whole, tile), photograph)
+        np.testing.assert_allclose(tiled, expected, rtol=0, atol=1e-5)
+        most, share = apart(from_network(tiled), from_network(expected))
+        assert most <= 1 and share < 1e-5
 
 
 def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
