@@ -12,72 +12,14 @@ import argparse
 import math
 import multiprocessing
 import os
-import resource
 import statistics
-import time
 
 import numpy as np
+from processes import start_all
 from programs import PROGRAMS, RATE_CHANNELS, RATE_LAYERS, RATE_SIDE, read_model
 
 REFERENCE = "keras"
-PAUSE = 0.1  # seconds before each turn, in which the threads of the program before fall asleep
 TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}  # of values in [-1, 1], between two programs
-
-
-def serve(connection, kind, model, dtype):
-    """The life of a program's process: builds it, then answers until the pipe closes."""
-    try:
-        program = kind(model, dtype)
-    except ImportError as error:
-        connection.send((None, str(error)))
-        return
-    connection.send((program.on_gpu(), None))
-    while True:
-        try:
-            verb, *values = connection.recv()
-        except EOFError:
-            return
-        if verb == "time":
-            time.sleep(PAUSE)
-            start = time.perf_counter()
-            for lr in values[0]:
-                program.run(lr)
-            seconds = time.perf_counter() - start
-            connection.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
-        else:
-            connection.send(getattr(program, verb)(*values))
-
-
-class Process:
-    """A program in its own process."""
-
-    def __init__(self, context, kind, model, dtype):
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, kind, model, dtype), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.on_gpu, self.missing = self.connection.recv()
-
-    def __call__(self, verb, *values):
-        self.connection.send((verb, *values))
-        return self.connection.recv()
-
-    def close(self):
-        self.connection.close()
-        self.process.join()
-
-
-def start_all(context, names, model, dtype):
-    """The programs that are installed, by name."""
-    programs = {}
-    for name in names:
-        program = Process(context, PROGRAMS[name], model, dtype)
-        if program.missing is None:
-            programs[name] = program
-        else:
-            print(f"{name} is left out: {program.missing}")
-            program.close()
-    return programs
 
 
 def in_turns(programs, pictures, repetitions):
@@ -135,7 +77,7 @@ def print_rows(title, results, flop, rate, compilations=None):
 
 def measure(arguments, context, model, dtype):
     """Prints all tables of one precision; returns whether a GPU was used."""
-    programs = start_all(context, arguments.programs, model, dtype)
+    programs = start_all(context, PROGRAMS, arguments.programs, model, dtype)
     rng = np.random.default_rng(0)
 
     def picture(height, width):

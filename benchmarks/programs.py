@@ -19,6 +19,11 @@ BN_EPSILON = 1e-3  # Keras' default, which G uses
 RATE_SIDE, RATE_CHANNELS, RATE_LAYERS = 128, 64, 5
 
 
+def layer_weights(model):
+    """The weights of a Keras model: `{layer: arrays}`."""
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
 def read_model(path):
     """The path, shape and weights (`{layer: arrays}`) of a generator, for programs that know no Keras."""
     from srgan_tf.models.generator import generator_shape, load_generator
@@ -27,8 +32,8 @@ def read_model(path):
     path = find_weights(path)
     generator = load_generator(path)
     blocks, scale, filters = generator_shape(generator)
-    weights = {layer.name: layer.get_weights() for layer in generator.layers if layer.weights}
-    return {"path": path, "blocks": blocks, "scale": scale, "filters": filters, "weights": weights}
+    shape = {"blocks": blocks, "scale": scale, "filters": filters}
+    return {"path": path, **shape, "weights": layer_weights(generator)}
 
 
 class Ours:
@@ -130,12 +135,13 @@ class Torch:
 
     def __init__(self, model, dtype):
         import torch
+        from torch_networks import generator
 
         self.torch = torch
         torch.set_num_threads(os.cpu_count())
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = getattr(torch, dtype)
-        network = build_torch(model).eval()
+        network = generator(model).eval()
         network = network.to(self.device, self.dtype, memory_format=torch.channels_last)
         with torch.inference_mode():
             self.network = self.prepare(network)
@@ -212,47 +218,6 @@ class OnnxRuntime:
 
     def compilations(self):
         return 0
-
-
-def build_torch(model):
-    """The plain network in PyTorch, with the generator's weights."""
-    import torch
-    from torch import nn
-
-    weights, stages = model["weights"], model["scale"].bit_length() - 1
-
-    def conv(name):
-        kernel, *bias = (torch.from_numpy(array) for array in weights[name])
-        layer = nn.Conv2d(*kernel.shape[2:], kernel.shape[0], padding="same", bias=bool(bias))
-        layer.weight.data = kernel.permute(3, 2, 0, 1).contiguous()
-        if bias:
-            layer.bias.data = bias[0]
-        return layer
-
-    def conv_bn(name):
-        gamma, beta, mean, variance = (torch.from_numpy(array) for array in weights[f"{name}_bn"])
-        bn = nn.BatchNorm2d(len(gamma), eps=BN_EPSILON)
-        bn.weight.data, bn.bias.data, bn.running_mean, bn.running_var = gamma, beta, mean, variance
-        return nn.Sequential(conv(f"{name}_conv"), bn)
-
-    class Residual(nn.Module):
-        def __init__(self, inner):
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, x):
-            return x + self.inner(x)
-
-    blocks = [
-        Residual(nn.Sequential(conv_bn(f"block{block}a"), nn.ReLU(), conv_bn(f"block{block}b")))
-        for block in range(1, model["blocks"] + 1)
-    ]
-    enlarge = [
-        nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), conv_bn(f"up{stage}"), nn.ReLU())
-        for stage in range(1, stages + 1)
-    ]
-    trunk = Residual(nn.Sequential(*blocks, conv_bn("trunk")))
-    return nn.Sequential(conv("first_conv"), nn.ReLU(), trunk, *enlarge, conv("last_conv"), nn.Tanh())
 
 
 def build_onnx(model):

@@ -166,7 +166,7 @@ def _told(name):
     try:
         yield
     except _Refused as refused:
-        raise PictureError(name, refused) from None
+        raise PictureError(name, str(refused)) from None
     except FileNotFoundError:
         raise PictureError(name, "no such file") from None
     except IsADirectoryError:

@@ -83,7 +83,7 @@ def export(generator, path, kind="savedmodel", *, overwrite=False, metadata=None
     - "onnx": a file for ONNX Runtime, `image` to `upscaled`. Metadata: `metadata_props`.
     - "litert": a file for LiteRT, `image` to `upscaled`. Metadata: `unzip FILE metadata.json`.
 
-    The last two compute every picture at once, which takes 8 to 10 kB for each of its pixels at 64 channels and scale 4.
+    The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
 
     Args:
         generator: A `keras.Model`, see `models.generator.build_generator`.
