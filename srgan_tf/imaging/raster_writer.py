@@ -26,6 +26,8 @@ _LARGEST_BMP = (1 << 32) - 1  # bytes, what its header can state
 _BMP_ROWS = 64  # at once
 _LARGEST_CLASSIC_TIFF = 4_000_000_000  # bytes before compression, a little below what its offsets reach
 _IN_MEMORY = 1 << 28  # bytes up to which the strips are gathered in memory instead of in a file
+_WEBP_BYTES = 36  # of memory for each pixel, which libwebp encodes as a whole
+_ENCODER_BYTES = 2048  # of libvips for each column: the rows that it has in work
 # About 100 MB/s on one core. On upscaled photographs PNG's level 6 makes files a twentieth smaller in twice the time.
 _ENCODING = {
     "png": {"compression": 3, "filter": "up"},
@@ -35,7 +37,7 @@ _ENCODING = {
 }
 
 
-def check_target(target, kind, height, width, raster, size=None):
+def check_target(target, kind, height, width, raster, size=None, room=None):
     """Refuses what `write_raster` would refuse, so that it is known before hours of work.
 
     Args:
@@ -45,6 +47,7 @@ def check_target(target, kind, height, width, raster, size=None):
         width: Of the strips' picture, pixels.
         raster: The `Raster` that the picture is made from.
         size: `(height, width)` of the file, or None.
+        room: Bytes, or None.
 
     Returns:
         The kind that will be written.
@@ -63,16 +66,43 @@ def check_target(target, kind, height, width, raster, size=None):
         raise PictureError(_name(target), f"{called} cannot hold a side of {longest} pixels; write it as .png or .tif")
     if kind == "bmp" and len(_bmp_head(1, 1, raster.bands)) + rows * _bmp_stride(columns, raster.bands) > _LARGEST_BMP:
         raise PictureError(_name(target), "BMP cannot hold more than 4 GiB; write it as .png or .tif")
-    needed = height * width * raster.bands * _dtype(raster, kind).itemsize
+    needed = _size(raster, kind, height, width)
     folder = _folder(target)
     free = shutil.disk_usage(folder).free
-    if needed > _IN_MEMORY and needed > free:
+    if needed > _in_memory(room) and needed > free:
         reason = f"needs {needed / 1e9:.1f} GB of disk in {folder} while it is written, {free / 1e9:.1f} GB are free"
         raise PictureError(_name(target), reason)
     return kind
 
 
-def write_raster(target, raster, strips, height, width, *, size=None, kind=None, quality=None):
+def held_bytes(raster, kind, height, width, room=None):
+    """Memory that `write_raster` takes besides the strip that it is given.
+
+    Args:
+        raster: The `Raster` that the picture is made from.
+        kind: One of `KINDS`.
+        height: Of the strips' picture, pixels.
+        width: Of the strips' picture, pixels.
+        room: As `write_raster` takes it.
+
+    Returns:
+        Bytes.
+    """
+    if kind == "webp":
+        return _WEBP_BYTES * height * width
+    size = _size(raster, kind, height, width)
+    return _ENCODER_BYTES * width + (size if size <= _in_memory(room) else 0)
+
+
+def _size(raster, kind, height, width):
+    return height * width * raster.bands * _dtype(raster, kind).itemsize
+
+
+def _in_memory(room):
+    return _IN_MEMORY if room is None else min(_IN_MEMORY, room)
+
+
+def write_raster(target, raster, strips, height, width, *, size=None, kind=None, quality=None, room=None):
     """Writes the picture that `strips` make up, with the metadata of the one that it is made from.
 
     PNG, TIFF (deflate; BigTIFF from 4 GB on), BMP and WebP keep every value; but JPEG, WebP and BMP have 8 bits, to
@@ -92,17 +122,19 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
         kind: One of `KINDS`; None for what the suffix of `target` names.
         quality: 1 to 100, for JPEG and for WebP with loss. None for JPEG of quality 95 with full color resolution and
             WebP without loss.
+        room: Bytes of memory in which the strips may be gathered, 256 MB at most and by default; what is larger goes
+            into a file meanwhile.
 
     Raises:
         UserError: The format is unknown or cannot hold the picture, or the file cannot be written.
         ValueError: The strips are none of such a picture.
     """
-    kind = check_target(target, kind, height, width, raster, size)
+    kind = check_target(target, kind, height, width, raster, size, room)
 
     def write(path):
         raw = path.with_suffix(".raw")
         try:
-            image = _gathered(strips, raster, height, width, _dtype(raster, kind), raw)
+            image = _gathered(strips, raster, height, width, _dtype(raster, kind), raw, _in_memory(room))
             if size is not None:
                 image = _resized(image, *size)
             if kind == "bmp":
@@ -125,6 +157,8 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
             with open(path, "rb") as file:
                 shutil.copyfileobj(file, target)
         target.flush()
+    except BrokenPipeError:
+        raise  # whoever reads has had enough, which is no fault of the file
     except OSError as error:
         raise UserError(f"{_name(target)}: cannot be written ({error.strerror or error})") from None
 
@@ -162,11 +196,11 @@ def _dtype(raster, kind):
     return np.dtype(np.uint8) if kind in _EIGHT_BITS else raster.dtype
 
 
-def _gathered(strips, raster, height, width, dtype, raw):
+def _gathered(strips, raster, height, width, dtype, raw, room):
     """The strips as a `pyvips.Image` in memory, or in the file `raw` if there are too many."""
     shape = height, width, raster.bands
     placed = _placed(strips, raster, shape, dtype)
-    if height * width * raster.bands * dtype.itemsize <= _IN_MEMORY:
+    if height * width * raster.bands * dtype.itemsize <= room:
         pixels = np.empty(shape, dtype)
         for top, strip in placed:
             pixels[top : top + len(strip)] = strip

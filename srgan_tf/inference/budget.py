@@ -14,7 +14,7 @@ _RESERVE = 96 * 2**20
 _SHARE_OF_WINDOWS = 0.75
 
 
-def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=None):
+def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=None, held=0):
     """Finds how a picture is to be cut.
 
     Args:
@@ -26,6 +26,7 @@ def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=N
         max_memory: Bytes that the process may have at its peak. None: half of what is free more, or the smallest tile
             where that is not enough.
         whole: Bytes that the caller holds the result in; None if it is made strip by strip.
+        held: Bytes that the caller will take besides until the result is out.
 
     Returns:
         `(tile, most)`: its rows and columns, without the margin; and the LR pixels that the windows of several pictures
@@ -37,9 +38,9 @@ def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=N
     # Two strips, as the caller has one while the next is made.
     costs = windows.costs(bands, dtype, made=2 if whole is None else 0)
     if max_memory is None:
-        limit = int(_SHARE * free_host_bytes())
+        limit = int(_SHARE * max(free_host_bytes() - held, 0))
     else:
-        limit = max_memory - _RESERVE - resident_bytes()
+        limit = max_memory - _RESERVE - resident_bytes() - held
     limit -= whole or 0
     least = math.prod(extent.window(*extent.smallest()))
     most = _most(windows, extent, costs, limit, least)

@@ -12,7 +12,9 @@ from tqdm import tqdm
 from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
-from srgan_tf.imaging.raster_writer import write_raster
+from srgan_tf.imaging.raster_writer import held_bytes, write_raster
+
+_ROOM = 8  # of the memory that is allowed, the part in which results are gathered
 
 
 def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
@@ -82,25 +84,31 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
         size = None
         if outscale not in (None, scale):
             size = max(1, round(height * outscale)), max(1, round(width * outscale))
+        # A part of what is allowed may go into the writing; the rest is for the tiles.
+        room = None if upscaler.max_memory is None else upscaler.max_memory // _ROOM
+        held = held_bytes(raster, job.kind, height * scale, width * scale, room)
+        if room is not None and job.kind == "webp" and held > upscaler.max_memory // 2:
+            raise UserError(
+                f"{_name(job)}: WebP is encoded as a whole, which takes {held >> 20:,} MiB here; allow more"
+                " --max_memory, or take --format=png or tiff"
+            )
         try:
-            strips = upscaler.upscale_strips(raster.rows, height, width, raster.bands, raster.dtype)
+            strips = upscaler.upscale_strips(
+                raster.rows, height, width, raster.bands, raster.dtype, held=held, progress=bar.update
+            )
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{_name(job)}: {error}") from None
-
-        def counted():
-            for strip in strips:
-                yield strip
-                bar.update(strip.shape[0] // scale * width)
 
         write_raster(
             sys.stdout.buffer if job.target is None else job.target,
             raster,
-            counted(),
+            strips,
             height * scale,
             width * scale,
             size=size,
             kind=job.kind,
             quality=quality,
+            room=room,
         )
 
 

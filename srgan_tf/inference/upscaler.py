@@ -1,6 +1,7 @@
 """Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,6 +49,7 @@ class Upscaler:
 
     Attributes:
         scale: The enlargement.
+        max_memory: As it was given.
 
     Raises:
         UserError: There are no such weights, or they are damaged.
@@ -72,7 +74,7 @@ class Upscaler:
         self._windows = Windows(FusedGenerator(weights) if isinstance(weights, keras.Model) else weights)
         self.scale: int = self._windows.scale
         self._tile = tile
-        self._max_memory = max_memory
+        self.max_memory = max_memory
 
     def upscale(self, image: Kind) -> Kind:
         """Upscales a picture.
@@ -133,7 +135,15 @@ class Upscaler:
         return result
 
     def upscale_strips(
-        self, rows: Callable[[int, int], np.ndarray], height: int, width: int, bands: int, dtype: DTypeLike
+        self,
+        rows: Callable[[int, int], np.ndarray],
+        height: int,
+        width: int,
+        bands: int,
+        dtype: DTypeLike,
+        *,
+        held: int = 0,
+        progress: Callable[[int], object] | None = None,
     ) -> Iterator[np.ndarray]:
         """Upscales a picture that need not fit into the memory, strip by strip.
 
@@ -144,6 +154,9 @@ class Upscaler:
             width: Of the picture.
             bands: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA, as in `upscale`.
             dtype: uint8 or uint16.
+            held: Bytes that the caller will take until it has the last strip or after that, besides the strip that it
+                has, as for writing the result: memory that is not to be planned with.
+            progress: Called after each tile with the number of its LR pixels.
 
         Returns:
             An iterator of arrays `(h, scale * width, bands)` of `dtype`, which make up the result from top to bottom.
@@ -161,17 +174,18 @@ class Upscaler:
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
         extent = tiles.Extent(height, width, self._windows.margin)
-        tile, _ = self._find_tile(extent, bands, dtype)
+        tile, _ = self._find_tile(extent, bands, dtype, held=held)
         none = np.empty((1, 0, width, bands), dtype)
-        strips = self._strips(lambda top, bottom: _checked(rows, top, bottom, none), extent, tile, none)
+        checked = partial(_checked, rows, none)
+        strips = self._strips(checked, extent, tile, none, progress=progress)
         return (strip[0] for strip in strips)
 
-    def _find_tile(self, extent, bands, dtype, whole=None):
-        if self._max_memory is not None:
+    def _find_tile(self, extent, bands, dtype, whole=None, held=0):
+        if self.max_memory is not None:
             self._windows.warm_up(bands, dtype)
-        return find_tile(self._windows, extent, bands, dtype, self._tile, self._max_memory, whole)
+        return find_tile(self._windows, extent, bands, dtype, self._tile, self.max_memory, whole, held)
 
-    def _strips(self, rows, extent, tile, held, into=None, rounded=True):
+    def _strips(self, rows, extent, tile, held, into=None, rounded=True, progress=None):
         """Upscales N pictures strip by strip.
 
         Args:
@@ -181,6 +195,7 @@ class Upscaler:
             held: An array `(N, any, W, bands)` of the type of the rows.
             into: An array for the whole result, of which the strips are then parts.
             rounded: False gives the generator's own float32 values in [-1, 1], without alpha.
+            progress: Called after each tile with the number of its pixels.
 
         Yields:
             `(N, h, scale W, bands)`.
@@ -202,10 +217,12 @@ class Upscaler:
             strip = Strip(extent, window, held, first, result, top)
             for left, right in tiles.cut(width, tile[1]):
                 self._windows.fill(strip, (top, bottom, left, right), rounded)
+                if progress is not None:
+                    progress((bottom - top) * (right - left))
             yield result
 
 
-def _checked(rows, top, bottom, like):
+def _checked(rows, like, top, bottom):
     """The rows that the caller's function gives, as one picture of a batch."""
     values = rows(top, bottom)
     expected = (bottom - top, *like.shape[2:])

@@ -17,17 +17,20 @@ from srgan_tf.inference.plan import Job
 class Nearest:
     """Stands for an `Upscaler`: repeats pixels, two rows of the input at a time."""
 
-    scale = 2
+    scale, max_memory = 2, None
 
     def __init__(self, after_first_strip=lambda: None):
         self._after_first_strip = after_first_strip
 
-    def upscale_strips(self, rows, height, width, bands, dtype):
-        return self._strips(rows, height)
+    def upscale_strips(self, rows, height, width, bands, dtype, *, held, progress):
+        self.held = held
+        return self._strips(rows, height, width, progress)
 
-    def _strips(self, rows, height):
+    def _strips(self, rows, height, width, progress):
         for top in range(0, height, 2):
-            yield rows(top, min(top + 2, height)).repeat(2, axis=0).repeat(2, axis=1)
+            bottom = min(top + 2, height)
+            progress((bottom - top) * width)
+            yield rows(top, bottom).repeat(2, axis=0).repeat(2, axis=1)
             self._after_first_strip()
 
 
@@ -94,12 +97,12 @@ def test_quality():
 
 def test_bad_pictures_do_not_stop_the_others_and_are_named():
     class Weak(Nearest):
-        def upscale_strips(self, rows, height, width, bands, dtype):
+        def upscale_strips(self, rows, height, width, bands, dtype, **options):
             if height == 3:
                 raise MemoryError("out of memory")
             if height == 4:
                 raise UserError("max_memory of 1 MiB does not suffice")
-            return super().upscale_strips(rows, height, width, bands, dtype)
+            return super().upscale_strips(rows, height, width, bands, dtype, **options)
 
     Path("broken.png").write_bytes(b"no picture")
     todo = [
@@ -118,6 +121,27 @@ def test_bad_pictures_do_not_stop_the_others_and_are_named():
         " pictures, or allow more with --max_megapixels",
     ]
     assert os.listdir("out") == ["good.png"]
+
+
+def test_what_the_writing_takes_is_told_and_bounded(monkeypatch):
+    gathered, write = [], jobs.write_raster
+
+    def watched(*given, **more):
+        gathered.append(more["room"])
+        write(*given, **more)
+
+    monkeypatch.setattr(jobs, "write_raster", watched)
+    upscaler, todo = Nearest(), [put("a.png", noise(100, 50, 3))]
+    assert jobs.run(todo, upscaler) == []
+    assert gathered.pop() is None and upscaler.held >= 200 * 100 * 3
+    upscaler.max_memory = 8 * (200 * 100 * 3 - 1)
+    assert jobs.run(todo, upscaler) == []
+    assert gathered.pop() == 200 * 100 * 3 - 1 and upscaler.held < 2048 * 100 + 1  # gathered in a file
+    webp = [Job(Path("a.png"), Path("out/a.webp"), "webp")]
+    (failure,) = jobs.run(webp, upscaler)
+    assert str(failure).startswith("a.png: WebP is encoded as a whole") and "--max_memory" in str(failure)
+    upscaler.max_memory = 2 * 36 * 200 * 100
+    assert jobs.run(webp, upscaler) == []
 
 
 def test_a_full_disk_stops(monkeypatch):

@@ -200,6 +200,15 @@ def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
             strip[:] = 0
 
 
+def test_progress_is_told_by_tiles(whole):
+    upscaler, image, done = tiled_by(whole, 10), noise(37, 21), []
+    rows = lambda top, bottom: image[top:bottom]
+    strips = upscaler.upscale_strips(rows, *image.shape, image.dtype, progress=done.append)
+    next(strips)
+    assert len(done) == 3 and max(done) <= 100
+    assert list(strips) and sum(done) == 37 * 21
+
+
 def test_only_the_rows_that_are_needed_are_held(whole, monkeypatch):
     held, fill = [], windows.Windows.fill
 

@@ -1,5 +1,6 @@
 """Memory: what is taken beforehand, and what happens when it runs out."""
 
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -223,3 +224,15 @@ def test_only_one_window_is_computed_at_a_time(generator, monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upscaler.upscale, [noise(40, 40)] * 4))
     assert max(most) == 1 and len(most) == 4 * 9
+
+
+def test_what_the_caller_takes_is_left_to_it(generator, fresh):
+    upscaler, extent = Upscaler(generator, max_memory=GIB), Extent(3000, 3000, 9)
+
+    def pixels(held):
+        tile, _ = upscaler._find_tile(extent, 3, np.dtype(np.uint8), held=held)
+        return math.prod(extent.window(*tile))
+
+    assert pixels(200 * 2**20) < pixels(0)
+    with pytest.raises(UserError, match="max_memory of 1,024 MiB does not suffice"):
+        pixels(600 * 2**20)
