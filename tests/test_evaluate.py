@@ -129,7 +129,7 @@ def test_what_is_too_much_is_one_line(run, weights, photos, tmp_path, flag, said
     ("x.jpg", "cannot hold the picture's transparency"), ("x.webp", "cannot hold a side of 16400 pixels")
 ])  # fmt: skip
 def test_what_the_output_cannot_hold_is_named_first(run, weights, tmp_path, monkeypatch, output, said):
-    files.write(tmp_path / "a.png", files.Picture(noise(1, 4100), noise(1, 4100)[..., 0]))
+    Image.fromarray(np.dstack([noise(1, 4100), noise(1, 4100)[..., :1]])).save(tmp_path / "a.png")
     monkeypatch.setattr(Windows, "fill", lambda *_, **__: pytest.fail("came too late"))
     flags = ["--mode=upscale", f"--weights={weights}", f"--input={tmp_path / 'a.png'}"]
     status, _, err = run(*flags, f"--output={tmp_path / output}")

@@ -1,7 +1,6 @@
-"""Reads and writes any picture: gray, palette, CMYK, transparent or 16 bit, upright as its EXIF orientation says."""
+"""Reads any picture as 8-bit RGB, upright as its EXIF orientation says, and writes such pictures."""
 
 import contextlib
-import dataclasses
 import os
 import struct
 import warnings
@@ -17,12 +16,12 @@ from srgan_tf.writing import whole_file
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
-# WebP is lossless because lossy WebP always halves the color resolution; `exact` keeps the color under transparency.
+# WebP is lossless because lossy WebP always halves the color resolution.
 _WRITERS = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+    ".webp": ("WEBP", {"lossless": True}),
     ".bmp": ("BMP", {}),
     ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
@@ -56,21 +55,6 @@ class PictureError(UserError):
         super().__init__(f"{path}: {reason}")
         self.path = Path(path)
         self.reason = reason
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Picture:
-    """What a file shows, for upscaling it and writing it back in kind.
-
-    Attributes:
-        pixels: uint8 `(H, W, 3)`, RGB in [0, 255], not premultiplied; three equal channels if the file was gray.
-        alpha: uint8 `(H, W)`, 255 is opaque; None if the file has no transparency.
-        gray: Whether the file was gray, so that it is written as gray again.
-    """
-
-    pixels: np.ndarray
-    alpha: np.ndarray | None = None
-    gray: bool = False
 
 
 @contextlib.contextmanager
@@ -146,52 +130,7 @@ def read_rgb(path):
         return np.array(image.convert("RGB"))
 
 
-def read(path):
-    """Reads a picture with its transparency and grayness, for upscaling.
-
-    Args:
-        path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
-
-    Returns:
-        A `Picture`, its EXIF orientation applied.
-
-    Raises:
-        UserError: As `read_rgb`; also if the file holds an animation or several pages, of which one would be lost.
-    """
-    with _opened(path) as (_, image):
-        # An MPO is a JPEG with previews or a second view behind the photograph, as many phones write it.
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            raise PictureError(path, "an animation or several pages; save the one to upscale as a file of its own")
-        image = _decoded(image)
-        alpha = np.array(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
-        return Picture(np.array(image.convert("RGB")), alpha, gray=image.mode in ("1", "L", "LA"))
-
-
-def check_writable(path, height, width, transparent=False):
-    """Refuses what `write` would refuse, so that it is known before a picture is made.
-
-    Args:
-        path: Where to, as `write` takes it.
-        height: Of the picture, pixels.
-        width: Of the picture, pixels.
-        transparent: Whether the picture has transparency.
-
-    Raises:
-        UserError: The format is unknown, or cannot hold transparency or so many pixels.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        known = ", ".join(suffix[1:] for suffix in _WRITERS)
-        raise PictureError(path, f"cannot be written as {path.suffix or 'a file without suffix'}; take one of {known}")
-    kind, _ = _WRITERS[path.suffix.lower()]
-    if transparent and kind in ("JPEG", "BMP"):
-        raise PictureError(path, f"{kind} cannot hold the picture's transparency; write it as .png or .webp")
-    longest = max(height, width)
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
-
-
-def write(path, picture):
+def write(path, pixels):
     """Writes a picture in the format that the suffix of `path` names; the folder is made if need be.
 
     PNG, WebP (lossless), TIFF (deflate) and BMP keep every value; JPEG is written with quality 95 and 4:4:4. The file
@@ -199,25 +138,23 @@ def write(path, picture):
 
     Args:
         path: Where to.
-        picture: A `Picture`, or uint8 RGB `(H, W, 3)`.
+        pixels: uint8 RGB `(H, W, 3)`.
 
     Raises:
-        UserError: The format is unknown, cannot hold transparency or so many pixels; or the file cannot be written.
+        UserError: The format is unknown or cannot hold so many pixels; or the file cannot be written.
         ValueError: The pixels are not uint8 `(H, W, 3)`.
     """
-    path = Path(path)
-    if not isinstance(picture, Picture):
-        picture = Picture(np.asarray(picture))
-    pixels = picture.pixels
+    path, pixels = Path(path), np.asarray(pixels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels must be uint8 (H, W, 3). Received: {pixels.dtype} {pixels.shape}")
-    check_writable(path, *pixels.shape[:2], transparent=picture.alpha is not None)
+    if path.suffix.lower() not in _WRITERS:
+        known = ", ".join(suffix[1:] for suffix in _WRITERS)
+        raise PictureError(path, f"cannot be written as {path.suffix or 'a file without suffix'}; take one of {known}")
     kind, options = _WRITERS[path.suffix.lower()]
+    longest = max(pixels.shape)
+    if longest > _LONGEST_SIDE.get(kind, longest):
+        raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    if picture.gray:
-        image = image.convert("L")
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
     with whole_file(path) as beside, open(beside, "xb") as file:
         image.save(file, format=kind, **options)
 
