@@ -39,7 +39,14 @@ class TrainSettings:
     )
     valid_dir: str = setting("", "folder of HR pictures, or with HR/ and LR/, to validate on (empty: an embedded one)")
     crop_size: int = setting(384, "side of an HR crop, pixels; the LR crop is a quarter of it", lower=16, upper=2**15)
-    batch_size: int = setting(16, "crops a step", lower=1, upper=MOST)
+    batch_size: int = setting(16, "crops a step, on all devices together", lower=1, upper=MOST)
+    accumulate: int = setting(
+        1,
+        "micro-batches that a step's crops are taken in, for the gradients of a large batch in the memory of a small"
+        " one; BN takes its statistics from each",
+        lower=1,
+        upper=MOST,
+    )
     crops_per_image: int = setting(
         1, "crops that come from one decoding of a photograph, in different batches", lower=1, upper=1024
     )
@@ -122,7 +129,15 @@ class TrainSettings:
         "float32, mixed_float16 or mixed_bfloat16 (auto: mixed_float16 on a GPU with tensor cores, else float32)",
         choices=(AUTO, "float32", "mixed_float16", "mixed_bfloat16"),
     )
-    xla: str = setting(AUTO, "compile the step with XLA (auto: on)", choices=(AUTO, "on", "off"))
+    xla: str = setting(
+        AUTO, "compile the step with XLA (auto: on, but off with a strategy)", choices=(AUTO, "on", "off")
+    )
+    strategy: str = setting(
+        AUTO,
+        "none; mirrored: all GPUs of this machine; multiworker: the processes that TF_CONFIG names, see the README"
+        " (auto: multiworker or mirrored where there is more than one, else none)",
+        choices=(AUTO, "none", "mirrored", "multiworker"),
+    )
     max_bad_steps: int = setting(50, "skipped steps in a row, with gradients not finite, that stop the run", lower=1)
 
     # Reports, each every so many steps
@@ -290,6 +305,10 @@ def resolve(settings):
         (given_vgg_weight and not vgg, "--vgg_loss_weight has no use with --content_loss=mse; leave it out"),
         (settings.vgg_path and not vgg, "--vgg_path has no use with --content_loss=mse; leave it out"),
         (not vgg and settings.mse_loss_weight == 0, "--mse_loss_weight=0 needs a VGG loss: --content_loss=vgg54, say"),
+        (
+            settings.batch_size % settings.accumulate,
+            f"--batch_size={settings.batch_size}: must be a multiple of --accumulate={settings.accumulate}",
+        ),
         (settings.beta1 >= 1, f"--beta1={settings.beta1}: must be below 1"),
         (settings.pack and not settings.train_dir, "--pack needs --train_dir, the folder of the photographs"),
         (settings.learning_rate == 0, "--learning_rate=0 trains nothing"),

@@ -21,19 +21,27 @@ def run(settings):
     command_line.import_tensorflow()
     from srgan_tf.evaluation.validation import usable_pairs
     from srgan_tf.training import hardware
+    from srgan_tf.training.distribution import Distribution
 
     device = hardware.find_device()
+    distribution = Distribution(settings.strategy)
+    distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    if distribution.spreads and settings.xla == "on":
+        raise UserError(f"--xla=on: XLA cannot compile what --strategy={distribution.kind} needs; leave it out")
     precision = hardware.set_precision(settings.precision, device)
-    settings = dataclasses.replace(settings, precision=precision, xla="off" if settings.xla == "off" else "on")
-    print(f"device     {device.name}; precision {precision}; XLA {settings.xla}")
+    xla = "off" if settings.xla == "off" or distribution.spreads else "on"
+    settings = dataclasses.replace(settings, precision=precision, xla=xla)
+    print(f"device     {device.name}; precision {precision}; XLA {settings.xla}; strategy {distribution}")
     photographs = find_photographs(settings)
     pairs, skipped = usable_pairs(find_validation(settings), settings.scale)
     for path, reason in skipped:
         print(f"  skipped {path}: {reason}")
 
-    if settings.mode == "srgan" and not settings.weights and not has_checkpoint(settings, "srgan"):
-        settings = dataclasses.replace(settings, weights=pretrain(settings, device, photographs, pairs))
-    train_phase(settings, device, photographs, pairs)
+    with distribution.plain_errors(settings.run_dir):
+        if settings.mode == "srgan" and not settings.weights and not has_checkpoint(settings, "srgan"):
+            weights = pretrain(settings, device, distribution, photographs, pairs)
+            settings = dataclasses.replace(settings, weights=weights)
+        train_phase(settings, device, distribution, photographs, pairs)
 
 
 def pack_photographs(settings):
@@ -87,7 +95,7 @@ def has_checkpoint(settings, phase):
     return any(Path(settings.run_dir, phase).glob("checkpoint-*.npz"))
 
 
-def pretrain(settings, device, photographs, pairs):
+def pretrain(settings, device, distribution, photographs, pairs):
     """Trains the run's own SRResNet as far as mode srgan needs it; returns its weights file."""
     from srgan_tf.training import runs
     from srgan_tf.training.checkpoints import Checkpoints
@@ -113,23 +121,25 @@ def pretrain(settings, device, photographs, pairs):
             " (--weights starts from another, --pretrain_steps says how long)"
         )
     if done < first.steps or not weights.exists():
-        train_phase(first, device, photographs, pairs)
+        train_phase(first, device, distribution, photographs, pairs)
     if not weights.exists():
         return ""  # after a dry run
     print(f"srgan: starts from {weights}, step {max(done, 0 if settings.dry_run else first.steps)}")
     return str(weights)
 
 
-def train_phase(settings, device, photographs, pairs):
+def train_phase(settings, device, distribution, photographs, pairs):
     """Trains a phase in its folder, which nobody else trains in meanwhile; a dry run needs none."""
     from srgan_tf.training.lock import only_run
 
     folder = Path(settings.run_dir, settings.mode)
-    with contextlib.nullcontext() if settings.dry_run else only_run(folder):
-        train_in(folder, settings, device, photographs, pairs)
+    with only_run(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
+        with distribution.strategy.scope():
+            train_in(folder, settings, device, distribution, photographs, pairs)
+    distribution.check_same()  # the chief has written all
 
 
-def train_in(folder, settings, device, photographs, pairs):
+def train_in(folder, settings, device, distribution, photographs, pairs):
     """Builds what a phase needs, restores it if it was begun before, and trains it."""
     import keras
     import numpy as np
@@ -144,7 +154,7 @@ def train_in(folder, settings, device, photographs, pairs):
     from srgan_tf.training import balance, loop, optimizers, runs, steps
     from srgan_tf.training.checkpoints import Checkpoints
     from srgan_tf.training.ema import MovingAverage
-    from srgan_tf.training.monitoring import Monitor
+    from srgan_tf.training.monitoring import Monitor, NoMonitor
 
     begun, facts = read_begun(folder)
     resuming = has_checkpoint(settings, settings.mode)
@@ -157,9 +167,9 @@ def train_in(folder, settings, device, photographs, pairs):
         runs.refuse_changes(folder, begun, dataclasses.asdict(settings))
 
     keras.utils.set_random_seed(settings.seed)
-    generator = make_generator(settings, resuming)
+    generator = make_generator(settings, resuming, distribution.spreads)
     adversarial = settings.mode == "srgan"
-    discriminator = build_discriminator() if adversarial else None
+    discriminator = build_discriminator(synchronized_bn=distribution.spreads) if adversarial else None
     features = build_vgg(settings.content_loss, settings.vgg_path) if settings.content_loss != "mse" else None
 
     rate = optimizers.LearningRate(
@@ -211,9 +221,11 @@ def train_in(folder, settings, device, photographs, pairs):
     make_batches = functools.partial(
         pipeline.crops, store, [(picture.height, picture.width) for picture in photographs],
         crop_size=settings.crop_size, batch_size=settings.batch_size, scale=settings.scale, seed=settings.seed,
-        workers=settings.workers, crops_per_image=settings.crops_per_image, xla=xla,
+        workers=settings.workers, crops_per_image=settings.crops_per_image, xla=settings.xla == "on",
     )  # fmt: skip
-    check_memory(settings, device, cache, generator, discriminator, features)
+    share = distribution.share(settings.batch_size, settings.accumulate)
+    at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    check_memory(settings, at_once, device, cache, generator, discriminator, features)
     with store.plain_errors():
         vgg_weight = 0.0
         if features is not None:
@@ -234,30 +246,43 @@ def train_in(folder, settings, device, photographs, pairs):
         if adversarial:
             step_function = steps.make_adversarial_step(
                 generator, discriminator, adams["g"], adams["d"], weights, features,
-                sequential=settings.sequential_updates, clip_norm=settings.clip_norm, xla=xla,
+                sequential=settings.sequential_updates, clip_norm=settings.clip_norm, accumulate=settings.accumulate,
+                xla=xla,
             )  # fmt: skip
         else:
             step_function = steps.make_content_step(
-                generator, adams["g"], weights, features, clip_norm=settings.clip_norm, xla=xla
-            )
+                generator, adams["g"], weights, features, clip_norm=settings.clip_norm,
+                accumulate=settings.accumulate, xla=xla,
+            )  # fmt: skip
+        step_function = distribution.on_devices(step_function, settings.accumulate)
         if average:
             step_function = average.after(step_function)
-        checkpoints.check_room()
-        text = runs.write_settings(folder, dataclasses.asdict(settings), found | {"vgg_loss_weight": vgg_weight})
-        monitor = Monitor(folder, start=state["step"] if state else 0, total=settings.steps, name=settings.mode)
-        monitor.settings(text)
+        distribution.check_same(
+            photographs=found["photographs"], checkpoint=str(state),
+            weights=runs.digest([*generator.variables, *shown.variables]), VGG19=found["vgg"],
+            flags=str({name: value for name, value in dataclasses.asdict(settings).items() if name not in runs.FREE}),
+            steps=str(settings.steps),
+        )  # fmt: skip
+        if distribution.chief:
+            checkpoints.check_room()
+            text = runs.write_settings(folder, dataclasses.asdict(settings), found | {"vgg_loss_weight": vgg_weight})
+            monitor = Monitor(folder, start=state["step"] if state else 0, total=settings.steps, name=settings.mode)
+            monitor.settings(text)
+        else:
+            monitor = NoMonitor()
         try:
             loop.train(
                 generator=shown,
                 optimizers=adams,
                 step_function=step_function,
-                make_batches=functools.partial(make_batches, stop=settings.steps),
+                make_batches=functools.partial(make_batches, stop=settings.steps, share=share),
                 checkpoints=checkpoints,
                 monitor=monitor,
                 validate=Validation(shown, pairs, settings.scale),
                 folder=folder,
                 state=state,
                 steps=settings.steps,
+                distribution=distribution,
                 freeze_bn_after=settings.freeze_bn_after,
                 max_bad_steps=settings.max_bad_steps,
                 keep_best=not adversarial,  # G's PSNR falls when D comes in: the best would be the first
@@ -270,14 +295,14 @@ def train_in(folder, settings, device, photographs, pairs):
     print(f"{settings.mode}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
 
 
-def make_generator(settings, resuming):
+def make_generator(settings, resuming, synchronized_bn):
     """G as the phase starts with it."""
     from srgan_tf.models.generator import build_generator, generator_shape, load_generator
     from srgan_tf.models.initial import start_as_upsampling
     from srgan_tf.weights import find_weights
 
     if settings.weights and not resuming:
-        generator = load_generator(find_weights(settings.weights))
+        generator = load_generator(find_weights(settings.weights), synchronized_bn=synchronized_bn)
         blocks, scale, _ = generator_shape(generator)
         if (blocks, scale) != (settings.blocks, settings.scale):
             raise UserError(
@@ -285,7 +310,7 @@ def make_generator(settings, resuming):
                 f" --scale={settings.scale}; give the same"
             )
         return generator
-    generator = build_generator(settings.blocks, settings.scale)
+    generator = build_generator(settings.blocks, settings.scale, synchronized_bn=synchronized_bn)
     if settings.initial == "upsampling":
         start_as_upsampling(generator)
     return generator
@@ -304,12 +329,12 @@ def cache_bytes(settings, photographs):
     return min(needed, allowed) if needed < 10 * allowed else 0  # a few of very many gain nothing
 
 
-def check_memory(settings, device, cache, generator, discriminator, features):
-    """Prints sizes and memory; refuses a step that cannot fit, with the batch size that would."""
+def check_memory(settings, crops, device, cache, generator, discriminator, features):
+    """Prints sizes and memory; refuses a step that cannot fit, `crops` at once on a device, with what would."""
     from srgan_tf.training.hardware import step_memory
 
     memory = step_memory(settings.crop_size, generator, settings.scale, discriminator, features)
-    needed = memory.needed(settings.batch_size)
+    needed = memory.needed(crops)
     sizes = [f"G {generator.count_params():,}"]
     if discriminator is not None:
         sizes.append(f"D {discriminator.count_params():,}")
@@ -325,10 +350,14 @@ def check_memory(settings, device, cache, generator, discriminator, features):
         " decoded photographs"
     )
     if free is not None and needed > free:
-        fitting = memory.largest_batch(free)
-        mend = f"--batch_size={fitting} fits" if fitting else "not even --batch_size=1 fits: lower --crop_size"
+        batch, fitting = settings.batch_size, memory.largest_batch(free)
+        mend = "not even --batch_size=1 fits: lower --crop_size"
+        if fitting:
+            of_device = crops * settings.accumulate
+            more = next(n for n in range(1, of_device + 1) if of_device % n == 0 and of_device // n <= fitting)
+            mend = f"--batch_size={batch // crops * fitting} fits, or --accumulate={more}"
         raise UserError(
-            f"--batch_size={settings.batch_size} --crop_size={settings.crop_size} need {needed / 1e9:.1f} GB and"
+            f"--batch_size={batch} --crop_size={settings.crop_size} need {needed / 1e9:.1f} GB and"
             f" {available} are free; {mend}"
         )
 

@@ -107,8 +107,8 @@ def main(argv):
             Image.fromarray(files.read_rgb(picture.path)).save(pngs / f"{number:05}.png")
         packing.pack(jpegs, argv[1], folder)
         pixels = statistics.mean(picture.height * picture.width for picture in jpegs)
-        print(f"{len(jpegs)} photographs, {pixels / 1e6:.2f} megapixels on average; {os.cpu_count()} cores; medians of")
-        print(f"{repetitions}, in turns: crops/s and how many times the PyTorch loader's from the same kind of file; CPU")
+        print(f"{len(jpegs)} pictures, {pixels / 1e6:.2f} megapixels on average; {os.cpu_count()} cores; medians")
+        print(f"of {repetitions}, in turns: crops/s and how many times the PyTorch loader's from the same kind of file; CPU")
         print("time a crop, which other programs on the machine touch less, and how many times less than the loader's")
         forms = [
             {

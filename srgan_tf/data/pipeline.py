@@ -16,9 +16,22 @@ _TOGETHER = 16  # crops, at most, that one call of Python brings
 
 
 def crops(
-    store, sizes, *, crop_size, batch_size, scale, seed, start, stop, workers, crops_per_image=1, xla=True, finish=True
+    store,
+    sizes,
+    *,
+    crop_size,
+    batch_size,
+    scale,
+    seed,
+    start,
+    stop,
+    workers,
+    crops_per_image=1,
+    share=None,
+    xla=True,
+    finish=True,
 ):
-    """The batches number `start` to `stop - 1` of a run.
+    """The batches number `start` to `stop - 1` of a run, or a share of each.
 
     Args:
         store: A `data.store.Store`.
@@ -31,40 +44,52 @@ def crops(
         stop: Number after that of the last batch.
         workers: Threads that read and decode.
         crops_per_image: Crops that come from one decoding of a picture, in different batches; see `data.sampling`.
+        share: The places in the batch of the crops that are wanted, int `(n,)`, rising: the shares of several workers
+            make up the batch of one, and each decodes no more than its own. None: all.
         xla: Compile `finish_crops`, which makes it some five times as fast.
         finish: Whether `finish_crops` is done here, on the CPU, or left to the step.
 
     Returns:
-        A `tf.data.Dataset` of `(lr, hr)`: uint8 `(batch_size, crop_size / scale, crop_size / scale, 3)` and uint8
-        `(batch_size, crop_size, crop_size, 3)`. Without `finish`, of the first two arguments of `finish_crops`.
+        A `tf.data.Dataset` of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
+        `(n, crop_size, crop_size, 3)`. Without `finish`, of the first two arguments of `finish_crops`.
     """
     rounds, side = crops_per_image, crop_size + 4 * scale
     sampler = Sampler(
         sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=rounds
     )
-    together = max(n for n in range(1, batch_size + 1) if batch_size % n == 0 and n * rounds <= max(_TOGETHER, rounds))
-    batches_of_block = sampler.block // batch_size * rounds
+    share = np.arange(batch_size) if share is None else np.asarray(share)
+    together = _together(share, rounds)
+    # Each batch of a round begins at another visit, so that a picture meets others each time; but the crops of a visit
+    # stand at one place in all their batches, so that a share of the batches is a share of the visits.
+    batches = sampler.block // batch_size
+    batches_of_block = batches * rounds
     begun, passed = divmod(start, batches_of_block)
+    firsts = np.add.outer(np.arange(batches) * batch_size, share[::together]).ravel()  # of the calls of a block
 
     def load(number):
         kinds = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
         read = functools.partial(_read, store, sampler, together, 2 * scale, side)
-        *loaded, turns = tf.numpy_function(read, [number], kinds, stateful=False)
+        block, call = number // len(firsts), number % len(firsts)
+        first = block * sampler.block + tf.gather(firsts, call)
+        *loaded, turns = tf.numpy_function(read, [first], kinds, stateful=False)
         windows = _decode(*loaded)
         return tf.ensure_shape(windows, [together, rounds, side, side, 3]), tf.ensure_shape(turns, [together, rounds])
 
     def deal(windows, turns):
-        """From `(calls, together, rounds, ...)` of a block to `(batches_of_block, batch_size, ...)`."""
+        """From `(calls, together, rounds, ...)` of a block to `(batches_of_block, n, ...)`."""
         dealt = []
         for values in (windows, turns):
-            shape = values.shape[3:]
-            values = tf.reshape(values, [sampler.block, rounds, *shape])
-            # Each round begins at another visit, so that a picture meets others each time.
-            laps = [tf.roll(values[:, lap], -(lap * batch_size // rounds), 0) for lap in range(1, rounds)]
-            dealt.append(tf.reshape(tf.stack([values[:, 0], *laps]), [batches_of_block, batch_size, *shape]))
+            values = tf.reshape(values, [batches, len(share), rounds, *values.shape[3:]])
+            laps = [values[:, :, 0]]
+            for lap in range(1, rounds):
+                # Of the visits before the one that the lap begins at, those of the next row.
+                early = int(np.searchsorted(share, lap * batch_size // rounds))
+                here, ahead = values[:, early:, lap], tf.roll(values[:, :early, lap], -1, 0)
+                laps.append(tf.concat([ahead, here], axis=1))
+            dealt.append(tf.reshape(tf.stack(laps), [batches_of_block, len(share), *values.shape[3:]]))
         return tuple(dealt)
 
-    calls = sampler.block // together
+    calls = len(firsts)
     blocks = -(-stop // batches_of_block)
     data = tf.data.Dataset.range(begun * calls, blocks * calls)
     data = data.map(load, num_parallel_calls=workers, deterministic=True)
@@ -78,9 +103,16 @@ def crops(
     return data.prefetch(2)
 
 
-def _read(store, sampler, together, margin, side, number):
-    """The arguments of `_decode` for call number `number`, and the turns, int32 `(together, rounds)`."""
-    visits = sampler.visits(int(number) * together, together)
+def _together(share, rounds):
+    """How many crops one call of Python brings: they are of consecutive visits, and divide every run of the share."""
+    runs = np.split(share, np.flatnonzero(np.diff(share) != 1) + 1)
+    most = max(_TOGETHER, rounds) // rounds
+    return max(n for n in range(1, most + 1) if all(len(run) % n == 0 for run in runs))
+
+
+def _read(store, sampler, together, margin, side, first):
+    """The arguments of `_decode` for visits from number `first` on, and the turns, int32 `(together, rounds)`."""
+    visits = sampler.visits(int(first), together)
     rounds = visits.turns.shape[1]
     data = np.full(together, b"", object)
     boxes = np.zeros((together, 4), np.int32)

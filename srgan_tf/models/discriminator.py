@@ -7,12 +7,15 @@ from keras import layers
 CONVOLUTIONS = ((64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2))
 
 
-def build_discriminator():
+def build_discriminator(*, synchronized_bn=False):
     """Builds D: Ledig et al. 2017, figure 4.
 
     Eight convolutions 3x3, each followed by LeakyReLU 0.2 and, from the second on, BN before it; then Dense 1024,
     LeakyReLU, Dense 1. Where the paper flattens, D averages over the positions: at 384x384 the flattened layer alone
     would have 302 million weights, and the crop size would be fixed.
+
+    Args:
+        synchronized_bn: See `models.generator.build_generator`.
 
     Returns:
         A `keras.Model` named "discriminator". Input: `(N, H, W, 3)` in [-1, 1], any H and W of 16 or more. Output:
@@ -23,7 +26,7 @@ def build_discriminator():
         bn = index > 1
         x = layers.Conv2D(filters, 3, stride, padding="same", use_bias=not bn, name=f"conv{index}")(x)
         if bn:
-            x = layers.BatchNormalization(name=f"bn{index}")(x)
+            x = layers.BatchNormalization(synchronized=synchronized_bn, name=f"bn{index}")(x)
         x = layers.LeakyReLU(0.2, name=f"lrelu{index}")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.LeakyReLU(0.2, name="dense_lrelu")(layers.Dense(1024, name="dense")(x))

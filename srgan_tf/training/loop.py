@@ -33,6 +33,7 @@ def train(
     folder,
     state,
     steps,
+    distribution,
     freeze_bn_after=-1,
     max_bad_steps=50,
     keep_best=True,
@@ -46,13 +47,15 @@ def train(
         generator: G, or its moving average: what `validate` scores and the weights files hold.
         optimizers: A dict from "g" and "d" to the optimizers, whose learning rate and loss scale are reported.
         step_function: Of `training.steps`.
-        make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, the batches from number `start` on.
+        make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, this worker's share of the batches from
+            number `start` on.
         checkpoints: A `training.checkpoints.Checkpoints` of all that the step changes.
         monitor: A `training.monitoring.Monitor`.
         validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
         folder: A `pathlib.Path`; gets `generator.weights.h5` at each checkpoint.
         state: What `checkpoints.restore()` returned, or None at the start.
         steps: Steps of the phase.
+        distribution: A `training.distribution.Distribution`. Its chief alone validates and writes.
         freeze_bn_after: Step from which G's BN uses its moving statistics; -1: never.
         max_bad_steps: Skipped steps in a row that stop the run.
         keep_best: Write `best.weights.h5` at the best PSNR of all validations but that before the first step.
@@ -74,11 +77,15 @@ def train(
 
     def save():
         count_skipped(uncounted, state)
+        if not distribution.chief:
+            return
         # In this order, so that with a checkpoint there are always weights that are not older.
         save_generator(generator, folder / "generator.weights.h5")
         checkpoints.save(step, {name: state[name] for name in ("best_psnr", "skipped", "skipped_in_row")})
 
     def check():
+        if not distribution.chief:
+            return None
         scores, strips = validate()
         monitor.validation(step, scores, strips)
         if keep_best and step > 0 and scores["psnr"] > state["best_psnr"]:
@@ -112,15 +119,15 @@ def train(
             step += 1
             monitor.advance()
 
-            stopping = step == steps or bool(asked)
+            stopping = distribution.any(bool(asked)) or step == steps
             if len(uncounted) >= max_bad_steps or step % log_every == 0 or stopping:
                 if count_skipped(uncounted, state) >= max_bad_steps:
-                    raise _too_many_skipped(max_bad_steps, lr, hr, folder, step)
+                    raise _too_many_skipped(max_bad_steps, lr, hr, folder if distribution.chief else None, step)
             if step % log_every == 0 or stopping:
                 values = _means(pending)
                 elapsed = time.monotonic() - began
                 values |= {
-                    "images_per_s": len(pending) * hr.shape[0] / elapsed,
+                    "images_per_s": len(pending) * distribution.workers * hr.shape[0] / elapsed,
                     "input_wait_share": waited / elapsed,
                     "skipped_steps": state["skipped"],
                 }
@@ -139,8 +146,8 @@ def train(
             if saving:
                 save()
             began += time.monotonic() - paused
-    if asked:
-        raise Interrupted(asked[0])
+    if step < steps:
+        raise Interrupted(asked[0] if asked else signal.SIGTERM)
     return scores
 
 
@@ -165,12 +172,12 @@ def _means(pending):
 
 
 def _too_many_skipped(count, lr, hr, folder, step):
-    kept = folder / f"bad-step-{step}.npz"
-    where = f"; the last crops are in {kept}"
-    try:
-        np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
-    except OSError:
-        where = ""
+    where = ""
+    if folder:
+        with contextlib.suppress(OSError):
+            kept = folder / f"bad-step-{step}.npz"
+            np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
+            where = f"; the last crops are in {kept}"
     return UserError(
         f"{count} steps in a row had gradients that are not finite; try a lower --learning_rate or"
         f" --precision=float32{where}"

@@ -130,6 +130,22 @@ class Monitor:
             raise UserError(f"{self._folder}: metrics.jsonl and curves cannot be written ({reason})") from None
 
 
+class NoMonitor:
+    """A `Monitor` of a worker whose chief reports: prints what is said, and nothing else."""
+
+    def advance(self):
+        pass
+
+    def scalars(self, step, values):
+        pass
+
+    def say(self, line):
+        print(line, flush=True)
+
+    def close(self):
+        pass
+
+
 def _duration(seconds):
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

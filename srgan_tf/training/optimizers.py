@@ -70,7 +70,7 @@ def _scales(optimizer):
 
 def loss_scale(optimizer):
     """The factor that `optimizer` multiplies its loss by: 1 but for a `LossScaleOptimizer`."""
-    return optimizer.dynamic_scale if _scales(optimizer) else 1.0
+    return tf.identity(optimizer.dynamic_scale.value) if _scales(optimizer) else 1.0
 
 
 def scale_loss(optimizer, loss):
@@ -104,7 +104,7 @@ def all_finite(tensors):
 
 
 def update(optimizer, gradients, variables, own_finite, good):
-    """One step of the optimizer where the whole step is good; moves its loss scale.
+    """One step of the optimizer where the whole step is good; moves its loss scale. Not to be called on a replica.
 
     `LossScaleOptimizer.apply` asks nobody but its own gradients, and under `tf.distribute` each replica only its own:
     one that is finite beside another that is not would move alone. So the decision comes from outside, and the scale
@@ -112,15 +112,25 @@ def update(optimizer, gradients, variables, own_finite, good):
 
     Args:
         optimizer: Of `make_optimizer`.
-        gradients: What `unscale` gave.
+        gradients: What `unscale` gave, the same on every replica.
         variables: What they are the gradients of.
         own_finite: Whether these gradients are finite, a bool scalar.
         good: Whether the step is to be taken, a bool scalar; never without `own_finite`.
     """
     adam = optimizer.inner_optimizer if _scales(optimizer) else optimizer
+    extended = tf.distribute.get_strategy().extended
 
     def apply():
-        adam.apply(gradients, variables)
+        rate = adam.learning_rate
+        # As `adam.apply`, which on replicas would add up the gradients once more.
+        for gradient, variable in zip(gradients, variables):
+            extended.update(
+                variable.value,
+                lambda variable, gradient, rate: adam.update_step(gradient, variable, rate),
+                args=(gradient, rate),
+                group=False,
+            )
+        adam.iterations.assign_add(1)
         return 0
 
     tf.cond(good, apply, lambda: 0)

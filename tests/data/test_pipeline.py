@@ -158,6 +158,21 @@ def test_crops_of_one_decoding_go_to_different_batches(batch_size, crops_per_ima
         assert not together or block == batch_size
 
 
+@pytest.mark.parametrize("batch_size, crops_per_image, workers, parts", [(12, 1, 2, 2), (12, 3, 3, 2), (6, 4, 6, 1)])
+def test_shares_of_a_batch_make_it_up_and_cost_no_more(batch_size, crops_per_image, workers, parts):
+    options = {"batch_size": batch_size, "crops_per_image": crops_per_image}
+    store = _Numbers(200)
+    whole = _numbers(store, 5, 5 + 8 * 64, **options)
+    places = np.arange(batch_size).reshape(parts, workers, -1)
+    asked = []
+    for worker in range(workers):
+        share = places[:, worker].ravel()
+        own = _Numbers(200)
+        np.testing.assert_array_equal(_numbers(own, 5, 5 + 8 * 64, share=share, **options), whole[:, share])
+        asked.append(own.asked.sum())
+    assert set(asked) == {store.asked.sum() // workers}
+
+
 def test_a_run_goes_on_in_the_middle_of_a_block(photographs):
     options = {"batch_size": 2, "crops_per_image": 3}
     whole = _numbers(_Numbers(200), 0, 200, **options)

@@ -12,6 +12,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.models.generator import build_generator
 from srgan_tf.training import loop
 from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor
 
 
@@ -48,7 +49,7 @@ class _Run:
             return loop.train(
                 generator=self.generator, optimizers={"g": optimizer}, step_function=self.step,
                 make_batches=self.batches, checkpoints=self.checkpoints, monitor=monitor, validate=self.validate,
-                folder=self.folder, state=state, steps=self.steps, **options,
+                folder=self.folder, state=state, steps=self.steps, distribution=Distribution("none"), **options,
             )  # fmt: skip
         finally:
             monitor.close()

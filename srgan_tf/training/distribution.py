@@ -1,0 +1,208 @@
+"""A run on several GPUs or machines: `tf.distribute`, what each worker process of it has to do, and how it fails."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.errors import UserError
+
+# What the runtime raises in one worker when another is gone.
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+
+
+class Distribution:
+    """How the steps of a run are spread over replicas, one for each device, in one worker process or several.
+
+    Every replica has the same weights and its part of each batch; gradients are averaged over all of them. To be made
+    before TensorFlow computes anything.
+
+    Args:
+        kind: "none"; "mirrored", all GPUs of this machine; "multiworker", the processes that the environment variable
+            TF_CONFIG names, with their GPUs; or "auto": the first of multiworker and mirrored that has more than one
+            process or GPU, or else none.
+        devices: Of "mirrored", such as `["CPU:0", "CPU:1"]`; None: the GPUs.
+
+    Attributes:
+        kind: Not "auto" any more.
+        strategy: A `tf.distribute.Strategy`; TensorFlow's default one, which does nothing, of "none".
+        workers: Processes.
+        worker: Number of this one, from 0.
+        chief: Whether this is the one that validates, writes and reports.
+        replicas: Devices of all workers.
+
+    Raises:
+        UserError: TF_CONFIG is missing or wrong, or there is no GPU for "mirrored".
+    """
+
+    def __init__(self, kind="auto", devices=None):
+        peers, self.worker = _cluster()
+        gpus = len(tf.config.list_physical_devices("GPU"))
+        if kind == "auto":
+            kind = "multiworker" if len(peers) > 1 else "mirrored" if gpus > 1 else "none"
+        if kind == "multiworker" and not peers:
+            raise UserError("--strategy=multiworker needs TF_CONFIG in the environment; the README shows it")
+        if kind == "mirrored" and not (gpus or devices):
+            raise UserError("--strategy=mirrored: there is no GPU; use --strategy=none, or auto")
+        self.kind = kind
+        self.workers = len(peers) if kind == "multiworker" else 1
+        self.worker = self.worker if kind == "multiworker" else 0
+        self.chief = self.worker == 0
+        if kind == "multiworker":
+            if self.workers > 1:
+                print(f"strategy   worker {self.worker + 1} of {', '.join(peers)}; waits for the others", flush=True)
+            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        elif kind == "mirrored":
+            self.strategy = tf.distribute.MirroredStrategy(devices)
+        else:
+            self.strategy = tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
+        self._asked = None
+
+    @property
+    def spreads(self):
+        """Whether there is a strategy: then BN must be synchronised, which XLA cannot compile."""
+        return self.kind != "none"
+
+    def __str__(self):
+        devices = f"{self.replicas} device{'s' if self.replicas > 1 else ''}"
+        return f"{self.kind}, {devices} of {self.workers} process{'es' if self.workers > 1 else ''}"
+
+    def crops_at_once(self, batch_size, accumulate):
+        """How many crops of a batch one device has at a time.
+
+        Raises:
+            UserError: The batch cannot be split so.
+        """
+        parts = self.replicas * accumulate
+        if batch_size % parts:
+            raise UserError(
+                f"--batch_size={batch_size}: must be a multiple of {parts}, for {self.replicas} devices and"
+                f" --accumulate={accumulate}"
+            )
+        return batch_size // parts
+
+    def share(self, batch_size, accumulate):
+        """This worker's places in a batch, int `(n,)`: of each micro-batch those that its devices have."""
+        at_once = self.crops_at_once(batch_size, accumulate)
+        places = np.arange(batch_size).reshape(accumulate, self.workers, self.replicas // self.workers * at_once)
+        return places[:, self.worker].ravel()
+
+    def on_devices(self, step_function, accumulate):
+        """A step that takes this worker's share of the batch and gives each of its devices a part of it.
+
+        Args:
+            step_function: Of `training.steps`, made in the scope of the strategy.
+            accumulate: Micro-batches, of which each device gets a part.
+
+        Returns:
+            A function of the same arguments and result.
+        """
+        if not self.spreads:
+            return step_function
+        local = self.replicas // self.workers
+
+        def parts(crops):
+            with tf.device("CPU:0"):
+                split = tf.reshape(crops, [accumulate, local, -1, *crops.shape[1:]])
+                parts = [tf.reshape(part, [-1, *crops.shape[1:]]) for part in tf.unstack(split, axis=1)]
+            first = self.worker * local
+            return self.strategy.experimental_distribute_values_from_function(
+                lambda context: parts[context.replica_id_in_sync_group - first]
+            )
+
+        def step(lr, hr, freeze_bn=False):
+            return step_function(parts(lr), parts(hr), freeze_bn=freeze_bn)
+
+        return step
+
+    def any(self, asked):
+        """Whether some worker asked for something: with several, what they said at the call before, so that none waits.
+
+        Args:
+            asked: Whether this one does, a bool.
+
+        Returns:
+            A bool, the same in all workers.
+        """
+        if self.workers == 1:
+            return asked
+        before, self._asked = self._asked, self._gather(tf.constant([float(asked)]))
+        return before is not None and bool((before.numpy() > 0).any())
+
+    def check_same(self, **facts):
+        """Refuses to go on where workers differ; also waits for all of them.
+
+        Args:
+            **facts: Strings of this worker, by what they are.
+
+        Raises:
+            UserError: Names what differs.
+        """
+        if self.workers == 1:
+            return
+        # Collectives know numbers alone, and on a GPU not all kinds of these: 24 bits of a hash are a float32.
+        hashes = [int.from_bytes(hashlib.sha256(fact.encode()).digest()[:3], "big") for fact in facts.values()]
+        gathered = self._gather(tf.constant([[0, *hashes]], tf.float32)).numpy()[:, 1:]
+        for name, column in zip(facts, gathered.T):
+            if (column != column[0]).any():
+                other = int(np.flatnonzero(column != column[0])[0]) // (self.replicas // self.workers) + 1
+                raise UserError(
+                    f"worker {other} has other {name} than worker 1; give all workers the same flags, photographs and"
+                    " --run_dir, on a file system that all of them see"
+                )
+
+    @contextlib.contextmanager
+    def plain_errors(self, folder):
+        """Says in one line that a worker was lost, and how to go on.
+
+        Args:
+            folder: Of the run.
+        """
+        try:
+            yield
+        except _LOST as error:
+            if self.workers == 1:
+                raise
+            found = re.search(r"task:(\d+)", str(error))
+            lost = f"worker {int(found[1]) + 1}" if found and int(found[1]) != self.worker else "another worker"
+            raise UserError(
+                f"{lost} of {self.workers} was lost; look at its output, and start all of them again: they go on from"
+                f" the last checkpoint in {folder}"
+            ) from None
+
+    def _gather(self, value):
+        """The values of all replicas, one after the other along the first dimension."""
+        return self.strategy.experimental_local_results(self._gather_on_devices(value))[0]
+
+    @tf.function(autograph=False)
+    def _gather_on_devices(self, value):
+        def gather(value):
+            # An argument of a compiled function has no device, and the collective asks for it.
+            return tf.distribute.get_replica_context().all_gather(tf.identity(value), 0)
+
+        return self.strategy.run(gather, [value])
+
+
+def _cluster():
+    """The addresses in TF_CONFIG, `[]` without it, and the number of this process among them."""
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return [], 0
+    try:
+        parsed = json.loads(text)
+        cluster, task = parsed["cluster"], parsed["task"]
+        peers = [*cluster.get("chief", []), *cluster["worker"]]
+        job, number = task["type"], int(task["index"])
+        if job not in ("chief", "worker") or not 0 <= number < len(cluster[job]):
+            raise ValueError(f"no {job} number {number}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            'TF_CONFIG: not of the form {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index":'
+            f" 0}}}} ({type(error).__name__}: {error})"
+        ) from None
+    return peers, number + (len(cluster.get("chief", [])) if job == "worker" else 0)

@@ -1,0 +1,168 @@
+"""Runs of several processes: that they do what one does, and end as one."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srgan_tf.errors import UserError
+from srgan_tf.training.distribution import Distribution
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FLAGS = ("--crop_size=32", "--batch_size=4", "--blocks=1", "--log_every=1", "--checkpoint_every=2")
+
+
+def _config(index, ports):
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+
+
+def _free_ports():
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture
+def start():
+    """Starts processes, `start(commands, pair=True)`, two of them as the workers of one run; ends what is left."""
+    started = []
+
+    def start(*commands):
+        ports = _free_ports()
+        for index, command in enumerate(commands):
+            environment = dict(os.environ, PYTHONPATH=str(REPOSITORY))
+            environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+            if len(commands) > 1:
+                environment["TF_CONFIG"] = _config(index, ports)
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            started.append(subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, env=environment, **pipes))
+        return started[-len(commands) :]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _finish(processes, status=0):
+    """What they printed, `[(out, err)]`."""
+    printed = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [status] * len(processes), printed
+    return printed
+
+
+def _largest_difference(one, other, names):
+    return max(np.abs(one[name].astype(np.float64) - other[name]).max() for name in names)
+
+
+def test_two_workers_take_the_steps_of_one_process(start, tmp_path):
+    script = str(Path(__file__).with_name("worker.py"))
+    _finish(start(*([script, str(tmp_path / f"{index}.npz")] for index in range(2))))
+    _finish(start([script, str(tmp_path / "alone.npz")]))
+    first, second, alone = (np.load(tmp_path / f"{name}.npz") for name in ("0", "1", "alone"))
+    assert first.files == alone.files
+    assert _largest_difference(first, second, first.files) == 0
+    terms = [name for name in alone.files if "/term " in name]
+    assert len(terms) == 18 and all(first[name] == pytest.approx(alone[name], rel=1e-3) for name in terms)
+    # Every micro-batch has the same crops, and so the same statistics, however it is spread.
+    whole, halves = (
+        [name for name in alone.files if name.startswith(group) and name not in terms] for group in ("step/", "two/")
+    )
+    assert len(whole) == len(halves) == 70
+    assert _largest_difference(first, alone, whole + halves) < 1e-5
+    assert max(np.abs(first[one] - first[other]).max() for one, other in zip(whole, halves)) > 1e-3
+    # One replica's infinite gradient stops both, and both scales fall.
+    for found in (first, second, alone):
+        assert (found["half/skipped"], found["half/moved"]) == (1, 0)
+        assert found["half/scales"][1] == found["half/scales"][0] / 2
+
+
+def test_train_on_two_workers(start, tmp_path):
+    """The command: as one process; the chief alone writes; a killed worker is noticed; resuming; stopping."""
+
+    def workers(*flags, other=tmp_path / "two"):
+        folders = (tmp_path / "two", other)
+        return start(*(["train.py", *FLAGS, f"--run_dir={folder}", *flags] for folder in folders))
+
+    def wait_for_step(step, *processes):
+        lines = tmp_path / "two" / "srresnet" / "metrics.jsonl"
+        while not lines.exists() or f'{{"step": {step}, ' not in lines.read_text():
+            assert all(process.poll() is None for process in processes), _finish(processes)
+            time.sleep(0.05)
+
+    printed = _finish(workers("--steps=5", other=tmp_path / "empty"))
+    assert "multiworker, 2 devices of 2 processes" in printed[0][0] and "worker 2 of 127.0.0.1" in printed[1][0]
+    assert "validation PSNR" in printed[0][0] and "validation PSNR" not in printed[1][0]
+    assert not (tmp_path / "empty").exists()
+    _finish(start(["train.py", *FLAGS, f"--run_dir={tmp_path / 'one'}", "--xla=off", "--steps=5"]))
+    two, one = (np.load(tmp_path / name / "srresnet" / "checkpoint-00000005.npz") for name in ("two", "one"))
+    assert two.files == one.files
+    assert _largest_difference(two, one, [name for name in one.files if name != "state"]) < 1e-5
+
+    running = workers("--steps=100000")
+    wait_for_step(8, *running)
+    running[1].kill()
+    killed = time.monotonic()
+    (_, err), = _finish(running[:1], status=1)
+    assert time.monotonic() - killed < 60
+    assert err.count("\n") == 1 and "worker 2 of 2 was lost" in err and str(tmp_path / "two") in err
+
+    # It goes on from there, and one worker's SIGTERM stops both after the same step.
+    running = workers("--steps=100000")
+    wait_for_step(12, *running)
+    running[1].send_signal(signal.SIGTERM)
+    printed = _finish(running, status=128 + signal.SIGTERM)
+    assert all("going on from step" in out and "SIGTERM: saved" in err for out, err in printed)
+
+    printed = _finish(workers("--steps=100000", other=tmp_path / "other"), status=1)
+    assert all("worker 2 has other checkpoint than worker 1" in err and err.count("\n") == 1 for _, err in printed)
+
+
+@pytest.mark.parametrize("config, said", [
+    ("{", "JSONDecodeError"), ("[]", "TypeError"), ('{"cluster": {"worker": ["a:1"]}}', "'task'"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "no worker number 1"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "no ps number 0"),
+])  # fmt: skip
+def test_a_wrong_tf_config_is_named(monkeypatch, config, said):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(UserError, match="^TF_CONFIG: not of the form") as error:
+        Distribution("multiworker")
+    assert said in str(error.value)
+
+
+def test_what_is_not_there_is_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="needs TF_CONFIG"):
+        Distribution("multiworker")
+    with pytest.raises(UserError, match="there is no GPU"):
+        Distribution("mirrored")
+
+
+def test_alone_nothing_is_spread():
+    alone = Distribution("auto")
+    assert (alone.kind, alone.replicas, alone.chief, str(alone)) == ("none", 1, True, "none, 1 device of 1 process")
+    assert alone.share(6, 2).tolist() == [0, 1, 2, 3, 4, 5] and alone.crops_at_once(6, 2) == 3
+    assert alone.any(True) and not alone.any(False)
+    with pytest.raises(UserError, match="--batch_size=6: must be a multiple of 4"):
+        alone.crops_at_once(6, 4)
+
+
+def test_the_shares_of_workers_make_up_each_micro_batch():
+    alone = Distribution("none")
+    alone.workers, alone.replicas = 2, 4
+    shares = []
+    for alone.worker in range(2):
+        shares.append(alone.share(24, 3).reshape(3, -1))
+    assert shares[0].tolist() == [[0, 1, 2, 3], [8, 9, 10, 11], [16, 17, 18, 19]]
+    assert np.concatenate(shares, axis=1).ravel().tolist() == list(range(24))
