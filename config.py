@@ -130,7 +130,7 @@ class TrainSettings:
         choices=(AUTO, "float32", "mixed_float16", "mixed_bfloat16"),
     )
     xla: str = setting(
-        AUTO, "compile the step with XLA (auto: on, but off with a strategy)", choices=(AUTO, "on", "off")
+        AUTO, "compile the step with XLA (auto: on a GPU that works alone)", choices=(AUTO, "on", "off")
     )
     strategy: str = setting(
         AUTO,

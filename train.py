@@ -29,9 +29,9 @@ def run(settings):
     if distribution.spreads and settings.xla == "on":
         raise UserError(f"--xla=on: XLA cannot compile what --strategy={distribution.kind} needs; leave it out")
     precision = hardware.set_precision(settings.precision, device)
-    xla = "off" if settings.xla == "off" or distribution.spreads else "on"
-    settings = dataclasses.replace(settings, precision=precision, xla=xla)
-    print(f"device     {device.name}; precision {precision}; XLA {settings.xla}; strategy {distribution}")
+    settings = dataclasses.replace(settings, precision=precision)
+    xla = "on" if hardware.compiles_step(settings.xla, device, distribution.spreads) else "off"
+    print(f"device     {device.name}; precision {precision}; XLA {xla}; strategy {distribution}")
     photographs = find_photographs(settings)
     pairs, skipped = usable_pairs(find_validation(settings), settings.scale)
     for path, reason in skipped:
@@ -151,7 +151,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     from srgan_tf.models.discriminator import build_discriminator
     from srgan_tf.models.generator import save_generator
     from srgan_tf.models.vgg import build_vgg
-    from srgan_tf.training import balance, loop, optimizers, runs, steps
+    from srgan_tf.training import balance, hardware, loop, optimizers, runs, steps
     from srgan_tf.training.checkpoints import Checkpoints
     from srgan_tf.training.ema import MovingAverage
     from srgan_tf.training.monitoring import Monitor, NoMonitor
@@ -181,7 +181,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
 
     groups = {name: network.variables for name, network in networks.items()}
     groups |= {f"{name}_optimizer": adam.variables for name, adam in adams.items()}
-    xla = settings.xla == "on"
+    xla = hardware.compiles_step(settings.xla, device, distribution.spreads)
     average = MovingAverage(generator, settings.ema_decay, xla=xla) if settings.ema_decay else None
     shown = average.model if average else generator
     if average:
@@ -221,7 +221,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     make_batches = functools.partial(
         pipeline.crops, store, [(picture.height, picture.width) for picture in photographs],
         crop_size=settings.crop_size, batch_size=settings.batch_size, scale=settings.scale, seed=settings.seed,
-        workers=settings.workers, crops_per_image=settings.crops_per_image, xla=settings.xla == "on",
+        workers=settings.workers, crops_per_image=settings.crops_per_image, xla=settings.xla != "off",
     )  # fmt: skip
     share = distribution.share(settings.batch_size, settings.accumulate)
     at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)

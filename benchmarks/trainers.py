@@ -71,9 +71,9 @@ def read_start(weights, vgg_path, random_vgg):
 
 
 class Ours:
-    """The step as train.py makes it, under XLA."""
+    """The step as train.py makes it."""
 
-    xla, sequential = True, False
+    asked_xla, sequential = "auto", False
 
     def __init__(self, start, phase, batch, precision):
         from srgan_tf.command_line import import_tensorflow
@@ -89,6 +89,7 @@ class Ours:
         self.tf, self.batch = tf, batch
         self.device = hardware.find_device()
         hardware.set_precision(precision, self.device)
+        self.xla = hardware.compiles_step(self.asked_xla, self.device, False)
         self.generator = load_generator(start["generator"]["path"])
         self.networks = {"G": self.generator}
         if phase == "srgan":
@@ -201,10 +202,16 @@ class Ours:
         return statistics.median(run() for _ in range(PART_TURNS))
 
 
+class OursUnderXla(Ours):
+    """The same step under XLA."""
+
+    asked_xla = "on"
+
+
 class OursWithoutXla(Ours):
     """The same step without XLA."""
 
-    xla = False
+    asked_xla = "off"
 
 
 class OursSequential(Ours):
@@ -356,6 +363,7 @@ class TorchCompiled(Torch):
 
 PROGRAMS = {
     "ours": Ours,
+    "ours under XLA": OursUnderXla,
     "ours without XLA": OursWithoutXla,
     "ours, D first": OursSequential,
     "torch": Torch,

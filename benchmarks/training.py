@@ -27,7 +27,8 @@ from trainers import ONLY_SRGAN, PROGRAMS, read_start
 from srgan_tf.errors import UserError
 
 PHASES = {"srresnet": "SRResNet", "srgan": "SRGAN-VGG54"}
-OURS, PLAIN, USUAL, COMPILED = "ours", "ours without XLA", "torch", "torch.compile"
+OURS, USUAL, COMPILED = "ours", "torch", "torch.compile"
+XLA, NO_XLA = "ours under XLA", "ours without XLA"  # one of which is ours
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STEPS = 2  # whose losses are compared, and after which all is compiled
 TURN = 0.5  # seconds of a turn: as many steps as they take, at least one
@@ -106,15 +107,15 @@ def print_table(results, firsts, crops):
         print(f"{line} {peak / 2**30:5.2f} GiB", flush=True)
 
 
-def print_parts(name, parts, step):
+def print_parts(parts, step):
     """The share of each part in a step of `step` seconds."""
-    print(f"parts of {name}, each compiled by itself and timed alone; backward is with forward, less forward:")
+    print("parts of ours, each compiled by itself and timed alone; backward is with forward, less forward:")
     for part, seconds in (parts | {"the rest": step - sum(parts.values())}).items():
         print(f"    {part:34} {1e3 * seconds:8.1f} ms {seconds / step:6.0%}", flush=True)
 
 
 def measure(arguments, context, start, phase, shape, precision):
-    """Prints all of one phase at one shape under one precision; returns the median seconds of our faster step."""
+    """Prints all of one phase at one shape under one precision; returns the median seconds of our step."""
     crops, side = shape
     scale = start["generator"]["scale"]
     print(f"\n{PHASES[phase]}, {crops} crops of {side // scale}x{side // scale} to {side}x{side}, {precision}")
@@ -125,14 +126,11 @@ def measure(arguments, context, start, phase, shape, precision):
     results = in_turns(programs, {name: steps[-1] for name, steps in seconds.items()}, arguments.turns)
     print_table(results, {name: steps[0] for name, steps in seconds.items()}, crops)
     medians = {name: statistics.median(turns) for name, (turns, _) in results.items()}
-    fastest = min((name for name in (OURS, PLAIN) if name in programs), key=medians.get)
-    for name, program in programs.items():
-        if name != fastest:
-            program.close()
     if arguments.parts:
-        print_parts(fastest, programs[fastest]("parts"), medians[fastest])
-    programs[fastest].close()
-    return medians[fastest]
+        print_parts(programs[OURS]("parts"), medians[OURS])
+    for program in programs.values():
+        program.close()
+    return medians[OURS]
 
 
 def main():
@@ -159,7 +157,9 @@ def main():
                 sys.exit(f"training.py: error: {error}")
         gpu = start["gpu"]
         arguments.phases = arguments.phases or list(PHASES)
-        arguments.programs = arguments.programs or [name for name in PROGRAMS if gpu or name != COMPILED]
+        arguments.programs = arguments.programs or [
+            name for name in PROGRAMS if name not in ((XLA,) if gpu else (NO_XLA, COMPILED))
+        ]
         arguments.precisions = arguments.precisions or PRECISIONS[: None if gpu else 1]
         if OURS not in arguments.programs:
             parser.error(f"--programs must have {OURS!r}")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from srgan_tf.inference.folding import fold
 from srgan_tf.models.generator import generator_shape, receptive_margin
+from srgan_tf.models.layers import NEAREST_TAPS
 
 
 class FusedGenerator(tf.Module):
@@ -96,10 +97,9 @@ class FusedGenerator(tf.Module):
 def _on_pixels(kernel, bias):
     """Nearest x2 and a 3x3 convolution as four 2x2 convolutions of the smaller picture, one for each pixel of a block.
 
-    In each direction, the three pixels that an output pixel sees are copies of only two.
+    As `models.layers.NearestConv2D` has them.
     """
-    taps = np.float64([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # [pixel of the block, tap of 2, tap of 3]
-    kernels = np.einsum("apy,bqx,yxio->abpqio", taps, taps, np.float64(kernel))
+    kernels = np.einsum("apy,bqx,yxio->abpqio", NEAREST_TAPS, NEAREST_TAPS, np.float64(kernel))
     return np.float32(kernels).reshape(4, 2, 2, *kernel.shape[2:]), bias
 
 

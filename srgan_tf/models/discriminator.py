@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from srgan_tf.models.layers import BatchNormalization
+
 # Channels and stride of the eight 3x3 convolutions.
 CONVOLUTIONS = ((64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2))
 
@@ -26,7 +28,7 @@ def build_discriminator(*, synchronized_bn=False):
         bn = index > 1
         x = layers.Conv2D(filters, 3, stride, padding="same", use_bias=not bn, name=f"conv{index}")(x)
         if bn:
-            x = layers.BatchNormalization(synchronized=synchronized_bn, name=f"bn{index}")(x)
+            x = BatchNormalization(synchronized=synchronized_bn, name=f"bn{index}")(x)
         x = layers.LeakyReLU(0.2, name=f"lrelu{index}")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.LeakyReLU(0.2, name="dense_lrelu")(layers.Dense(1024, name="dense")(x))

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from srgan_tf.errors import UserError
-from srgan_tf.models.layers import RowConv2D
+from srgan_tf.models.layers import BatchNormalization, NearestConv2D, RowConv2D
 from srgan_tf.writing import whole_file
 
 SCALES = (2, 4, 8)
@@ -45,10 +45,10 @@ def build_generator(blocks=16, scale=4, filters=64, *, synchronized_bn=False):
     if blocks < 0:
         raise ValueError(f"blocks must not be negative. Received: {blocks}")
 
-    def conv_bn(x, name):
+    def conv_bn(x, name, convolution=layers.Conv2D):
         # BN's beta takes the place of the convolution's bias.
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
-        return layers.BatchNormalization(synchronized=synchronized_bn, name=f"{name}_bn")(x)
+        x = convolution(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        return BatchNormalization(synchronized=synchronized_bn, name=f"{name}_bn")(x)
 
     lr = layers.Input((None, None, 3), name="lr")
     x = first = layers.Conv2D(filters, 9, padding="same", activation="relu", name="first_conv")(lr)
@@ -57,8 +57,7 @@ def build_generator(blocks=16, scale=4, filters=64, *, synchronized_bn=False):
         x = layers.Add(name=f"block{block}_add")([x, conv_bn(y, f"block{block}b")])
     x = layers.Add(name="trunk_add")([first, conv_bn(x, "trunk")])
     for stage in range(1, scale.bit_length()):
-        x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{stage}_nearest")(x)
-        x = layers.ReLU(name=f"up{stage}_relu")(conv_bn(x, f"up{stage}"))
+        x = layers.ReLU(name=f"up{stage}_relu")(conv_bn(x, f"up{stage}", NearestConv2D))
     sr = RowConv2D(3, 9, activation="tanh", name="last_conv")(x)
     return keras.Model(lr, sr, name="generator")
 
@@ -67,7 +66,7 @@ def generator_shape(generator):
     """The `(blocks, scale, filters)` that `build_generator` was called with."""
     names = [layer.name for layer in generator.layers]
     blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
-    stages = sum(name.startswith("up") and name.endswith("_nearest") for name in names)
+    stages = sum(name.startswith("up") and name.endswith("_conv") for name in names)
     return blocks, 2**stages, generator.get_layer("first_conv").filters
 
 

@@ -1,7 +1,80 @@
-"""A convolution of the generator, written so that it costs less; it equals the plain layer that it names."""
+"""Layers written so that they cost less; each equals the plain ones that it names."""
 
 import keras
+import numpy as np
 from keras import ops
+
+# What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
+NEAREST_TAPS = np.float32([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' layer of the same name, with the same weights, in a single operation where TensorFlow has one.
+
+    Keras' own goes over its input half a dozen times unless XLA compiles it. That one is used on other backends, and
+    where the statistics are synchronised.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if keras.backend.backend() != "tensorflow" or self.synchronized:
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        learning = bool(training and self.trainable)
+        kept = {} if learning else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, ops.cast(self.gamma, "float32"), ops.cast(self.beta, "float32"), epsilon=self.epsilon,
+            is_training=learning, **kept,
+        )  # fmt: skip
+        if learning:
+            # The operation divides by n - 1, Keras by n.
+            count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+            variance *= (count - 1) / count
+            for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving.value * self.momentum + value * (1 - self.momentum))
+        return outputs
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class NearestConv2D(keras.layers.Conv2D):
+    """`UpSampling2D(2, interpolation="nearest")` and then `Conv2D` 3x3 with stride 1 and same padding.
+
+    The three pixels of a row that the kernel covers are copies of only two, so that each of the four pixels that one
+    becomes is a 2x2 convolution of the smaller picture: 2.25 times less arithmetic.
+
+    Args:
+        filters: Output channels.
+        kernel_size: 3.
+        **kwargs: Of `keras.layers.Conv2D`; no strides, dilation or groups.
+
+    Input shape: `(N, H, W, C_in)`.
+    Output shape: `(N, 2 H, 2 W, filters)`.
+    """
+
+    def __init__(self, filters, kernel_size=3, **kwargs):
+        kwargs["padding"] = "same"
+        super().__init__(filters, kernel_size, **kwargs)
+        if self.kernel_size != (3, 3):
+            raise ValueError(f"kernel_size must be 3. Received: {self.kernel_size}")
+
+    def call(self, inputs):
+        kernels = ops.einsum("apy,bqx,yxio->abpqio", NEAREST_TAPS, NEAREST_TAPS, ops.cast(self.kernel, "float32"))
+        kernels = ops.cast(kernels, inputs.dtype)
+        height, width = ops.shape(inputs)[1:3]
+        rows = []
+        for a in (0, 1):
+            pixels = []
+            for b in (0, 1):
+                padded = ops.pad(inputs, ((0, 0), (1 - a, a), (1 - b, b), (0, 0)))
+                pixels.append(ops.conv(padded, kernels[a, b], padding="valid", data_format="channels_last"))
+            rows.append(ops.reshape(ops.stack(pixels, axis=3), (-1, height, 2 * width, self.filters)))
+        outputs = ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, self.filters))
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, *(None if side is None else 2 * side for side in (height, width)), self.filters
 
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
@@ -37,7 +110,7 @@ class RowConv2D(keras.layers.Conv2D):
         padded = ops.pad(inputs, ((0, 0), (k // 2, k // 2), (0, 0), (0, 0)))
         partial = ops.conv(padded, rows, padding="same", data_format="channels_last")  # (N, H + k - 1, W, k * C_out)
         total = self.bias if self.use_bias else 0.0
-        for row in range(k):
-            part = partial[:, row : row + height, :, row * self.filters : (row + 1) * self.filters]
-            total = total + ops.cast(part, "float32")
+        # First the channels and then the rows, so that the gradient of each part is as small as the part.
+        for row, part in enumerate(ops.split(partial, k, axis=-1)):
+            total = total + ops.cast(part[:, row : row + height], "float32")
         return self.activation(total)

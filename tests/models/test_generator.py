@@ -27,7 +27,7 @@ def test_has_the_layers_of_the_papers_figure():
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds.count("BatchNormalization") == 35
     assert kinds.count("Add") == 17
-    assert kinds.count("UpSampling2D") == 2
+    assert kinds.count("NearestConv2D") == 2
     assert kinds.count("ReLU") == 16 + 2
     last = model.layers[-1]
     assert last.activation is keras.activations.tanh

@@ -17,10 +17,10 @@ from srgan_tf.models.generator import build_generator
 from srgan_tf.training.optimizers import LearningRate, make_optimizer
 from srgan_tf.training.steps import LossWeights, make_content_step
 batch = int(sys.argv[1])
-generator = build_generator(blocks=2)
-step = make_content_step(generator, make_optimizer(generator, LearningRate(1e-4)), LossWeights())
+generator = build_generator()
+step = make_content_step(generator, make_optimizer(generator, LearningRate(1e-4)), LossWeights(), xla=False)
 for _ in range(2):
-    step(np.zeros((batch, 32, 32, 3), np.uint8), np.zeros((batch, 128, 128, 3), np.uint8))
+    step(np.zeros((batch, 24, 24, 3), np.uint8), np.zeros((batch, 96, 96, 3), np.uint8))
 (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(line.split()[1]) * 1024)
 """
@@ -30,12 +30,12 @@ def test_estimated_memory_holds_against_the_measured_peak():
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the peak where Linux keeps it")
     peaks = {}
-    for batch in (2, 18):
+    for batch in (4, 36):
         done = subprocess.run([sys.executable, "-c", MEASURE, str(batch)], capture_output=True, text=True, check=True)
         peaks[batch] = int(done.stdout)
-    memory = hardware.step_memory(128, build_generator(blocks=2), 4)
-    assert 0.6 < (peaks[18] - peaks[2]) / (16 * memory.per_crop) < 1.1
-    assert peaks[18] < 1.3 * memory.needed(18)
+    memory = hardware.step_memory(96, build_generator(), 4)
+    assert 0.6 < (peaks[36] - peaks[4]) / (32 * memory.per_crop) < 1.2
+    assert peaks[36] < memory.needed(36)
 
 
 def test_layer_outputs_are_counted():
@@ -43,7 +43,7 @@ def test_layer_outputs_are_counted():
     assert hardware.activation_bytes(model, 10) == 4 * (5 * 5 * 8 + 10 * 10 * 3 * (len(model.layers) - 1))
     # G at 16 pixels: first conv, two layers of 3 x 3 and BN twice and a ReLU, add, ... all 64 wide, by hand.
     low, half, full = 16 * 16 * 64, 32 * 32 * 64, 64 * 64 * 64
-    expected = 16 * 16 * 3 + low * (1 + 6 + 3) + half * 4 + full * 4 + 64 * 64 * 3
+    expected = 16 * 16 * 3 + low * (1 + 6 + 3) + half * 3 + full * 3 + 64 * 64 * 3
     assert hardware.activation_bytes(build_generator(blocks=1), 16) == 4 * expected
 
 
@@ -51,6 +51,14 @@ def test_largest_batch_is_the_largest_that_fits():
     memory = hardware.StepMemory(per_crop=10, fixed=100)
     assert memory.needed(3) == 130
     assert [memory.largest_batch(free) for free in (99, 100, 109, 110, 145)] == [0, 0, 0, 1, 4]
+
+
+@pytest.mark.parametrize("asked, kind, spreads, compiles", [
+    ("auto", "CPU", False, False), ("auto", "GPU", False, True), ("auto", "GPU", True, False),
+    ("on", "CPU", False, True), ("off", "GPU", False, False),
+])  # fmt: skip
+def test_xla_is_for_a_gpu_that_works_alone(asked, kind, spreads, compiles):
+    assert hardware.compiles_step(asked, Device(kind, "", (0, 0), None), spreads) == compiles
 
 
 @pytest.mark.parametrize(
