@@ -167,9 +167,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         runs.refuse_changes(folder, begun, dataclasses.asdict(settings))
 
     keras.utils.set_random_seed(settings.seed)
-    generator = make_generator(settings, resuming, distribution.spreads)
+    generator = make_generator(settings, resuming, distribution.normalization)
     adversarial = settings.mode == "srgan"
-    discriminator = build_discriminator(synchronized_bn=distribution.spreads) if adversarial else None
+    discriminator = build_discriminator(normalization=distribution.normalization) if adversarial else None
     features = build_vgg(settings.content_loss, settings.vgg_path) if settings.content_loss != "mse" else None
 
     rate = optimizers.LearningRate(
@@ -295,14 +295,14 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     print(f"{settings.mode}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
 
 
-def make_generator(settings, resuming, synchronized_bn):
+def make_generator(settings, resuming, normalization):
     """G as the phase starts with it."""
     from srgan_tf.models.generator import build_generator, generator_shape, load_generator
     from srgan_tf.models.initial import start_as_upsampling
     from srgan_tf.weights import find_weights
 
     if settings.weights and not resuming:
-        generator = load_generator(find_weights(settings.weights), synchronized_bn=synchronized_bn)
+        generator = load_generator(find_weights(settings.weights), normalization=normalization)
         blocks, scale, _ = generator_shape(generator)
         if (blocks, scale) != (settings.blocks, settings.scale):
             raise UserError(
@@ -310,7 +310,7 @@ def make_generator(settings, resuming, synchronized_bn):
                 f" --scale={settings.scale}; give the same"
             )
         return generator
-    generator = build_generator(settings.blocks, settings.scale, synchronized_bn=synchronized_bn)
+    generator = build_generator(settings.blocks, settings.scale, normalization=normalization)
     if settings.initial == "upsampling":
         start_as_upsampling(generator)
     return generator

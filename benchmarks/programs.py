@@ -108,15 +108,15 @@ class Keras(Generator):
     def prepare(self, generator):
         import keras
 
-        from srgan_tf.models.layers import BatchNormalization, NearestConv2D, RowConv2D
+        from srgan_tf.models.layers import NearestConv2D, RowConv2D
 
         def plain(layer):
             if isinstance(layer, NearestConv2D):
                 larger = keras.layers.UpSampling2D(2, interpolation="nearest")
                 convolution = keras.layers.Conv2D.from_config(layer.get_config())
                 return keras.Sequential([larger, convolution], name=layer.name)
-            kinds = {RowConv2D: keras.layers.Conv2D, BatchNormalization: keras.layers.BatchNormalization}
-            return kinds.get(type(layer), type(layer)).from_config(layer.get_config())
+            kind = keras.layers.Conv2D if isinstance(layer, RowConv2D) else type(layer)
+            return kind.from_config(layer.get_config())
 
         network = keras.models.clone_model(generator, clone_function=plain)
         network.set_weights(generator.get_weights())

@@ -85,15 +85,16 @@ class Ours:
         from srgan_tf.models.generator import load_generator
         from srgan_tf.models.vgg import build_vgg
         from srgan_tf.training import hardware, optimizers, steps
+        from srgan_tf.training.normalization import BatchNormalization
 
         self.tf, self.batch = tf, batch
         self.device = hardware.find_device()
         hardware.set_precision(precision, self.device)
         self.xla = hardware.compiles_step(self.asked_xla, self.device, False)
-        self.generator = load_generator(start["generator"]["path"])
+        self.generator = load_generator(start["generator"]["path"], normalization=BatchNormalization)
         self.networks = {"G": self.generator}
         if phase == "srgan":
-            self.discriminator = build_discriminator()
+            self.discriminator = build_discriminator(normalization=BatchNormalization)
             for name, arrays in start["discriminator"].items():
                 self.discriminator.get_layer(name).set_weights(arrays)
             self.networks["D"] = self.discriminator

@@ -3,13 +3,11 @@
 import keras
 from keras import layers
 
-from srgan_tf.models.layers import BatchNormalization
-
 # Channels and stride of the eight 3x3 convolutions.
 CONVOLUTIONS = ((64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2))
 
 
-def build_discriminator(*, synchronized_bn=False):
+def build_discriminator(*, normalization=layers.BatchNormalization):
     """Builds D: Ledig et al. 2017, figure 4.
 
     Eight convolutions 3x3, each followed by LeakyReLU 0.2 and, from the second on, BN before it; then Dense 1024,
@@ -17,7 +15,7 @@ def build_discriminator(*, synchronized_bn=False):
     would have 302 million weights, and the crop size would be fixed.
 
     Args:
-        synchronized_bn: See `models.generator.build_generator`.
+        normalization: See `models.generator.build_generator`.
 
     Returns:
         A `keras.Model` named "discriminator". Input: `(N, H, W, 3)` in [-1, 1], any H and W of 16 or more. Output:
@@ -28,7 +26,7 @@ def build_discriminator(*, synchronized_bn=False):
         bn = index > 1
         x = layers.Conv2D(filters, 3, stride, padding="same", use_bias=not bn, name=f"conv{index}")(x)
         if bn:
-            x = BatchNormalization(synchronized=synchronized_bn, name=f"bn{index}")(x)
+            x = normalization(name=f"bn{index}")(x)
         x = layers.LeakyReLU(0.2, name=f"lrelu{index}")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.LeakyReLU(0.2, name="dense_lrelu")(layers.Dense(1024, name="dense")(x))

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from srgan_tf.errors import UserError
-from srgan_tf.models.layers import BatchNormalization, NearestConv2D, RowConv2D
+from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.writing import whole_file
 
 SCALES = (2, 4, 8)
@@ -17,7 +17,7 @@ _METADATA = "srgan_tf"
 _SUFFIX = ".weights.h5"  # Keras opens no other
 
 
-def build_generator(blocks=16, scale=4, filters=64, *, synchronized_bn=False):
+def build_generator(blocks=16, scale=4, filters=64, *, normalization=layers.BatchNormalization):
     """Builds G: Ledig et al. 2017, figure 4, with the slides' upsampling and ReLU.
 
         conv 9x9 x64, ReLU                                             k9n64s1
@@ -30,8 +30,8 @@ def build_generator(blocks=16, scale=4, filters=64, *, synchronized_bn=False):
         blocks: Residual blocks.
         scale: Enlargement: 2, 4 or 8.
         filters: Channels of every layer but the last.
-        synchronized_bn: In training, BN takes its statistics over all replicas of a `tf.distribute` strategy, in whose
-            scope this must be called; XLA cannot compile that.
+        normalization: Makes each BN layer, called with its `name`: a layer with the weights of
+            `keras.layers.BatchNormalization`, see `training.distribution.Distribution.normalization`.
 
     Returns:
         A `keras.Model` named "generator". Input: LR `(N, H, W, 3)` in [-1, 1], any H and W. Output: SR
@@ -48,7 +48,7 @@ def build_generator(blocks=16, scale=4, filters=64, *, synchronized_bn=False):
     def conv_bn(x, name, convolution=layers.Conv2D):
         # BN's beta takes the place of the convolution's bias.
         x = convolution(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
-        return BatchNormalization(synchronized=synchronized_bn, name=f"{name}_bn")(x)
+        return normalization(name=f"{name}_bn")(x)
 
     lr = layers.Input((None, None, 3), name="lr")
     x = first = layers.Conv2D(filters, 9, padding="same", activation="relu", name="first_conv")(lr)
@@ -101,12 +101,12 @@ def save_generator(generator, path):
             file.attrs[_METADATA] = json.dumps({"blocks": blocks, "scale": scale, "filters": filters})
 
 
-def load_generator(path, *, synchronized_bn=False):
+def load_generator(path, *, normalization=layers.BatchNormalization):
     """Builds the G that `save_generator` wrote and loads its weights, all of them or none.
 
     Args:
         path: A file that `save_generator` wrote.
-        synchronized_bn: See `build_generator`.
+        normalization: See `build_generator`.
 
     Returns:
         A `keras.Model`, see `build_generator`.
@@ -122,7 +122,7 @@ def load_generator(path, *, synchronized_bn=False):
     try:
         with h5py.File(path, "r") as file:
             shape = json.loads(file.attrs[_METADATA])
-        generator = build_generator(**shape, synchronized_bn=synchronized_bn)
+        generator = build_generator(**shape, normalization=normalization)
         with warnings.catch_warnings():
             # Keras only warns where a layer finds nothing in the file and keeps its random weights.
             warnings.simplefilter("error", UserWarning)

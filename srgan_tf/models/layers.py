@@ -9,34 +9,6 @@ NEAREST_TAPS = np.float32([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
 
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
-class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' layer of the same name, with the same weights, in a single operation where TensorFlow has one.
-
-    Keras' own goes over its input half a dozen times unless XLA compiles it. That one is used on other backends, and
-    where the statistics are synchronised.
-    """
-
-    def call(self, inputs, training=None, mask=None):
-        if keras.backend.backend() != "tensorflow" or self.synchronized:
-            return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        learning = bool(training and self.trainable)
-        kept = {} if learning else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, ops.cast(self.gamma, "float32"), ops.cast(self.beta, "float32"), epsilon=self.epsilon,
-            is_training=learning, **kept,
-        )  # fmt: skip
-        if learning:
-            # The operation divides by n - 1, Keras by n.
-            count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-            variance *= (count - 1) / count
-            for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving.value * self.momentum + value * (1 - self.momentum))
-        return outputs
-
-
-@keras.saving.register_keras_serializable(package="srgan_tf")
 class NearestConv2D(keras.layers.Conv2D):
     """`UpSampling2D(2, interpolation="nearest")` and then `Conv2D` 3x3 with stride 1 and same padding.
 

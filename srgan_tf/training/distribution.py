@@ -1,15 +1,18 @@
 """A run on several GPUs or machines: `tf.distribute`, what each worker process of it has to do, and how it fails."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf.errors import UserError
+from srgan_tf.training.normalization import BatchNormalization
 
 # What the runtime raises in one worker when another is gone.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
@@ -67,6 +70,13 @@ class Distribution:
     def spreads(self):
         """Whether there is a strategy: then BN must be synchronised, which XLA cannot compile."""
         return self.kind != "none"
+
+    @property
+    def normalization(self):
+        """What `models.generator.build_generator` and `build_discriminator` make their BN layers with."""
+        if self.spreads:
+            return functools.partial(keras.layers.BatchNormalization, synchronized=True)
+        return BatchNormalization
 
     def __str__(self):
         devices = f"{self.replicas} device{'s' if self.replicas > 1 else ''}"

@@ -108,7 +108,9 @@ def test_train_on_two_workers(start, tmp_path):
     _finish(start(["train.py", *FLAGS, f"--run_dir={tmp_path / 'one'}", "--xla=off", "--steps=5"]))
     two, one = (np.load(tmp_path / name / "srresnet" / "checkpoint-00000005.npz") for name in ("two", "one"))
     assert two.files == one.files
-    assert _largest_difference(two, one, [name for name in one.files if name != "state"]) < 1e-5
+    # Adam makes a whole step of 1e-4 of any gradient, also where it is nothing but rounding: few weights may differ.
+    trained = np.concatenate([np.abs(two[name] - one[name]).ravel() for name in one.files if name != "state"])
+    assert trained.max() < 1e-4 and np.mean(trained > 1e-5) < 1e-3
 
     running = workers("--steps=100000")
     wait_for_step(8, *running)

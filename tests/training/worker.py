@@ -18,8 +18,8 @@ def adversarial(distribution, accumulate):
     """Five steps by plain descent, so that the change of a weight is its gradient: all weights, and the last terms."""
     keras.utils.set_random_seed(0)
     with distribution.strategy.scope():
-        generator = build_generator(1, filters=8, synchronized_bn=distribution.spreads)
-        discriminator = build_discriminator(synchronized_bn=distribution.spreads)
+        generator = build_generator(1, filters=8, normalization=distribution.normalization)
+        discriminator = build_discriminator(normalization=distribution.normalization)
         descents = [keras.optimizers.SGD(5e-4) for _ in range(2)]
         for network, descent in zip((generator, discriminator), descents):
             descent.build(network.trainable_variables)
@@ -44,7 +44,7 @@ def infinite_in_the_last_crop(distribution):
     # Infinite where the last crop of the replica is black.
     losses.mse = lambda hr, sr: real(hr, sr) / tf.cast(tf.reduce_max(hr[-1]) > -1, tf.float32)
     with distribution.strategy.scope():
-        generator = build_generator(1, filters=8, synchronized_bn=distribution.spreads)
+        generator = build_generator(1, filters=8, normalization=distribution.normalization)
         optimizer = optimizers.make_optimizer(generator, optimizers.LearningRate(1e-3))
         step = steps.make_content_step(generator, optimizer, steps.LossWeights(), xla=False)
     step = distribution.on_devices(step, 1)
