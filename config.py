@@ -157,13 +157,14 @@ class EvaluateSettings:
     python evaluate.py --mode=evaluate --data=set5 --weights=ours=runs/default/srgan/generator.weights.h5
     python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/generator.weights.h5
     python evaluate.py --mode=export --weights=runs/default/srgan/generator.weights.h5 --output=exported
+    python evaluate.py --mode=faces --lfw=lfw --pairs=pairs.txt --facenet=20180402-114759.pb
     """
 
     mode: str = setting(
         "evaluate",
         "evaluate scores systems in a table, compare shows their pictures side by side, upscale enlarges yours, export"
-        " writes a generator for other software",
-        choices=("evaluate", "compare", "upscale", "export"),
+        " writes a generator for other software, faces asks FaceNet how well it tells enlarged faces apart",
+        choices=("evaluate", "compare", "upscale", "export", "faces"),
     )
     weights: str = setting(
         (),
@@ -184,8 +185,9 @@ class EvaluateSettings:
     output: str = setting(
         "",
         "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
-        " or - for standard output. For export a file, or the folder of a SavedModel",
-        modes=("upscale", "export"),
+        " or - for standard output. For export a file, or the folder of a SavedModel. For faces a folder (empty:"
+        " faces)",
+        modes=("upscale", "export", "faces"),
     )
     format: str = setting(
         AUTO,
@@ -215,14 +217,14 @@ class EvaluateSettings:
         AUTO,
         "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)",
         lower=0,
-        modes=("upscale", "evaluate", "compare"),
+        modes=("upscale", "evaluate", "compare", "faces"),
     )
     max_memory: int = setting(
         AUTO,
         "main memory that the process may have at its peak, such as 2GiB or 500MB, else bytes (auto: by what is free)",
         lower=1,
         size=True,
-        modes=("upscale", "evaluate", "compare"),
+        modes=("upscale", "evaluate", "compare", "faces"),
     )
 
     data: str = setting(
@@ -246,6 +248,31 @@ class EvaluateSettings:
     csv: str = setting("", "file to write the scores of each picture to", modes=("evaluate",))
     pictures: str = setting(
         "", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...", modes=("evaluate",)
+    )
+
+    lfw: str = setting(
+        "", "folder of Labeled Faces in the Wild, deep-funneled: NAME/NAME_0001.jpg, 250x250", modes=("faces",)
+    )
+    pairs: str = setting("", "its list of pairs, pairs.txt, with 10 folds or fewer", modes=("faces",))
+    facenet: str = setting(
+        "",
+        "network that makes a vector of a 160x160 face: a frozen graph, as 20180402-114759.pb of davidsandberg/facenet;"
+        " a Keras model; or the folder of a SavedModel",
+        modes=("faces",),
+    )
+    standardisation: str = setting(
+        AUTO,
+        "of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its deviation"
+        " (auto: fixed, but per-image for davidsandberg's models of 2017)",
+        choices=(AUTO, "fixed", "per-image"),
+        modes=("faces",),
+    )
+    face_crop: int = setting(
+        AUTO,
+        "side of the middle of a picture that is scaled to 160x160, pixels (auto: 130 of LFW's 250x250; all of a"
+        " picture of another size)",
+        lower=1,
+        modes=("faces",),
     )
 
     report: str = setting(

@@ -8,6 +8,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 import config
@@ -17,10 +18,12 @@ from srgan_tf.data.folders import Pair, embedded_pictures, find_pictures
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, score_set
 from srgan_tf.evaluation.contents import HR, LR, Pictures
-from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.faces import SIZES
+from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.ready_made import find_ready_made
 from srgan_tf.imaging import files
-from srgan_tf.weights import find_weights
+from srgan_tf.weights import find_weights, shipped
+from srgan_tf.writing import whole_file
 
 SCRIPT = "evaluate.py"
 NEEDED_BY = {
@@ -28,12 +31,14 @@ NEEDED_BY = {
     "compare": ("input", "report"),
     "upscale": ("input", "output"),
     "export": ("weights", "output"),
+    "faces": ("lfw", "pairs", "facenet"),
 }
 ONE_WEIGHTS = ("upscale", "export")
 EXPORT_ENDINGS = {".onnx": "onnx", ".tflite": "litert"}  # of the output; any other is a folder with a SavedModel
 FORMATS = {"upscale": config.PICTURE_FORMATS, "export": config.EXPORT_FORMATS}
 TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
 SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
+FACES_SHOWN = 2
 HOW_TO_TRAIN = (
     "No --weights given. --weights=srresnet scores the package's own; `python train.py --mode=srresnet` trains yours"
     " (--help says more)."
@@ -121,13 +126,18 @@ def load_systems(weights, settings):
     Returns:
         `(systems, scale)`: a dict from name to a function of LR, and the enlargement of all of them.
     """
+    upscalers, scale = load_upscalers(weights, settings)
+    systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
+    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}, scale
+
+
+def load_upscalers(weights, settings):
+    """An `Upscaler` by name, and the enlargement of all of them, 4 without any."""
     upscalers = {name: load_upscaler(path, settings) for name, path in weights.items()}
     scales = {upscaler.scale for upscaler in upscalers.values()} or {4}
     if len(scales) > 1:
         raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
-    (scale,) = scales
-    systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
-    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}, scale
+    return upscalers, scales.pop()
 
 
 def load_sets(data):
@@ -307,6 +317,47 @@ def export(settings):
     return 0
 
 
+def faces(settings):
+    """Prints how well FaceNet tells small faces of LFW apart, enlarged by each system; see `evaluation.faces`."""
+    from srgan_tf.evaluation.faces import Arm, Vectors, as_json, bicubic, embed_faces, tell
+    from srgan_tf.evaluation.faces_shown import curves, strip, tables
+    from srgan_tf.evaluation.lfw import read_face, read_pairs
+
+    weights = named_weights(settings.weights or shipped(), TAKEN)
+    pairs = read_pairs(settings.pairs, settings.lfw)
+    paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
+    command_line.import_tensorflow()
+    from srgan_tf.evaluation.facenet import Embedder
+
+    embedder = Embedder(settings.facenet, chosen(settings.standardisation))
+    upscalers, scale = load_upscalers(weights, settings)
+    known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
+    arms = {"bicubic": bicubic(scale)}
+    arms |= {name: Arm(sha256(weights[name]), upscaler.upscale_batch) for name, upscaler in upscalers.items()}
+    folds = len({pair.fold for pair in pairs})
+    crop = chosen(settings.face_crop)
+    known["protocol"] = (
+        f"{len(pairs):,} pairs in {folds} folds{'' if folds == 10 else ' (the official list has 10)'}, {len(paths):,}"
+        f" pictures, {f'{crop}x{crop}' if crop else 'LFW: 130x130'} of the middle; {embedder.standardisation}"
+        f" standardisation, {embedder.at_once} at once"
+    )
+    print(known["protocol"] + "\n")
+    folder = Path(settings.output or "faces")
+    with contextlib.closing(Vectors(folder / "vectors.sqlite")) as vectors:
+        with tqdm(total=len(paths) * (len(SIZES) * len(arms) + 1), unit="face", leave=False, disable=None) as bar:
+            made = embed_faces(paths, arms, embedder, vectors, crop=crop, progress=bar.update)
+    told = tell(pairs, paths, made)
+    shown = strip([read_face(path, crop) for path in paths[:FACES_SHOWN]], arms)
+    with whole_file(folder / "faces.json") as beside:
+        beside.write_text(as_json(told, known), encoding="utf-8")
+    with whole_file(folder / "roc.png") as beside:
+        beside.write_bytes(curves(told, np.array([pair.same for pair in pairs])))
+    with whole_file(folder / "faces.png") as beside:
+        shown.save(beside, format="png")
+    print(f"{tables(told)}\n\n{folder}: faces.png, roc.png, faces.json, and the vectors for the next time")
+    return 0
+
+
 def finish(failures):
     """Names what went wrong on the way; returns the exit status."""
     for error in failures:
@@ -322,7 +373,7 @@ def main(argv):
 def run(argv):
     settings = config.parse(config.EvaluateSettings, argv)
     check(settings)
-    modes = {"evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export}
+    modes = {"evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export, "faces": faces}
     return modes[settings.mode](settings)
 
 

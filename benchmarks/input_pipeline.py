@@ -108,7 +108,7 @@ def main(argv):
         packing.pack(jpegs, argv[1], folder)
         pixels = statistics.mean(picture.height * picture.width for picture in jpegs)
         print(f"{len(jpegs)} pictures, {pixels / 1e6:.2f} megapixels on average; {os.cpu_count()} cores; medians")
-        print(f"of {repetitions}, in turns: crops/s and how many times the PyTorch loader's from the same kind of file; CPU")
+        print(f"of {repetitions}, in turns: crops/s and how many times the PyTorch loader's from the same files; CPU")
         print("time a crop, which other programs on the machine touch less, and how many times less than the loader's")
         forms = [
             {

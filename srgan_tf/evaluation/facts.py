@@ -21,13 +21,14 @@ def facts(weights, **others):
     """
     return {
         **others,
-        "weights": {name: f"{path.name}, SHA-256 {_sha256(path)}" for name, path in weights.items()},
+        "weights": {name: f"{path.name}, SHA-256 {sha256(path)}" for name, path in weights.items()},
         "versions": {"Python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
         "device": device(),
     }
 
 
-def _sha256(path):
+def sha256(path):
+    """Of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -55,7 +55,8 @@ def region(layers, side=CROP):
 
 
 @cache
-def _font(size, weight="regular"):
+def font(size, weight="regular"):
+    """DejaVu Sans, which matplotlib brings along, for Pillow."""
     path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
     return ImageFont.truetype(path, size)
 
@@ -92,8 +93,8 @@ def strip(layers, place, title="", scores=None):
         x = _GAP + number % across * (width + _GAP)
         y = _GAP + number // across * (panel + _GAP + _TEXT)
         sheet.paste(image, (x + (width - image.width) // 2, y + (panel - image.height) // 2))
-        for line, (text, font) in enumerate(((name, _font(14, "bold")), (numbers, _font(12)))):
-            draw.text((x + width // 2, y + panel + 12 + 18 * line), _fitted(text, font, width), "black", font, "mm")
+        for line, (text, drawn) in enumerate(((name, font(14, "bold")), (numbers, font(12)))):
+            draw.text((x + width // 2, y + panel + 12 + 18 * line), _fitted(text, drawn, width), "black", drawn, "mm")
     return sheet
 
 

@@ -89,7 +89,7 @@ def table(scored, verbose=False):
     if verbose:
         columns = _columns(scored.scores)
         cells = [(score.picture, score.system, *_cells(score, columns)) for score in scored.scores]
-        lines += _aligned(("picture", "system", *(column.head for column in columns)), cells, words=2) + [""]
+        lines += aligned(("picture", "system", *(column.head for column in columns)), cells, words=2) + [""]
     entries = rows(scored)
     columns = _columns(entries)
     cells = [(row.system + " (published)" * row.published, *_cells(row, columns)) for row in entries]
@@ -100,7 +100,7 @@ def table(scored, verbose=False):
         lines[-1] += f"; published: {_SOURCE}"
         if known.pictures != count:
             lines[-1] += f", of {known.pictures} pictures: not to be compared"
-    return "\n".join(lines + _aligned(("system", *(column.head for column in columns)), cells, words=1))
+    return "\n".join(lines + aligned(("system", *(column.head for column in columns)), cells, words=1))
 
 
 def _columns(entries):
@@ -138,10 +138,10 @@ def differences_text(differences):
         line = lines.setdefault((entry.system, entry.baseline), dict.fromkeys(metrics, UNKNOWN))
         line[entry.metric] = f"{entry.mean:+.{digits}f} {interval}"
     cells = [(f"{system} - {baseline}", *line.values()) for (system, baseline), line in lines.items()]
-    return "\n".join(_aligned(("difference [95 %]", *(heads[metric] for metric in metrics)), cells, words=1))
+    return "\n".join(aligned(("difference [95 %]", *(heads[metric] for metric in metrics)), cells, words=1))
 
 
-def _aligned(head, cells, words):
+def aligned(head, cells, words):
     """Lines of columns: the first `words` of them to the left, the numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *cells)]
     rule = ["-" * width for width in widths]

@@ -1,0 +1,152 @@
+"""Networks that turn a face into a vector: FaceNet as it is passed around, and any other of the same form."""
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.errors import UserError
+from srgan_tf.evaluation.lfw import SIDE
+
+INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
+STANDARDISATIONS = ("fixed", "per-image")
+_AT_ONCE = 32  # faces, where the graph takes more than one
+_PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
+
+
+class Embedder:
+    """Makes vectors of faces.
+
+    Args:
+        path: A frozen graph (`.pb`), with `input`, `embeddings` and maybe `phase_train` in it; a Keras model (`.keras`,
+            `.h5`); or the folder of a SavedModel.
+        standardisation: What the network was trained on: "fixed" is (x - 127.5) / 128; "per-image" subtracts a face's
+            mean and divides by its deviation; None: "per-image" for the models of davidsandberg/facenet of 2017, and
+            "fixed".
+
+    Attributes:
+        standardisation: Not None any more.
+        digest: SHA-256 of the model.
+        at_once: Faces in a call.
+
+    Raises:
+        UserError: There is no such model, or it is none that takes 160x160 faces and gives a vector for each.
+    """
+
+    def __init__(self, path, standardisation=None):
+        path = Path(path)
+        if not path.exists():
+            raise UserError(f"{path}: no such model; give FaceNet's frozen graph, such as 20180402-114759.pb")
+        old = any(name in str(path.resolve()) for name in _PER_IMAGE)
+        self.standardisation = standardisation or ("per-image" if old else "fixed")
+        self.digest = _digest(path)
+        try:
+            self._network = _load(path)
+        except UserError:
+            raise
+        # Whatever TensorFlow and Keras raise of a file that is something else.
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise UserError(f"{path}: not a model that can be loaded ({reason})") from None
+        self.at_once = next((count for count in (_AT_ONCE, 1) if self._fits(count)), 0)
+        if not self.at_once:
+            raise UserError(f"{path}: does not make a vector each of {SIDE}x{SIDE} RGB faces; give a FaceNet")
+
+    def _fits(self, count):
+        try:
+            # Not zeros: that vector may have no length.
+            found = self._network(tf.fill((count, SIDE, SIDE, 3), 0.5)).numpy()
+        except (tf.errors.OpError, ValueError, TypeError):
+            return False
+        return found.ndim == 2 and len(found) == count
+
+    def __call__(self, faces):
+        """The vectors of faces.
+
+        Args:
+            faces: uint8 RGB `(N, 160, 160, 3)`.
+
+        Returns:
+            float32 `(N, D)`, each of length 1.
+        """
+        found = []
+        for start in range(0, len(faces), self.at_once):
+            some = standardised(faces[start : start + self.at_once], self.standardisation)
+            missing = self.at_once - len(some)  # a graph may take no other number
+            some = np.concatenate([some, np.repeat(some[-1:], missing, axis=0)]) if missing else some
+            found.append(self._network(tf.constant(some)).numpy()[: self.at_once - missing])
+        vectors = np.concatenate(found).astype(np.float32)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-10)
+
+
+def standardised(faces, kind):
+    """What the network is given of uint8 faces `(N, H, W, 3)`: float32, see `Embedder`."""
+    values = faces.astype(np.float32)
+    if kind == "fixed":
+        return (values - 127.5) / 128
+    mean = values.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = values.std(axis=(1, 2, 3), keepdims=True)
+    return (values - mean) / np.maximum(deviation, 1 / np.sqrt(values[0].size))
+
+
+def _digest(path):
+    whole = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with open(file, "rb") as opened:
+                whole.update(hashlib.file_digest(opened, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _load(path):
+    """A function from float32 `(N, 160, 160, 3)` to vectors."""
+    if path.is_dir():
+        loaded = tf.saved_model.load(str(path))
+        signature = loaded.signatures.get("serving_default")
+        inputs = signature.structured_input_signature[1] if signature else {}
+        if len(inputs) != 1 or len(signature.structured_outputs) != 1:
+            raise UserError(f"{path}: its serving_default must take one tensor and give one; export it so")
+        # The model is kept with the function: its variables go with it.
+        return lambda faces, kept=loaded: next(iter(signature(**{next(iter(inputs)): faces}).values()))
+    if path.suffix.lower() == ".pb":
+        return _load_frozen(path)
+    model = keras.models.load_model(path, compile=False)
+    return tf.function(lambda faces: model(faces, training=False), autograph=False)
+
+
+def _load_frozen(path):
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString(path.read_bytes())
+    nodes = {node.name: node for node in graph.node}
+    for name in (INPUT, OUTPUT):
+        if name not in nodes:
+            raise UserError(f"{path}: has no tensor {name}:0; a frozen FaceNet has {INPUT}:0 and {OUTPUT}:0")
+    # Only what the vectors are made of: what stands before `input`, queues often, is left out.
+    kept, waiting = tf.compat.v1.GraphDef(versions=graph.versions), [OUTPUT]
+    seen = set(waiting)
+    while waiting:
+        node = kept.node.add()
+        node.CopyFrom(nodes[waiting.pop()])
+        if node.name in (INPUT, TRAINING):
+            kind = tf.float32 if node.name == INPUT else tf.bool
+            node.Clear()
+            node.name, node.op = (INPUT, "Placeholder") if kind == tf.float32 else (TRAINING, "Placeholder")
+            node.attr["dtype"].type = kind.as_datatype_enum
+        elif node.op == "Placeholder":
+            raise UserError(f"{path}: {OUTPUT}:0 needs {node.name}:0 besides {INPUT}:0 and {TRAINING}:0")
+        # OpenCV's tools leave attributes without a value, which TensorFlow takes for placeholders.
+        for name in [name for name, value in node.attr.items() if value.WhichOneof("value") is None]:
+            del node.attr[name]
+        before = {text.lstrip("^").partition(":")[0] for text in node.input} - seen
+        seen |= before
+        waiting += sorted(before)
+
+    def embed(faces):
+        given = {f"{INPUT}:0": faces}
+        if TRAINING in seen:
+            given[f"{TRAINING}:0"] = tf.constant(False)
+        return tf.graph_util.import_graph_def(kept, given, [f"{OUTPUT}:0"])[0]
+
+    return tf.compat.v1.wrap_function(embed, [tf.TensorSpec((None, SIDE, SIDE, 3), tf.float32)])

@@ -1,0 +1,102 @@
+"""Labeled Faces in the Wild: its list of pairs, and faces cut out of its pictures."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+from srgan_tf.imaging import files
+from srgan_tf.imaging.resize import imresize
+
+SIDE = 160  # of the faces that FaceNet takes, pixels
+FUNNELED, CENTRE = 250, 130  # sides of LFW's pictures and of their part that is used, pixels
+ENDINGS = (".jpg", ".png", ".jpeg")
+
+
+@dataclasses.dataclass(frozen=True)
+class FacePair:
+    """Two pictures, and whether they show the same person; pairs of one fold share its number."""
+
+    first: Path
+    second: Path
+    same: bool
+    fold: int
+
+
+def read_pairs(path, folder):
+    """Reads LFW's `pairs.txt`: a line with the folds and the pairs of each kind in one; then for each fold these pairs,
+    `NAME i j` of the same person and `NAME i NAME j` of two.
+
+    Args:
+        path: The file. Any number of folds of 2 or more.
+        folder: Of the pictures, `NAME/NAME_0001.jpg`.
+
+    Returns:
+        A list of `FacePair`s.
+
+    Raises:
+        UserError: The file is missing or malformed, or pictures are missing.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserError(f"{path}: cannot be read ({reason}); give LFW's pairs.txt") from None
+    head, *rest = [line.split() for line in lines] or [[]]
+    while rest and not rest[-1]:
+        rest.pop()
+    if len(head) != 2 or not all(number.isdecimal() and int(number) for number in head):
+        raise UserError(f"{path}: line 1 must be the number of folds and of pairs, such as 10 and 300; give LFW's file")
+    folds, each = map(int, head)
+    if folds < 2:
+        raise UserError(f"{path}: has one fold; the threshold is chosen on the others, so give a file with two or more")
+    if len(rest) != folds * each * 2:
+        raise UserError(f"{path}: line 1 announces {folds * each * 2:,} pairs, and {len(rest):,} follow; get it again")
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder; give LFW's, with a folder for each person")
+    pairs = []
+    for number, words in enumerate(rest):
+        fold, place = divmod(number, 2 * each)
+        same = place < each
+        if len(words) != (3 if same else 4) or not (words[-1].isdecimal() and words[-2 if same else 1].isdecimal()):
+            form = "NAME i j" if same else "NAME i NAME j"
+            raise UserError(f"{path}: line {number + 2} is not of the form {form}: {' '.join(words)!r}")
+        name, first, *other = words
+        second = [name, *other] if same else other
+        pairs.append(FacePair(_picture(folder, name, first), _picture(folder, *second), same, fold))
+    missing = sorted({picture for pair in pairs for picture in (pair.first, pair.second) if not picture.exists()})
+    if missing:
+        others = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
+        raise UserError(f"{missing[0]}: no such picture{others}, named in {path}; give the folder of LFW's people")
+    return pairs
+
+
+def _picture(folder, name, number):
+    stem = Path(folder, name, f"{name}_{int(number):04d}")
+    found = (stem.with_name(stem.name + ending) for ending in ENDINGS)
+    return next((path for path in found if path.exists()), stem.with_name(stem.name + ENDINGS[0]))
+
+
+def read_face(path, crop=None):
+    """The face of a picture.
+
+    Args:
+        path: Of the picture.
+        crop: Side of the square in its middle that is used, pixels; None: 130 of LFW's 250x250, and all of a square
+            picture of another size, which is taken for a face that was cut out already.
+
+    Returns:
+        uint8 RGB `(160, 160, 3)`, by MATLAB's bicubic.
+
+    Raises:
+        UserError: The picture cannot be read, or is smaller than `crop`, or not square where `crop` is None.
+    """
+    picture = files.read_rgb(path)
+    height, width = picture.shape[:2]
+    if crop is None:
+        if height != width:
+            raise UserError(f"{path}: {width}x{height} is not square; --face_crop says which part of it to take")
+        crop = CENTRE if height == FUNNELED else height
+    if crop > min(height, width):
+        raise UserError(f"{path}: {width}x{height} is smaller than --face_crop={crop}; give a smaller one")
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return imresize(picture[top : top + crop, left : left + crop], SIDE, SIDE)

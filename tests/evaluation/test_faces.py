@@ -1,0 +1,200 @@
+"""The faces' experiment with a tiny network and drawn faces."""
+
+import json
+import sqlite3
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageDraw
+
+import evaluate
+from srgan_tf.errors import UserError
+from srgan_tf.evaluation import faces
+from srgan_tf.evaluation.facenet import Embedder, standardised
+from srgan_tf.imaging.resize import imresize, upscale_bicubic
+
+KERNEL = np.random.default_rng(0).normal(size=(75, 16)).astype(np.float32)
+
+
+def _vectors(values):
+    """What the tiny network makes of standardised faces: the means of 5x5 parts, mixed."""
+    parts = values.reshape(-1, 5, 32, 5, 32, 3).mean(axis=(2, 4))
+    vectors = parts.reshape(-1, 75) @ KERNEL
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _frozen(path, phase=True, fixed=None, queue=False, names=("input", "embeddings")):
+    graph = tf.Graph()
+    with graph.as_default():
+        given = tf.compat.v1.placeholder(tf.float32, (fixed, 160, 160, 3), "images" if queue else names[0])
+        given = tf.identity(given, names[0]) if queue else given
+        training = tf.compat.v1.placeholder(tf.bool, (), "phase_train") if phase else tf.constant(False)
+        given = tf.where(training, tf.zeros_like(given), given)
+        parts = tf.reshape(tf.nn.avg_pool2d(given, 32, 32, "VALID"), (fixed or -1, 75))
+        tf.identity(parts @ tf.constant(KERNEL), names[1])
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def _keras_model():
+    layers = [keras.Input((160, 160, 3)), keras.layers.AveragePooling2D(32), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(16, use_bias=False)])
+    model.layers[-1].set_weights([KERNEL])
+    return model
+
+
+def _model(kind, path):
+    if kind == "keras":
+        _keras_model().save(path / "net.keras")
+        return path / "net.keras"
+    if kind == "savedmodel":
+        _keras_model().export(path / "net", verbose=False)
+        return path / "net"
+    options = {"without phase_train": {"phase": False}, "one at once": {"fixed": 1}, "queue": {"queue": True}}
+    return _frozen(path / "net.pb", **options.get(kind, {}))
+
+
+@pytest.mark.parametrize("kind", ["frozen", "without phase_train", "one at once", "queue", "keras", "savedmodel"])
+def test_every_form_of_a_model_gives_the_same_vectors(tmp_path, kind):
+    pixels = np.random.default_rng(1).integers(0, 256, (35, 160, 160, 3), np.uint8)
+    embedder = Embedder(_model(kind, tmp_path))
+    assert embedder.at_once == (1 if kind == "one at once" else 32)
+    assert embedder.standardisation == "fixed"
+    np.testing.assert_allclose(embedder(pixels), _vectors((pixels - 127.5) / 128), atol=1e-5)
+
+
+def test_standardisation_suits_the_file(tmp_path):
+    assert Embedder(_frozen(tmp_path / "20170512-110547.pb")).standardisation == "per-image"
+    assert Embedder(_frozen(tmp_path / "20170512-110547.pb"), "fixed").standardisation == "fixed"
+    values = standardised(np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8), "per-image")
+    np.testing.assert_allclose([values.mean(axis=(1, 2, 3)), values.std(axis=(1, 2, 3))], [[0, 0], [1, 1]], atol=1e-4)
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda path: path / "none.pb", "no such model"),
+    (lambda path: path.joinpath("net.pb").write_bytes(b"no graph") and path / "net.pb", "not a model|no tensor"),
+    (lambda path: _frozen(path / "net.pb", names=("input", "logits")), "no tensor embeddings:0"),
+    (lambda path: _frozen(path / "net.pb", names=("pictures", "embeddings")), "no tensor input:0"),
+    (lambda path: path.joinpath("net.keras").write_bytes(b"no zip") and path / "net.keras", "not a model"),
+    (lambda path: path, "not a model"),
+])  # fmt: skip
+def test_what_is_no_facenet_is_one_line(tmp_path, make, said):
+    with pytest.raises(UserError, match=said) as error:
+        Embedder(make(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_graph_for_other_faces_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((96, 96, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
+    model.save(tmp_path / "net.keras")
+    with pytest.raises(UserError, match="does not make a vector each of 160x160"):
+        Embedder(tmp_path / "net.keras")
+
+
+def test_faces_are_reduced_enlarged_and_brought_back():
+    face = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    enlarge = faces.bicubic(4).enlarge
+    np.testing.assert_array_equal(
+        faces.degraded(face[None], 40, enlarge)[0], upscale_bicubic(imresize(face, 40, 40), 4)
+    )
+    for size in (20, 60):
+        expected = imresize(upscale_bicubic(imresize(face, size, size), 4), 160, 160)
+        np.testing.assert_array_equal(faces.degraded(face[None], size, enlarge)[0], expected)
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Eight people, drawn: two pictures of each, which differ in brightness and noise; and pairs in two folds."""
+    rng = np.random.default_rng(0)
+    names = [f"Person_{letter}" for letter in "ABCDEFGH"]
+    for name in names:
+        skin, shapes = tuple(rng.integers(60, 250, 3)), rng.integers(60, 190, (4, 2))
+        (tmp_path / "lfw" / name).mkdir(parents=True)
+        for number in (1, 2):
+            image = Image.new("RGB", (250, 250), tuple(int(value) for value in skin))
+            for x, y in shapes:
+                ImageDraw.Draw(image).ellipse((int(x) - 20, int(y) - 12, int(x) + 20, int(y) + 12), "black")
+            noisy = np.clip(np.asarray(image) + rng.normal(0, 8, (250, 250, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(tmp_path / "lfw" / name / f"{name}_{number:04d}.jpg")
+    lines = ["2\t4"]
+    for fold in (names[:4], names[4:]):
+        lines += [f"{name}\t1\t2" for name in fold]
+        lines += [f"{name}\t1\t{other}\t2" for name, other in zip(fold, fold[1:] + fold[:1])]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines) + "\n")
+    _frozen(tmp_path / "net.pb")
+    return tmp_path
+
+
+def _run(people, *flags):
+    places = {"lfw": "lfw", "pairs": "pairs.txt", "facenet": "net.pb", "output": "out"}
+    own = [f"--{name}={people / place}" for name, place in places.items()]
+    return evaluate.main(["evaluate.py", "--mode=faces", *own, *flags])
+
+
+def test_the_command_prints_the_table_and_computes_only_what_is_new(people, weights, capsys, monkeypatch):
+    calls = []
+    embed = Embedder.__call__
+    monkeypatch.setattr(Embedder, "__call__", lambda self, faces: calls.append(len(faces)) or embed(self, faces))
+    assert _run(people, f"--weights=ours={weights}") == 0
+    out = capsys.readouterr().out
+    assert "16 pairs in 2 folds (the official list has 10), 16 pictures" in out and "fixed standardisation" in out
+    row = next(line for line in out.splitlines() if line.startswith("20x20")).split()
+    assert row[1:3] == ["93.50", "92.22"] and row.count("±") == 3
+    assert sum(calls) == 16 * 11
+    known = json.loads((people / "out" / "faces.json").read_text())
+    assert [(each["size"], each["arm"]) for each in known["rows"]][:3] == [(160, "HR"), (20, "bicubic"), (20, "ours")]
+    assert known["rows"][0]["accuracy"] == 1.0
+    assert Image.open(people / "out" / "faces.png").size[0] == 4 * 164 and (people / "out" / "roc.png").exists()
+
+    calls.clear()
+    assert _run(people, f"--weights=ours={weights}") == 0
+    assert not calls and capsys.readouterr().out == out
+    # One person's picture is another now: it alone is computed again.
+    changed = people / "lfw" / "Person_A" / "Person_A_0001.jpg"
+    Image.new("RGB", (250, 250), "red").save(changed)
+    assert _run(people, f"--weights=ours={weights}") == 0
+    assert sum(calls) == 11
+
+
+def test_an_interrupted_run_goes_on(people, capsys, monkeypatch):
+    embed, calls = Embedder.__call__, []
+
+    def interrupted(self, given):
+        calls.append(len(given))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return embed(self, given)
+
+    monkeypatch.setattr(Embedder, "__call__", interrupted)
+    assert _run(people, "--weights=srresnet") == 130
+    done = sum(calls[:3])
+    assert _run(people, "--weights=srresnet") == 0
+    assert sum(calls[4:]) == 16 * 11 - done > 0
+
+
+@pytest.mark.parametrize("broken, said", [
+    ("lfw/Person_B/Person_B_0002.jpg", "Person_B_0002.jpg: "), ("out/vectors.sqlite", "vectors.sqlite: cannot be used"),
+])  # fmt: skip
+def test_a_damaged_file_is_one_line(people, capsys, broken, said):
+    (people / broken).parent.mkdir(exist_ok=True)
+    (people / broken).write_bytes(b"this is neither a picture nor a data base" * 100)
+    assert _run(people, "--weights=srresnet") == 1
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
+
+
+def test_the_vectors_are_kept_in_a_plain_data_base(tmp_path):
+    vectors = faces.Vectors(tmp_path / "vectors.sqlite")
+    vectors.put({b"one": np.float32([1, 2])})
+    vectors.close()
+    (row,) = sqlite3.connect(tmp_path / "vectors.sqlite").execute("SELECT key, vector FROM vectors")
+    assert row == (b"one", np.float32([1, 2]).tobytes())
+
+
+def test_flags_of_other_modes_are_refused(capsys):
+    assert evaluate.main(["evaluate.py", "--mode=faces", "--lfw=x", "--pairs=y"]) == 1
+    assert "--mode=faces needs --facenet" in capsys.readouterr().err
+    assert evaluate.main(["evaluate.py", "--lfw=x"]) == 1
+    assert "--lfw has no use with --mode=evaluate" in capsys.readouterr().err

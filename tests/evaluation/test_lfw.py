@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.errors import UserError
+from srgan_tf.evaluation import lfw
+from srgan_tf.imaging.resize import imresize
+
+LIST = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\nBob\t1\t2\nBob\t2\tAnn\t2\n"
+
+
+@pytest.fixture
+def people(tmp_path):
+    for name in ("Ann", "Bob"):
+        (tmp_path / name).mkdir()
+        for number, ending in ((1, "jpg"), (2, "png")):
+            Image.new("RGB", (250, 250)).save(tmp_path / name / f"{name}_{number:04d}.{ending}")
+    (tmp_path / "pairs.txt").write_text(LIST)
+    return tmp_path
+
+
+def test_pairs_are_read_fold_by_fold(people):
+    pairs = lfw.read_pairs(people / "pairs.txt", people)
+    assert [(pair.first.name, pair.second.name, pair.same, pair.fold) for pair in pairs] == [
+        ("Ann_0001.jpg", "Ann_0002.png", True, 0), ("Ann_0001.jpg", "Bob_0001.jpg", False, 0),
+        ("Bob_0001.jpg", "Bob_0002.png", True, 1), ("Bob_0002.png", "Ann_0002.png", False, 1),
+    ]  # fmt: skip
+
+
+def test_the_official_folds_are_read(shared_data):
+    pairs = lfw.read_pairs(shared_data / "lfw" / "pairs.txt", shared_data / "lfw" / "images")
+    assert len(pairs) == 1800 and sum(pair.same for pair in pairs) == 900
+    assert [sum(pair.fold == fold for pair in pairs) for fold in range(3)] == [600] * 3
+
+
+@pytest.mark.parametrize("text, said", [
+    ("", "line 1 must be"), ("10\n", "line 1 must be"), ("1\t2\n", "one fold"), (LIST + "Ann\t1\t2\n", "5 follow"),
+    (LIST.replace("Bob\t1\t2", "Bob\t1"), "line 4 is not of the form NAME i j"),
+    (LIST.replace("Ann\t1\tBob\t1", "Ann\tx\tBob\t1"), "line 3 is not of the form NAME i NAME j"),
+    (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), "Cid_0001.jpg: no such picture and 1 others"),
+])  # fmt: skip
+def test_what_is_wrong_with_the_list_is_one_line(people, text, said):
+    (people / "pairs.txt").write_text(text)
+    with pytest.raises(UserError, match=said):
+        lfw.read_pairs(people / "pairs.txt", people)
+
+
+def test_what_is_missing_is_one_line(people):
+    with pytest.raises(UserError, match="nowhere.txt: cannot be read"):
+        lfw.read_pairs(people / "nowhere.txt", people)
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        lfw.read_pairs(people / "pairs.txt", people / "nowhere")
+
+
+def test_the_middle_of_a_picture_is_taken(tmp_path):
+    rng = np.random.default_rng(0)
+    for side, crop, used in ((250, None, 130), (182, None, 182), (250, 200, 200), (100, 60, 60)):
+        pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "face.png")
+        first = (side - used) // 2
+        expected = imresize(pixels[first : first + used, first : first + used], 160, 160)
+        np.testing.assert_array_equal(lfw.read_face(tmp_path / "face.png", crop), expected)
+    with pytest.raises(UserError, match="smaller than --face_crop=101"):
+        lfw.read_face(tmp_path / "face.png", 101)
+    Image.new("RGB", (100, 90)).save(tmp_path / "face.png")
+    with pytest.raises(UserError, match="100x90 is not square"):
+        lfw.read_face(tmp_path / "face.png")
