@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from srgan_tf.inference.memory import free_host_bytes
 
-# Bytes at the peak of a step for each byte of layer outputs. Measured on the CPU: SRResNet 1.4 at crops of 96x96 and 1.2
+# Bytes at the peak of a step for each byte of layer outputs. On the CPU: SRResNet 1.4 at crops of 96x96 and 1.2
 # at 384x384, where the layers with most outputs have others inside; SRGAN-VGG54 0.7; SRResNet under XLA 1.0.
 PEAK = 1.3
 # What TensorFlow takes itself: 1.1 GB for SRResNet, 1.3 GB for SRGAN-VGG54; XLA's compiler half as much again.
@@ -75,7 +75,7 @@ def set_precision(precision, device):
 def compiles_step(asked, device, spreads):
     """Whether XLA compiles the step.
 
-    On a CPU TensorFlow's own kernels are faster: of SRGAN at 16 x 24x24 a step took 2.2 s with them and 3.4 s under XLA.
+    On a CPU TensorFlow's own kernels are faster: at 16 x 24x24 SRGAN took 2.2 s a step with them and 3.4 s under XLA.
 
     Args:
         asked: "on", "off" or "auto".
