@@ -29,7 +29,8 @@ class TrainSettings:
     run_dir: str = setting("runs/default", "folder of the run; each phase has its own inside: srresnet/, srgan/")
     resume: bool = setting(True, "go on from the newest checkpoint of the run folder, if it has one")
     weights: str = setting(
-        "", "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet, the package's"
+        "",
+        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet or srgan, the package's",
     )
     dry_run: bool = setting(False, "print device, sizes, memory and first losses, and stop")
 
@@ -168,8 +169,8 @@ class EvaluateSettings:
     )
     weights: str = setting(
         (),
-        "of a generator: a file, NAME=FILE, or srresnet, the package's. evaluate and compare take several, upscale"
-        " without it the package's best",
+        "of a generator: a file, NAME=FILE, or srresnet or srgan, the package's. evaluate, compare and faces take"
+        " several; without it upscale takes srgan, and faces both",
         many=True,
     )
     overwrite: bool = setting(

@@ -40,7 +40,7 @@ TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
 SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
 FACES_SHOWN = 2
 HOW_TO_TRAIN = (
-    "No --weights given. --weights=srresnet scores the package's own; `python train.py --mode=srresnet` trains yours"
+    "No --weights given. --weights=srgan scores the package's own; `python train.py --mode=srresnet` trains yours"
     " (--help says more)."
 )
 
@@ -113,7 +113,7 @@ def chosen(value):
 
 
 def load_upscaler(path, settings):
-    """An `Upscaler` with the weights of `path`, None for the package's best; the first call imports TensorFlow."""
+    """An `Upscaler` with the weights of `path`, None for the package's srgan; the first call imports TensorFlow."""
     command_line.import_tensorflow()
     from srgan_tf.inference.upscaler import Upscaler
 

@@ -13,13 +13,14 @@ def test_shipped_weights_are_those_of_the_manifest_and_load(name):
     assert generator_shape(load_generator(path))[:2] == (settings["blocks"], settings["scale"])
 
 
-def test_srresnet_scores_what_the_manifest_says(shared_data):
+@pytest.mark.parametrize("name", weights.shipped())
+def test_shipped_weights_score_what_the_manifest_says(name, shared_data):
     from srgan_tf.data.folders import find_pairs
     from srgan_tf.evaluation.validation import Validation
 
-    generator = load_generator(weights.find_weights("srresnet"))
+    generator = load_generator(weights.find_weights(name))
     scores, _ = Validation(generator, find_pairs(shared_data / "benchmarks" / "Set5"), 4)()
-    assert scores["psnr"] == pytest.approx(weights.shipped()["srresnet"]["psnr_db"]["Set5"], abs=0.006)
+    assert scores["psnr"] == pytest.approx(weights.shipped()[name]["psnr_db"]["Set5"], abs=0.006)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ class Upscaler:
     of their pictures at a time.
 
     Args:
-        weights: A weights file (`.weights.h5`); the name of weights that the package brings ("srresnet"); a generator,
-            see `models.generator.build_generator`, whose weights are copied; None: the best that the package brings; or
+        weights: A weights file (`.weights.h5`); the name of weights that the package brings ("srresnet", "srgan"); a
+            generator, see `models.generator.build_generator`, whose weights are copied; None: "srgan"; or
             a network that is to be run as it is, see `windows.Windows`.
         tile: Side of the largest tile in LR pixels, without its margin; 0 takes every picture whole; None takes what
             costs the least work within the memory.

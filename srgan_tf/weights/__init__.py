@@ -16,15 +16,15 @@ def shipped():
 
 
 def default_weights():
-    """The name of the best weights for looking at pictures that the package brings: "srgan", else "srresnet"."""
-    return "srgan" if "srgan" in shipped() else "srresnet"
+    """The name of the weights that pictures are enlarged with, unless others are named."""
+    return "srgan"
 
 
 def find_weights(text):
     """The weights file that `text` names.
 
     Args:
-        text: A file, or the name of shipped weights: "srresnet". A file is preferred.
+        text: A file, or the name of shipped weights: "srresnet", "srgan". A file is preferred.
 
     Returns:
         A `Path`. Shipped weights are checked against the manifest.
