@@ -30,7 +30,8 @@ class TrainSettings:
     resume: bool = setting(True, "go on from the newest checkpoint of the run folder, if it has one")
     weights: str = setting(
         "",
-        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet or srgan, the package's",
+        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet or srgan, which the"
+        " package brings",
     )
     dry_run: bool = setting(False, "print device, sizes, memory and first losses, and stop")
 
