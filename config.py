@@ -33,6 +33,9 @@ class TrainSettings:
         "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet or srgan, which the"
         " package brings",
     )
+    discriminator: str = setting(
+        "", "folder of another run's SRGAN, runs/NAME/srgan, with whose D this one begins (empty: a new D)"
+    )
     dry_run: bool = setting(False, "print device, sizes, memory and first losses, and stop")
 
     # Data
@@ -92,6 +95,10 @@ class TrainSettings:
         lower=0,
     )
     adversarial_loss_weight: float = setting(1e-3, "weight of -log D(G(LR)) in G's loss", lower=0)
+    consistency_loss_weight: float = setting(
+        0.0, "weight of the MSE between LR and SR reduced again, which holds the colours (0: off, as the slides)",
+        lower=0,
+    )  # fmt: skip
     vgg_path: str = setting("", "VGG19 weights without top, Keras layout (empty: Keras downloads them)")
     sequential_updates: bool = setting(False, "update D first and G against the new D, as the slides do")
 
@@ -297,7 +304,7 @@ _PHASES = {
     "srgan": {"content_loss": "pool4", "steps": 200_000, "schedule": "step"},
 }
 # What only D and mode srgan know.
-OF_SRGAN = ("adversarial_loss_weight", "sequential_updates", "pretrain_steps")
+OF_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
 _POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
 
@@ -330,6 +337,10 @@ def resolve(settings):
         (
             vgg and settings.crop_size < _SMALLEST_VGG_CROP,
             f"--crop_size={settings.crop_size}: VGG19 needs {_SMALLEST_VGG_CROP} or more; or use --content_loss=mse",
+        ),
+        (
+            settings.consistency_loss_weight and settings.crop_size <= 4 * settings.scale,
+            f"--crop_size={settings.crop_size}: --consistency_loss_weight needs more than {4 * settings.scale}",
         ),
         (given_vgg_weight and not vgg, "--vgg_loss_weight has no use with --content_loss=mse; leave it out"),
         (settings.vgg_path and not vgg, "--vgg_path has no use with --content_loss=mse; leave it out"),

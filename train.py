@@ -161,15 +161,21 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     if resuming:
         if not settings.resume:
             raise UserError(f"{folder}: holds a run already; give another --run_dir, or go on with --resume")
-        if settings.weights not in ("", begun.get("weights", "")):
-            raise UserError(f"{folder}: was begun from other --weights; leave them out, or give another --run_dir")
-        settings = dataclasses.replace(settings, weights=begun.get("weights", ""))
+        for name in ("weights", "discriminator"):
+            first = begun.get(name, "")
+            if getattr(settings, name) not in ("", first):
+                raise UserError(f"{folder}: was begun with another --{name}; leave it out, or give another --run_dir")
+            settings = dataclasses.replace(settings, **{name: first})
         runs.refuse_changes(folder, begun, dataclasses.asdict(settings))
 
     keras.utils.set_random_seed(settings.seed)
     generator = make_generator(settings, resuming, distribution.normalization)
     adversarial = settings.mode == "srgan"
     discriminator = build_discriminator(normalization=distribution.normalization) if adversarial else None
+    if settings.discriminator and not resuming:
+        theirs = Checkpoints(settings.discriminator, {"d": discriminator.variables}).restore(part=True)
+        if theirs is None:
+            raise UserError(f"--discriminator={settings.discriminator}: no checkpoint-*.npz there")
     features = build_vgg(settings.content_loss, settings.vgg_path) if settings.content_loss != "mse" else None
 
     rate = optimizers.LearningRate(
@@ -236,7 +242,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
                     make_batches(start=0, stop=needed), features, settings.scale
                 )
                 print(f"VGG weight {vgg_weight:.4g} (measured: the VGG term of bicubic equals its MSE)")
-        weights = steps.LossWeights(settings.mse_loss_weight, vgg_weight, settings.adversarial_loss_weight)
+        weights = steps.LossWeights(
+            settings.mse_loss_weight, vgg_weight, settings.adversarial_loss_weight, settings.consistency_loss_weight
+        )
         if settings.dry_run:
             lr, hr = next(iter(make_batches(start=0, stop=1)))
             for name, value in balance.first_losses(generator, lr, hr, discriminator, features).items():

@@ -192,3 +192,22 @@ def test_validation_pictures_are_checked_at_the_scale_of_the_run(run, tmp_path):
     assert status == 0 and "skipped" not in out
     status, _, err = run(f"--valid_dir={tmp_path}/valid", "--dry_run")
     assert status == 1 and "one.png" in err
+
+
+def test_srgan_begins_with_the_discriminator_of_another_run(run, tmp_path):
+    flags = ("--mode=srgan", "--content_loss=mse", "--weights=srresnet", "--blocks=16", "--learning_rate=1e-30")
+    assert run(*flags, "--steps=1", "--seed=1")[0] == 0
+    (tmp_path / "run").rename(tmp_path / "other")
+    more = (*flags, "--seed=2", "--consistency_loss_weight=3", f"--discriminator={tmp_path}/other/srgan")
+    assert run(*more, "--steps=1")[0] == 0
+    with np.load(tmp_path / "other" / "srgan" / "checkpoint-00000001.npz") as archive:
+        theirs = {name: archive[name] for name in archive.files if name.startswith("d/") and "kernel" in name}
+    ours = _arrays(tmp_path, "srgan", 1)
+    assert theirs and all(np.allclose(ours[name], array, atol=1e-7) for name, array in theirs.items())
+    # It goes on without being told again, and not with another.
+    assert run(*flags, "--seed=2", "--consistency_loss_weight=3", "--steps=2")[0] == 0
+    status, _, err = run(*flags, "--seed=2", "--consistency_loss_weight=3", "--steps=3", "--discriminator=elsewhere")
+    assert status == 1 and "another --discriminator" in err
+    (tmp_path / "run").rename(tmp_path / "done")
+    status, _, err = run(*flags, "--steps=1", f"--discriminator={tmp_path}/empty")
+    assert status == 1 and "no checkpoint-*.npz" in err and "Traceback" not in err

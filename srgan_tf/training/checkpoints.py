@@ -82,8 +82,11 @@ class Checkpoints:
         found = self._found()
         return found[0][1] if found else None
 
-    def restore(self):
+    def restore(self, part=False):
         """Sets the variables to the newest checkpoint that is whole.
+
+        Args:
+            part: The checkpoint may hold other groups besides, which are left where they are.
 
         Returns:
             The state that was saved with it, `"step"` among it; None without any checkpoint, with nothing changed.
@@ -100,6 +103,9 @@ class Checkpoints:
             except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
                 self._report(f"{path}: damaged ({error}); trying the checkpoint before it")
                 continue
+            if part:
+                groups = {name.partition("/")[0] for name in self._variables}
+                arrays = {name: array for name, array in arrays.items() if name.partition("/")[0] in groups}
             self._assign(path, arrays)
             return state
         if found:

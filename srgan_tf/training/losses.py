@@ -1,10 +1,15 @@
-"""The losses of Ledig et al. 2017, equations (2) to (5), as the slides write them.
+"""The losses of Ledig et al. 2017, equations (2) to (5), as the slides write them, and one of our own.
 
 Every mean is over the batch, the positions and the channels, and is taken in float32 whatever the networks compute in.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from srgan_tf.imaging.resize import resize_matrix
+
+_REACH = 2  # LR pixels that the bicubic kernel reaches beyond its own
 
 
 def mse(hr, sr):
@@ -34,6 +39,31 @@ def vgg(hr_features, sr_features):
         A float32 scalar.
     """
     return mse(hr_features, sr_features)
+
+
+def consistency(lr, sr):
+    """How far SR, reduced again as LR was, is from LR: the mean squared difference of the small pictures.
+
+    It leaves the detail free and holds colours and brightness, of which the adversarial loss knows nothing. Neither
+    the slides nor the paper have it; the condition is that of Bahat and Michaeli 2020 (Explorable Super Resolution),
+    as a loss. The outermost two LR pixels, which saw beyond the crop, do not count.
+
+    Args:
+        lr: `(N, H, W, 3)` in [-1, 1], H = W > 4 and of static shape: MATLAB's bicubic of photographs.
+        sr: What G made of them, `(N, scale H, scale W, 3)`, of the same range.
+
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        ValueError: The crops are too small.
+    """
+    size, large = lr.shape[1], sr.shape[1]
+    if size <= 2 * _REACH:
+        raise ValueError(f"LR crops must be larger than {2 * _REACH}. Received: {size}")
+    matrix = resize_matrix(large, size).toarray()[_REACH:-_REACH].astype(np.float32)
+    reduced = tf.einsum("ij,kl,njlc->nikc", matrix, matrix, tf.cast(sr, tf.float32))
+    return mse(lr[:, _REACH:-_REACH, _REACH:-_REACH], reduced)
 
 
 def adversarial(fake_logits):

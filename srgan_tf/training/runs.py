@@ -12,8 +12,8 @@ from srgan_tf.writing import whole_file
 # What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
 # folder's path.
 FREE = frozenset(
-    "run_dir resume dry_run weights train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps max_bad_steps"
-    " log_every valid_every checkpoint_every strategy xla".split()
+    "run_dir resume dry_run weights discriminator train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps"
+    " max_bad_steps log_every valid_every checkpoint_every strategy xla".split()
 )
 
 

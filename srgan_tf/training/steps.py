@@ -16,11 +16,13 @@ class LossWeights:
         mse: Of the MSE between pictures in [-1, 1].
         vgg: Of the mean squared difference of VGG19's features; unused without `features`.
         adversarial: Of -log D(G(LR)); unused in the content-only step.
+        consistency: Of the mean squared difference between LR and SR reduced again; it is not computed at 0.
     """
 
     mse: float = 1.0
     vgg: float = 0.0
     adversarial: float = 0.0
+    consistency: float = 0.0
 
 
 def to_network(pictures):
@@ -52,7 +54,7 @@ def make_content_step(generator, optimizer, weights, features=None, *, clip_norm
         lr, hr = to_network(lr), to_network(hr)
         with tf.GradientTape() as tape:
             sr = generator(lr, training=not freeze_bn)
-            terms = _content_terms(hr, sr, weights, features)
+            terms = _content_terms(lr, hr, sr, weights, features)
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 
@@ -109,9 +111,9 @@ def make_adversarial_step(
         }
         return terms, optimizers.scale_loss(d_optimizer, d_loss), fake_logits
 
-    def convince(hr, sr, fake_logits):
+    def convince(lr, hr, sr, fake_logits):
         """G's terms and its scaled loss."""
-        terms = _content_terms(hr, sr, weights, features)
+        terms = _content_terms(lr, hr, sr, weights, features)
         adversarial = losses.adversarial(fake_logits)
         total = terms["g_loss"] + weights.adversarial * adversarial
         return terms | {"adversarial": adversarial, "g_loss": total}, optimizers.scale_loss(g_optimizer, total)
@@ -121,7 +123,7 @@ def make_adversarial_step(
         with tf.GradientTape(persistent=True) as tape:
             sr = generator(lr, training=not freeze_bn)
             d_terms, d_scaled, fake_logits = judge(hr, sr)
-            g_terms, g_scaled = convince(hr, sr, fake_logits)
+            g_terms, g_scaled = convince(lr, hr, sr, fake_logits)
         gradients = {
             "g": tape.gradient(g_scaled, generator.trainable_variables),
             "d": tape.gradient(d_scaled, discriminator.trainable_variables),
@@ -139,7 +141,7 @@ def make_adversarial_step(
         lr, hr = to_network(lr), to_network(hr)
         with tf.GradientTape() as tape:
             sr = generator(lr, training=not freeze_bn)
-            terms, scaled = convince(hr, sr, discriminator(sr, training=True))
+            terms, scaled = convince(lr, hr, sr, discriminator(sr, training=True))
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 
     batches = MicroBatches(accumulate, xla)
@@ -230,13 +232,17 @@ def _combine(players, clip_norm, batches):
     return batches.on_replicas(combine)
 
 
-def _content_terms(hr, sr, weights, features):
+def _content_terms(lr, hr, sr, weights, features):
     """The unweighted content terms and, as "g_loss", their weighted sum."""
     terms = {"mse": losses.mse(hr, sr)}
     total = weights.mse * terms["mse"]
     if features is not None:
         terms["vgg"] = losses.vgg(features(hr, training=False), features(sr, training=False))
         total += weights.vgg * terms["vgg"]
+    if weights.consistency:
+        sr = tf.ensure_shape(sr, hr.shape)  # which convolutions of unknown sides have lost
+        terms["consistency"] = losses.consistency(lr, sr)
+        total += weights.consistency * terms["consistency"]
     return terms | {"g_loss": total}
 
 

@@ -21,9 +21,9 @@ def _narrow_networks_and_float32_again(monkeypatch):
     keras.config.set_dtype_policy("float32")
 
 
-def _crops(seed=0):
+def _crops(seed=0, side=4):
     rng = np.random.default_rng(seed)
-    lr = rng.integers(0, 256, (2, 4, 4, 3), np.uint8)
+    lr = rng.integers(0, 256, (2, side, side, 3), np.uint8)
     return tf.constant(lr), tf.constant(lr.repeat(4, 1).repeat(4, 2))
 
 
@@ -185,14 +185,15 @@ def test_sequential_updates_judge_by_the_new_discriminator():
 
 
 def test_g_loss_is_the_weighted_sum():
-    weights = steps.LossWeights(mse=0.5, vgg=3.0, adversarial=0.25)
+    weights = steps.LossWeights(mse=0.5, vgg=3.0, adversarial=0.25, consistency=2.0)
     features = keras.Sequential([keras.layers.AveragePooling2D(4)])
     setup = _Setup(True)
     step = steps.make_adversarial_step(
         setup.g, setup.d, setup.g_optimizer, setup.d_optimizer, weights, features, xla=False
     )
-    terms = {name: float(value) for name, value in step(*_crops()).items()}
-    expected = 0.5 * terms["mse"] + 3 * terms["vgg"] + 0.25 * terms["adversarial"]
+    terms = {name: float(value) for name, value in step(*_crops(side=6)).items()}
+    assert terms["consistency"] > 0
+    expected = 0.5 * terms["mse"] + 3 * terms["vgg"] + 0.25 * terms["adversarial"] + 2 * terms["consistency"]
     np.testing.assert_allclose(terms["g_loss"], expected, rtol=1e-5)
 
 
