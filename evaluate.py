@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import sys
 import tempfile
 from functools import partial
@@ -16,13 +15,14 @@ from srgan_tf import command_line
 from srgan_tf.data.downloads import find_set
 from srgan_tf.data.folders import Pair, embedded_pictures, find_pictures
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, score_set
+from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, score_set, spread
 from srgan_tf.evaluation.contents import HR, LR, Pictures
 from srgan_tf.evaluation.faces import SIZES
 from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.ready_made import find_ready_made
+from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
-from srgan_tf.weights import find_weights, shipped
+from srgan_tf.weights import shipped
 from srgan_tf.writing import whole_file
 
 SCRIPT = "evaluate.py"
@@ -32,6 +32,7 @@ NEEDED_BY = {
     "upscale": ("input", "output"),
     "export": ("weights", "output"),
     "faces": ("lfw", "pairs", "facenet"),
+    "mos": (),
 }
 ONE_WEIGHTS = ("upscale", "export")
 EXPORT_ENDINGS = {".onnx": "onnx", ".tflite": "litert"}  # of the output; any other is a folder with a SavedModel
@@ -70,41 +71,6 @@ def check(settings):
             raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
     if mode in ONE_WEIGHTS and len(settings.weights) > 1:
         raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")
-
-
-def named_weights(given, taken=()):
-    """The weights files by name, from `NAME=FILE` or `FILE`, which is then named after its folder and itself.
-
-    `FILE` may be the name of weights that the package brings.
-    """
-    found = {}
-    for text in given:
-        name, equals, path = text.partition("=")
-        if not equals or Path(text).is_file():
-            path = Path(text)
-            name = "-".join(filter(None, (path.parent.name, path.name.removesuffix(".h5").removesuffix(".weights"))))
-        if not str(path):
-            raise UserError(f"--weights={text}: no such weights file; give NAME=FILE")
-        path = find_weights(path)
-        if name in ("", ".", "..") or "/" in name or os.sep in name:
-            raise UserError(f"--weights={text}: {name!r} cannot be the name of a folder; give NAME=FILE")
-        if name in found or name in taken:
-            raise UserError(f"--weights={text}: the name {name} is taken; give another one as NAME=FILE")
-        found[name] = path
-    return found
-
-
-def named_results(given, taken):
-    """The folders of ready-made pictures by their system's name, from `NAME=FOLDER`."""
-    found = {}
-    for text in given:
-        name, equals, folder = text.partition("=")
-        if not name or not folder:
-            raise UserError(f"--results={text}: give NAME=FOLDER, the system's name and its pictures")
-        if name in found or name in taken:
-            raise UserError(f"--results={text}: the name {name} is taken; give another one")
-        found[name] = Path(folder)
-    return found
 
 
 def chosen(value):
@@ -358,6 +324,58 @@ def faces(settings):
     return 0
 
 
+def mos(settings):
+    """Writes the page of a study of opinions, or the table of what raters saved; see `evaluation.mos`."""
+    if settings.make == bool(settings.score):
+        raise UserError("--mode=mos needs either --make, to write the page, or --score, the files that raters saved")
+    if settings.make:
+        return make_study(settings)
+    from srgan_tf.evaluation.mos import opinions, read_raters
+    from srgan_tf.evaluation.mos_shown import distributions, text
+
+    raters = read_raters(settings.score)
+    failed = [rater for rater in raters if rater.fault()]
+    for rater in failed:
+        print(f"{rater.name} ({rater.path}) fails the calibration: {rater.fault()}")
+    if settings.exclude_failed:
+        raters = [rater for rater in raters if rater not in failed]
+        if not raters:
+            raise UserError("--exclude_failed leaves no rater; see the reasons above")
+    print(text(raters))
+    figure = Path(settings.output or ".", "mos.png")
+    with whole_file(figure) as beside:
+        beside.write_bytes(distributions(opinions(raters)))
+    print(f"\n{figure}: how often each score was given")
+    return 0
+
+
+def make_study(settings):
+    """Writes the page on which raters give their scores."""
+    from srgan_tf.evaluation.mos_page import all_versions, write_study
+
+    path = Path(settings.output or "study.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--output={path}: the page's name must end in .html")
+    if path.exists() and not settings.overwrite:
+        raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
+    weights = named_weights(settings.weights or shipped(), TAKEN)
+    results = named_results(settings.results, (*TAKEN, *weights))
+    sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]
+    ready_made = [
+        {name: find_ready_made(folder, name, [pair.name for pair in each.pairs], each.name)
+         for name, folder in results.items()}
+        for each in sets
+    ]  # fmt: skip
+    systems, scale = load_systems(weights, settings)
+    total = sum(len(each.pairs) for each in sets)
+    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
+
+        versions = all_versions(sets, systems, ready_made, scale, lambda: bar.update())
+        count = write_study(path, f"Which picture looks good? {total} pictures, {len(sets)} sets", versions)
+    print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save their ratings")
+    return 0
+
+
 def finish(failures):
     """Names what went wrong on the way; returns the exit status."""
     for error in failures:
@@ -373,7 +391,7 @@ def main(argv):
 def run(argv):
     settings = config.parse(config.EvaluateSettings, argv)
     check(settings)
-    modes = {"evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export, "faces": faces}
+    modes = {"evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export, "faces": faces, "mos": mos}
     return modes[settings.mode](settings)
 
 

@@ -20,7 +20,9 @@ _BYTES = {"": 1, "b": 1} | {  # of a size's unit
 }
 
 
-def setting(default: Any, help: str, *, choices=(), many=False, lower=None, upper=None, size=False, modes=()):
+def setting(
+    default: Any, help: str, *, choices=(), many=False, lower=None, upper=None, size=False, modes=(), rest=False
+):  # fmt: skip
     """One field of a settings class.
 
     Args:
@@ -32,10 +34,11 @@ def setting(default: Any, help: str, *, choices=(), many=False, lower=None, uppe
         upper: The largest number allowed.
         size: Whether it is a number of bytes, which may be written as 2GiB or 500MB.
         modes: Those that use it, if not all do.
+        rest: Whether, once the flag is given, the words without a flag are its values too, as a shell makes of `*`.
     """
     metadata = {
         "help": help, "choices": tuple(choices), "many": many, "lower": lower, "upper": upper, "size": size,
-        "modes": tuple(modes),
+        "modes": tuple(modes), "rest": rest,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -54,6 +57,7 @@ def parse(settings_class, argv):
         UserError: An unknown flag, a value of the wrong type, empty or out of range, or a stray argument.
     """
     values = flags.FlagValues()
+    values.set_gnu_getopt()
     for field in dataclasses.fields(settings_class):
         _define(field, values)
     flags.DEFINE_bool("help", False, "print this page", short_name="h", flag_values=values)
@@ -64,6 +68,10 @@ def parse(settings_class, argv):
     if values.help:
         print(help_page(settings_class, argv[0]))
         sys.exit(0)
+    rest = [field for field in dataclasses.fields(settings_class) if field.metadata["rest"]]
+    if rest and values[rest[0].name].present:
+        setattr(values, rest[0].name, [*getattr(values, rest[0].name), *stray])
+        stray = []
     if stray:
         raise UserError(
             f"stray argument {stray[0]!r}: settings are given as --name=value, in quotes where a value has spaces or *"

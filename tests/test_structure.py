@@ -14,7 +14,7 @@ ALLOWED = {
     "models": {"imaging"},
     "inference": {"data", "models", "imaging", "weights"},
     "training": {"data", "models", "imaging", "inference"},
-    "evaluation": {"data", "models", "imaging", "inference"},
+    "evaluation": {"data", "models", "imaging", "inference", "weights"},
 }
 WITHOUT_TENSORFLOW = ("imaging", "models")
 FILES = sorted(path for path in REPOSITORY.rglob("*.py") if ".venv" not in path.parts and "build" not in path.parts)

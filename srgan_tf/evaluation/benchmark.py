@@ -108,6 +108,14 @@ def find_sets(folder):
     return [PictureSet(path.name, tuple(find_pairs(path))) for path in found or [folder.absolute()]]
 
 
+def spread(picture_set, count):
+    """The `PictureSet` with `count` of its pictures, evenly spread; all of them for 0."""
+    pairs = picture_set.pairs
+    if not 0 < count < len(pairs):
+        return picture_set
+    return PictureSet(picture_set.name, tuple(pairs[number * len(pairs) // count] for number in range(count)))
+
+
 def _parts(path):
     return re.split(r"(\d+)", path.name)
 
@@ -209,7 +217,7 @@ def score(
     def load(item):
         item.hr, item.lr = load_pair(item.pair, scale)
         item.ready_made = {
-            system: _load_ready_made(paths[item.pair.name], item.pair, item.hr, scale)
+            system: load_ready_made(paths[item.pair.name], item.pair, item.hr, scale)
             for system, paths in ready_made.items()
         }
 
@@ -309,7 +317,8 @@ def _timed(system, lr):
     return image, time.perf_counter() - start
 
 
-def _load_ready_made(path, pair, hr, scale):
+def load_ready_made(path, pair, hr, scale):
+    """What another system made of a pair: uint8 RGB of HR's size; `UserError` if it cannot be read or does not fit."""
     image = files.read_rgb(path)
     if crop_to_multiple(image, scale).shape != hr.shape:
         raise UserError(f"{path}: {_size(image)} is not {_size(hr)}, what {pair.hr} has; replace one")

@@ -41,8 +41,8 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
     template = resources.files("srgan_tf.evaluation").joinpath("page.html").read_text(encoding="utf-8")
     values = {
         "title": escape(title),
-        "style_hash": _hash(template, "style"),
-        "script_hash": _hash(template, "script"),
+        "style_hash": policy_hash(template, "style"),
+        "script_hash": policy_hash(template, "script"),
         "tables": _tables(rows),
         "figure": _figure(figure),
         "notes": "".join(f'<p class="hint">{escape(note)}</p>' for note in notes),
@@ -57,7 +57,7 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
     index, left_out, size = [], [], 0
     with ThreadPoolExecutor() as pool:
         for pictures, layers, place in shown:
-            encoded = list(pool.map(_data_uri, layers.values()))
+            encoded = list(pool.map(data_uri, layers.values()))
             if size + sum(map(len, encoded)) > largest:
                 left_out.append(pictures.title)
                 continue
@@ -86,13 +86,14 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
     return left_out
 
 
-def _hash(template, tag):
+def policy_hash(template, tag):
     """The hash by which the page's policy knows its own style and script, and no other."""
     (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _data_uri(image):
+def data_uri(image):
+    """A picture, uint8 RGB `(H, W, 3)`, as an address that holds it without loss."""
     file = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(image))
     if max(image.size) <= _WEBP_SIDE:

@@ -1,0 +1,149 @@
+"""The page of a study in a headless Chromium, from the first key to the saved file."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from srgan_tf.errors import UserError
+from srgan_tf.evaluation.mos import opinions, read_raters
+from srgan_tf.evaluation.mos_page import write_study
+
+EVIL = "</script><script>document.title='evil'</script>{{study}}"
+COLORS = {"nearest": (255, 0, 0), "bicubic": (0, 255, 0), EVIL: (0, 0, 255), "HR": (255, 255, 255)}
+OWN = {"nearest": 1, "bicubic": 2, EVIL: 4, "HR": 5}  # what the rater thinks of each
+
+
+def shown(count=2):
+    for number in range(count):
+        yield "Set5", f"p{number}", {
+            name: np.full((40 + number, 30, 3), color, np.uint8) for name, color in COLORS.items()
+        }  # fmt: skip
+
+
+def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(UserError, match="per_set"):
+        write_study(tmp_path / "page.html", "t", shown(), largest=300)
+    with pytest.raises(UserError, match="no pictures"):
+        write_study(tmp_path / "page.html", "t", ())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    browser, tool = shutil.which("chromium"), shutil.which("chromedriver")
+    if not browser or not tool:
+        pytest.skip("needs Chromium and its driver")
+    folder = tmp_path_factory.mktemp("downloads")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", profile):
+        options.add_argument(flag)
+    options.add_argument("--disable-background-networking")
+    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(tool))
+    driver.downloads = folder
+    yield driver
+    driver.quit()
+
+
+class Rating:
+    """What a rater does and sees."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def find(self, name):
+        return self.driver.find_element("id", name)
+
+    def seen(self):
+        """The system on the screen, by its colour, and the picture's height there; waits for another picture."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 20).until(lambda driver: driver.execute_script("return shown") > 0)
+        color, height = self.driver.execute_script(
+            "const i = document.getElementById('picture'), c = document.createElement('canvas');"
+            "c.width = c.height = 1; const x = c.getContext('2d'); x.drawImage(i, 0, 0);"
+            "return [Array.from(x.getImageData(0, 0, 1, 1).data.slice(0, 3)), i.getBoundingClientRect().height]"
+        )
+        return next(name for name, known in COLORS.items() if known == tuple(color)), height
+
+    def key(self, text):
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(text).perform()
+
+    def rate(self):
+        system, height = self.seen()
+        self.key(str(OWN[system]))
+        return system, height
+
+    def save(self, button):
+        before = set(self.driver.downloads.glob("*.json"))
+        self.find(button).click()
+        for _ in range(100):
+            new = set(self.driver.downloads.glob("*.json")) - before
+            if new:
+                return new.pop()
+            time.sleep(0.1)
+        raise AssertionError("nothing was saved")
+
+
+def test_from_the_first_key_to_the_table(driver, tmp_path):
+    from selenium.webdriver import Keys
+
+    assert write_study(tmp_path / "page.html", f"Title {EVIL}", shown()) == 10
+    address = (tmp_path / "page.html").as_uri()
+    driver.get(address)
+    rating = Rating(driver)
+    assert driver.title == f"Title {EVIL}" and rating.find("count").text == "10"
+    rating.find("name").send_keys("Ann")
+    rating.find("start").click()
+
+    # The calibration first, in its order, with the score that it shall have; each picture at its own size.
+    assert rating.seen()[0] == "nearest" and "Rate it 1" in rating.find("hint").text
+    rating.key("x9")
+    assert rating.find("where").text == "1 of 10"
+    first = [rating.rate() for _ in range(2)]
+    assert [system for system, _ in first] == ["nearest", "HR"] and first[0][1] == 40
+    assert not any(name in driver.find_element("tag name", "main").text for name in COLORS)  # blind
+
+    # Back, to think again; then on in the same order.
+    third = rating.rate()
+    rating.seen()
+    rating.key(Keys.BACKSPACE)
+    assert rating.seen() == third and rating.find("scores").find_element("css selector", ".chosen")
+    order = [rating.rate(), rating.rate()]
+    half = json.loads(rating.save("early").read_text())
+    assert len(half["ratings"]) == 4 and half["items"] == 10
+
+    # Closed and opened again, it goes on where it was, with the same order and name.
+    driver.get("about:blank")
+    driver.get(address)
+    assert rating.find("start").text == "Go on at picture 5" and rating.find("name").get_attribute("value") == "Ann"
+    rating.find("start").click()
+    assert rating.find("where").text == "5 of 10" or rating.seen()
+    order += [rating.rate() for _ in range(6)]
+    path = rating.save("save")
+    assert sorted(order) == sorted((name, 40 + number) for name in COLORS for number in range(2))
+
+    (rater,) = read_raters([path])
+    assert (rater.name, rater.items, rater.calibration) == ("Ann", 10, {"nearest": 1, "HR": 5})
+    assert rater.fault() is None and len(rater.ratings) == 8
+    assert {opinion.system: opinion.mean for opinion in opinions([rater])} == OWN
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_each_rater_has_an_order_of_his_own(driver, tmp_path):
+    write_study(tmp_path / "page.html", "orders", shown(4))
+    orders = set()
+    for _ in range(3):
+        driver.get((tmp_path / "page.html").as_uri())
+        orders.add(tuple(driver.execute_script("return order")))
+        driver.execute_script("localStorage.clear()")
+    assert len(orders) == 3 and all(order[:2] == (0, 1) and set(order) == set(range(18)) for order in orders)
