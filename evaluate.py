@@ -371,8 +371,8 @@ def make_study(settings):
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
 
         versions = all_versions(sets, systems, ready_made, scale, lambda: bar.update())
-        count = write_study(path, f"Which picture looks good? {total} pictures, {len(sets)} sets", versions)
-    print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save their ratings")
+        count = write_study(path, "How good is each picture?", versions)
+    print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
     return 0
 
 

@@ -95,6 +95,11 @@ def has_checkpoint(settings, phase):
     return any(Path(settings.run_dir, phase).glob("checkpoint-*.npz"))
 
 
+def phase_of(settings):
+    """The name of what is trained, and of its folder."""
+    return settings.mode if settings.model == "resnet" else settings.model
+
+
 def pretrain(settings, device, distribution, photographs, pairs):
     """Trains the run's own SRResNet as far as mode srgan needs it; returns its weights file."""
     from srgan_tf.training import runs
@@ -132,7 +137,7 @@ def train_phase(settings, device, distribution, photographs, pairs):
     """Trains a phase in its folder, which nobody else trains in meanwhile; a dry run needs none."""
     from srgan_tf.training.lock import only_run
 
-    folder = Path(settings.run_dir, settings.mode)
+    folder = Path(settings.run_dir, phase_of(settings))
     with only_run(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
         with distribution.strategy.scope():
             train_in(folder, settings, device, distribution, photographs, pairs)
@@ -156,16 +161,17 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     from srgan_tf.training.ema import MovingAverage
     from srgan_tf.training.monitoring import Monitor, NoMonitor
 
+    name = phase_of(settings)
     begun, facts = read_begun(folder)
-    resuming = has_checkpoint(settings, settings.mode)
+    resuming = has_checkpoint(settings, name)
     if resuming:
         if not settings.resume:
             raise UserError(f"{folder}: holds a run already; give another --run_dir, or go on with --resume")
-        for name in ("weights", "discriminator"):
-            first = begun.get(name, "")
-            if getattr(settings, name) not in ("", first):
-                raise UserError(f"{folder}: was begun with another --{name}; leave it out, or give another --run_dir")
-            settings = dataclasses.replace(settings, **{name: first})
+        for flag in ("weights", "discriminator"):
+            first = begun.get(flag, "")
+            if getattr(settings, flag) not in ("", first):
+                raise UserError(f"{folder}: was begun with another --{flag}; leave it out, or give another --run_dir")
+            settings = dataclasses.replace(settings, **{flag: first})
         runs.refuse_changes(folder, begun, dataclasses.asdict(settings))
 
     keras.utils.set_random_seed(settings.seed)
@@ -195,9 +201,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     checkpoints = Checkpoints(folder, groups)
     state = checkpoints.restore() if resuming else None
     if state:
-        print(f"{settings.mode}: going on from step {state['step']} of {settings.steps} in {folder}")
+        print(f"{name}: going on from step {state['step']} of {settings.steps} in {folder}")
         if state["step"] >= settings.steps and not settings.dry_run:
-            print(f"{settings.mode}: {state['step']} steps are done already; --steps trains longer")
+            print(f"{name}: {state['step']} steps are done already; --steps trains longer")
             if not (folder / "generator.weights.h5").exists():
                 save_generator(shown, folder / "generator.weights.h5")
             return
@@ -259,7 +265,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             )  # fmt: skip
         else:
             step_function = steps.make_content_step(
-                generator, adams["g"], weights, features, clip_norm=settings.clip_norm,
+                generator, adams["g"], weights, features, luma=settings.model != "resnet", clip_norm=settings.clip_norm,
                 accumulate=settings.accumulate, xla=xla,
             )  # fmt: skip
         step_function = distribution.on_devices(step_function, settings.accumulate)
@@ -274,7 +280,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         if distribution.chief:
             checkpoints.check_room()
             text = runs.write_settings(folder, dataclasses.asdict(settings), found | {"vgg_loss_weight": vgg_weight})
-            monitor = Monitor(folder, start=state["step"] if state else 0, total=settings.steps, name=settings.mode)
+            monitor = Monitor(folder, start=state["step"] if state else 0, total=settings.steps, name=name)
             monitor.settings(text)
         else:
             monitor = NoMonitor()
@@ -300,24 +306,27 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             )
         finally:
             monitor.close()
-    print(f"{settings.mode}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
+    print(f"{name}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
 
 
 def make_generator(settings, resuming, normalization):
     """G as the phase starts with it."""
-    from srgan_tf.models.generator import build_generator, generator_shape, load_generator
+    from srgan_tf.models import baselines
+    from srgan_tf.models.generator import build_generator, describe, load_generator
     from srgan_tf.models.initial import start_as_upsampling
     from srgan_tf.weights import find_weights
 
     if settings.weights and not resuming:
         generator = load_generator(find_weights(settings.weights), normalization=normalization)
-        blocks, scale, _ = generator_shape(generator)
-        if (blocks, scale) != (settings.blocks, settings.scale):
-            raise UserError(
-                f"{settings.weights}: has --blocks={blocks} --scale={scale}, not --blocks={settings.blocks}"
-                f" --scale={settings.scale}; give the same"
-            )
+        found = {"model": "resnet"} | describe(generator)
+        wanted = {"model": settings.model, "blocks": settings.blocks, "scale": settings.scale}
+        differing = [name for name in wanted if name in found and found[name] != wanted[name]]
+        if differing:
+            own, other = (" ".join(f"--{name}={of[name]}" for name in differing) for of in (found, wanted))
+            raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")
         return generator
+    if settings.model != "resnet":
+        return baselines.BUILDERS[settings.model](settings.scale)
     generator = build_generator(settings.blocks, settings.scale, normalization=normalization)
     if settings.initial == "upsampling":
         start_as_upsampling(generator)

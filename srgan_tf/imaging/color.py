@@ -2,6 +2,9 @@
 
 import numpy as np
 
+_LUMA = np.array([65.481, 128.553, 24.966])  # BT.601
+LUMA_OF_UNIT_RGB = np.float32(_LUMA / _LUMA.sum())  # Y in [-1, 1] of RGB in [-1, 1], black to white
+
 
 def to_network(image):
     """uint8 [0, 255] to float32 [-1, 1], any shape: the slides' `x / 127.5 - 1`."""
@@ -22,4 +25,4 @@ def luma(image):
     Returns:
         `(...)` float64 in [16, 235], not rounded.
     """
-    return 16 + np.asarray(image, np.float64) @ (np.array([65.481, 128.553, 24.966]) / 255)
+    return 16 + np.asarray(image, np.float64) @ (_LUMA / 255)

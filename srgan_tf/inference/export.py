@@ -21,9 +21,9 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference import export_litert, export_onnx, export_savedmodel
-from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.networks import as_network
 from srgan_tf.inference.quiet import quiet
-from srgan_tf.models.generator import generator_shape
+from srgan_tf.models.generator import describe
 from srgan_tf.writing import whole_file
 
 KINDS = {"savedmodel": export_savedmodel, "onnx": export_onnx, "litert": export_litert}
@@ -86,7 +86,7 @@ def export(generator, path, kind="savedmodel", *, overwrite=False, metadata=None
     The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
 
     Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`.
+        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.baselines`.
         path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
         kind: A key of `KINDS`.
         overwrite: Replace such a model that lies there. Anything else there is never replaced.
@@ -186,13 +186,12 @@ def _folder(path, ending, overwrite):
 
 
 def _write(generator, beside, path, kind, metadata, float16):
-    exported = dict(zip(("blocks", "scale", "filters"), generator_shape(generator)))
-    exported |= {"format": kind, "precision": "float16" if float16 else "float32"}
+    exported = describe(generator) | {"format": kind, "precision": "float16" if float16 else "float32"}
     exported["versions"] = {module.__name__: module.__version__ for module in (tf, keras)}
     options = {"float16": True} if float16 else {}
     try:
         with quiet() as messages:
-            model = EightBit(FusedGenerator(generator))
+            model = EightBit(as_network(generator))
             KINDS[kind].write(model, beside, metadata | {"export": exported}, **options)
     except OSError:
         raise

@@ -12,7 +12,7 @@ from PIL import Image
 
 from srgan_tf.inference import pictures, tiles
 from srgan_tf.inference.budget import find_tile
-from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.networks import as_network
 from srgan_tf.inference.windows import Strip, Windows
 from srgan_tf.models.generator import load_generator
 from srgan_tf.weights import default_weights, find_weights
@@ -71,7 +71,7 @@ class Upscaler:
             weights = load_generator(find_weights(default_weights() if weights is None else weights))
         if not isinstance(weights, keras.Model) and not hasattr(weights, "margin"):
             raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(weights).__name__}")
-        self._windows = Windows(FusedGenerator(weights) if isinstance(weights, keras.Model) else weights)
+        self._windows = Windows(as_network(weights) if isinstance(weights, keras.Model) else weights)
         self.scale: int = self._windows.scale
         self._tile = tile
         self.max_memory = max_memory

@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from srgan_tf.errors import UserError
+from srgan_tf.models.baselines import BUILDERS, is_baseline, scale_of
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.writing import whole_file
 
@@ -70,6 +71,13 @@ def generator_shape(generator):
     return blocks, 2**stages, generator.get_layer("first_conv").filters
 
 
+def describe(model):
+    """What `load_generator` must know to build a model: of G its shape, of a baseline its name and scale."""
+    if is_baseline(model):
+        return {"model": model.name, "scale": scale_of(model)}
+    return dict(zip(("blocks", "scale", "filters"), generator_shape(model)))
+
+
 def receptive_margin(generator):
     """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in: G's exact receptive field."""
     blocks, scale, _ = generator_shape(generator)
@@ -86,19 +94,18 @@ def save_generator(generator, path):
     """Writes G's weights as Keras' `.weights.h5`, with G's shape beside them; complete or not at all.
 
     Args:
-        generator: What `build_generator` returned.
+        generator: What `build_generator` returned, or a baseline.
         path: Ends in `.weights.h5`.
 
     Raises:
         UserError: The file cannot be written.
     """
-    blocks, scale, filters = generator_shape(generator)
     # HDF5 ends the whole process where the disk is full. It writes below 2 kB more for each variable.
     room = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
     with whole_file(path, ending=_SUFFIX, room=room) as beside:
         generator.save_weights(beside)
         with h5py.File(beside, "a") as file:
-            file.attrs[_METADATA] = json.dumps({"blocks": blocks, "scale": scale, "filters": filters})
+            file.attrs[_METADATA] = json.dumps(describe(generator))
 
 
 def load_generator(path, *, normalization=layers.BatchNormalization):
@@ -109,7 +116,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         normalization: See `build_generator`.
 
     Returns:
-        A `keras.Model`, see `build_generator`.
+        A `keras.Model`, see `build_generator`; or a baseline, if the file is one's.
 
     Raises:
         UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, or does not fit.
@@ -122,7 +129,10 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
     try:
         with h5py.File(path, "r") as file:
             shape = json.loads(file.attrs[_METADATA])
-        generator = build_generator(**shape, normalization=normalization)
+        if "model" in shape:
+            generator = BUILDERS[shape.pop("model")](**shape)
+        else:
+            generator = build_generator(**shape, normalization=normalization)
         with warnings.catch_warnings():
             # Keras only warns where a layer finds nothing in the file and keeps its random weights.
             warnings.simplefilter("error", UserWarning)

@@ -30,7 +30,9 @@ def to_network(pictures):
     return tf.cast(pictures, tf.float32) / 127.5 - 1
 
 
-def make_content_step(generator, optimizer, weights, features=None, *, clip_norm=0.0, accumulate=1, xla=True):
+def make_content_step(
+    generator, optimizer, weights, features=None, *, luma=False, clip_norm=0.0, accumulate=1, xla=True
+):  # fmt: skip
     """The step of SRResNet: G on its content loss.
 
     Args:
@@ -38,6 +40,7 @@ def make_content_step(generator, optimizer, weights, features=None, *, clip_norm
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
+        luma: The loss is of Y alone, as SRCNN and ESPCN are trained; without features.
         clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
         accumulate: Micro-batches of a step, whose gradients are averaged, see `training.accumulation`.
         xla: Compile with XLA.
@@ -54,6 +57,8 @@ def make_content_step(generator, optimizer, weights, features=None, *, clip_norm
         lr, hr = to_network(lr), to_network(hr)
         with tf.GradientTape() as tape:
             sr = generator(lr, training=not freeze_bn)
+            if luma:
+                hr, sr = losses.to_luma(hr), losses.to_luma(sr)
             terms = _content_terms(lr, hr, sr, weights, features)
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from srgan_tf.imaging.color import luma
 from srgan_tf.models import discriminator
 from srgan_tf.models.generator import build_generator
 from srgan_tf.models.initial import start_as_upsampling
@@ -207,3 +208,14 @@ def test_the_gradient_norm_does_not_depend_on_the_loss_scale():
         scales.append(float(setup.g_optimizer.dynamic_scale))
     assert len(set(scales)) > 1
     np.testing.assert_allclose(norms, norms[0], rtol=0.02)
+
+
+def test_the_loss_of_y_is_that_of_numpy():
+    setup = _Setup(False)
+    lr, hr = _crops()
+    step = steps.make_content_step(setup.g, setup.g_optimizer, steps.LossWeights(), luma=True, xla=False)
+    sr = setup.g(steps.to_network(lr), training=True).numpy()
+    expected = np.square((luma(hr.numpy()) - luma((sr + 1) * 127.5)) / 109.5).mean()  # Y has 219 levels
+    terms = step(lr, hr)
+    np.testing.assert_allclose(terms["mse"], expected, rtol=1e-4)
+    np.testing.assert_allclose(terms["g_loss"], expected, rtol=1e-4)

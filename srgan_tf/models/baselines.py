@@ -1,0 +1,188 @@
+"""The smaller networks of the published tables: SRCNN and ESPCN.
+
+Both work on Y alone, as in their papers. The colours are bicubic's: a change of Y at constant Cb and Cr is the same
+change of R, G and B, so that it can be added to the bicubic picture.
+"""
+
+import keras
+import numpy as np
+from keras import initializers, layers, ops
+
+from srgan_tf.imaging.color import LUMA_OF_UNIT_RGB
+from srgan_tf.imaging.resize import keys_cubic
+
+_BICUBIC_REACH = 2  # LR pixels
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class EdgePadding(layers.Layer):
+    """Repeats the outermost pixels `size` times on each side: `(N, H, W, C)` to `(N, H + 2 size, W + 2 size, C)`."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, inputs):
+        for axis in (1, 2):
+            first = ops.take(inputs, [0] * self.size, axis=axis)
+            last = ops.flip(ops.take(ops.flip(inputs, axis=axis), [0] * self.size, axis=axis), axis=axis)
+            inputs = ops.concatenate([first, inputs, last], axis=axis)
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, channels = input_shape
+        return batch, *(None if side is None else side + 2 * self.size for side in sides), channels
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class PixelShuffle(layers.Layer):
+    """Every pixel's `scale**2 C` channels as `scale` x `scale` pixels of C: Shi et al. 2016, equation 4.
+
+    Input shape: `(N, H, W, scale**2 C)`, the row and the column in the block before the channel.
+    Output shape: `(N, scale H, scale W, C)`.
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        height, width = ops.shape(inputs)[1:3]
+        channels = inputs.shape[-1] // self.scale**2
+        x = ops.reshape(inputs, (-1, height, width, self.scale, self.scale, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, self.scale * height, self.scale * width, channels))
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, channels = input_shape
+        enlarged = (None if side is None else side * self.scale for side in sides)
+        return batch, *enlarged, channels // self.scale**2
+
+    def get_config(self):
+        return super().get_config() | {"scale": self.scale}
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class BicubicUpsampling(PixelShuffle):
+    """MATLAB's bicubic enlargement, `imaging.resize.upscale_bicubic` without its rounding, as one convolution.
+
+    Input shape: `(N, H, W, C)`, any values.
+    Output shape: `(N, scale H, scale W, C)`.
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(scale, **kwargs)
+        # Where each of the pixels that one becomes lies among the old ones; five of them are in reach of some.
+        places = (np.arange(scale) + 0.5) / scale - 0.5
+        taps = keys_cubic(places[:, None] - np.arange(-_BICUBIC_REACH, _BICUBIC_REACH + 1))  # (scale, 5)
+        self._kernel = np.float32(np.einsum("ay,bx->yxab", taps, taps).reshape(5, 5, 1, scale**2))
+        self._pad = EdgePadding(_BICUBIC_REACH, dtype=self.dtype)
+
+    def call(self, inputs):
+        height, width = ops.shape(inputs)[1:3]
+        channels = inputs.shape[-1]
+        # The channels as pictures of their own, so that one kernel serves all.
+        planes = ops.reshape(ops.transpose(self._pad(inputs), (0, 3, 1, 2)), (-1, height + 4, width + 4, 1))
+        planes = ops.conv(planes, self._kernel, padding="valid", data_format="channels_last")
+        planes = ops.reshape(super().call(planes), (-1, channels, self.scale * height, self.scale * width))
+        return ops.transpose(planes, (0, 2, 3, 1))
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, channels = input_shape
+        return batch, *(None if side is None else side * self.scale for side in sides), channels
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class Luma(layers.Layer):
+    """Y of RGB, both in [-1, 1]: `(N, H, W, 3)` to `(N, H, W, 1)`; BT.601."""
+
+    def call(self, inputs):
+        return ops.sum(inputs * LUMA_OF_UNIT_RGB, axis=-1, keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        return *input_shape[:-1], 1
+
+
+def build_srcnn(scale=4):
+    """Builds SRCNN 9-5-5: Dong et al. 2016 (arXiv 1501.00092v3), section 4.1, with 64 and 32 filters.
+
+        Y of the bicubic picture
+        conv 9x9 x64, ReLU
+        conv 5x5 x32, ReLU
+        conv 5x5 x1
+
+    The first weights are the paper's, Gaussian with a deviation of 0.001; its border, which convolutions cut off, is
+    what its MATLAB code has, repeated pixels.
+
+    Args:
+        scale: Enlargement: 2, 4 or 8.
+
+    Returns:
+        A `keras.Model` named "srcnn", with input and output of `models.generator.build_generator`.
+    """
+    start = {"kernel_initializer": initializers.RandomNormal(stddev=1e-3)}
+    lr, bicubic = _bicubic(scale)
+    y = bicubic_y = Luma(dtype="float32", name="y")(bicubic)
+    y = EdgePadding(8, name="pad")(y)
+    y = layers.Conv2D(64, 9, activation="relu", name="conv1", **start)(y)
+    y = layers.Conv2D(32, 5, activation="relu", name="conv2", **start)(y)
+    y = layers.Conv2D(1, 5, name="conv3", **start)(y)
+    return _coloured("srcnn", lr, bicubic, bicubic_y, y)
+
+
+def build_espcn(scale=4):
+    """Builds ESPCN: Shi et al. 2016 (arXiv 1609.05158), section 3.2: l = 3, (5, 64), (3, 32), 3, with tanh.
+
+        Y of the small picture
+        conv 5x5 x64, tanh
+        conv 3x3 x32, tanh
+        conv 3x3 x scale**2, pixel shuffle
+
+    Args:
+        scale: Enlargement: 2, 4 or 8.
+
+    Returns:
+        A `keras.Model` named "espcn", with input and output of `models.generator.build_generator`.
+    """
+    lr, bicubic = _bicubic(scale)
+    y = Luma(dtype="float32", name="y")(lr)
+    y = EdgePadding(4, name="pad")(y)
+    y = layers.Conv2D(64, 5, activation="tanh", name="conv1")(y)
+    y = layers.Conv2D(32, 3, activation="tanh", name="conv2")(y)
+    y = layers.Conv2D(scale**2, 3, name="conv3")(y)
+    y = PixelShuffle(scale, name="shuffle")(y)
+    return _coloured("espcn", lr, bicubic, Luma(dtype="float32", name="bicubic_y")(bicubic), y)
+
+
+def _bicubic(scale):
+    lr = layers.Input((None, None, 3), name="lr")
+    return lr, BicubicUpsampling(scale, dtype="float32", name="bicubic")(lr)
+
+
+def _coloured(name, lr, bicubic, bicubic_y, y):
+    """The model that puts Y in the place of the bicubic picture's."""
+    change = layers.Subtract(dtype="float32", name="change")([y, bicubic_y])
+    return keras.Model(lr, layers.Add(dtype="float32", name="sr")([bicubic, change]), name=name)
+
+
+BUILDERS = {"srcnn": build_srcnn, "espcn": build_espcn}
+
+
+def is_baseline(model):
+    """Whether a `keras.Model` is one of this module's."""
+    return model.name in BUILDERS
+
+
+def scale_of(model):
+    """The enlargement of a baseline."""
+    return model.get_layer("bicubic").scale
+
+
+def margin_of(model):
+    """How far an output pixel of a baseline sees, in LR pixels beyond the LR pixel that it lies in."""
+    if model.name == "espcn":
+        return 4
+    return _BICUBIC_REACH + -(-8 // scale_of(model))

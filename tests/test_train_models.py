@@ -1,0 +1,56 @@
+"""The smaller networks from the command line: trained, resumed, scored, used and exported like G."""
+
+import numpy as np
+import pytest
+
+import evaluate
+import train
+from srgan_tf import command_line
+from srgan_tf.imaging import files
+from srgan_tf.models.generator import load_generator
+
+SMALL = ("--crop_size=32", "--batch_size=2", "--learning_rate=1e-3")
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Calls train.py on one run folder; returns exit status, standard output and standard error."""
+
+    def call(*flags):
+        status = command_line.run("train.py", train.main, ["train.py", f"--run_dir={tmp_path}/run", *SMALL, *flags])
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return call
+
+
+@pytest.mark.parametrize("model", ["srcnn", "espcn"])
+def test_trained_resumed_upscaled_and_exported(model, run, tmp_path, capsys):
+    status, out, err = run(f"--model={model}", "--steps=2")
+    assert (status, err) == (0, "") and f"{model}: 2 steps done" in out
+    status, out, err = run(f"--model={model}", "--steps=4", "--ema_decay=0.5")
+    assert status == 1 and "--ema_decay was 0.0" in err
+    status, out, err = run(f"--model={model}", "--steps=4")
+    assert status == 0 and f"{model}: going on from step 2 of 4" in out
+    weights = tmp_path / "run" / model / "generator.weights.h5"
+    assert load_generator(weights).name == model and not (tmp_path / "run" / "srresnet").exists()
+
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    files.write(tmp_path / "in.png", image)
+    flags = [f"--weights={weights}", f"--input={tmp_path}/in.png", f"--output={tmp_path}/out.png"]
+    assert evaluate.main(["evaluate.py", "--mode=upscale", *flags]) == 0
+    assert files.read_rgb(tmp_path / "out.png").shape == (80, 120, 3)
+    flags = [f"--weights={weights}", f"--output={tmp_path}/saved"]
+    assert evaluate.main(["evaluate.py", "--mode=export", *flags]) == 0
+    assert "checked on" in capsys.readouterr().out
+
+
+def test_weights_of_another_model_and_useless_flags_are_refused(run):
+    for flags, message in (
+        (["--model=espcn", "--weights=srresnet"], "has --model=resnet, not --model=espcn"),
+        (["--model=espcn", "--blocks=4"], "--blocks=4 has no use with --model=espcn"),
+        (["--model=srcnn", "--mode=srgan"], "--mode=srgan has no use with --model=srcnn"),
+        (["--model=srcnn", "--content_loss=vgg22"], "--content_loss=vgg22 has no use with --model=srcnn"),
+    ):
+        status, _, err = run("--steps=1", *flags)
+        assert status == 1 and message in err and len(err.splitlines()) == 1
