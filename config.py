@@ -9,10 +9,9 @@ import dataclasses
 from srgan_tf.errors import UserError
 from srgan_tf.flags import AUTO, setting
 from srgan_tf.flags import parse as parse
+from srgan_tf.modes import EXPORT_FORMATS, PICTURE_FORMATS
 
 MOST = 10**9  # steps, or crops
-PICTURE_FORMATS = ("png", "jpeg", "webp", "tiff", "bmp")
-EXPORT_FORMATS = ("savedmodel", "onnx", "litert")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +119,9 @@ class TrainSettings:
     learning_rate: float = setting(1e-4, "learning rate of Adam", lower=0)
     beta1: float = setting(0.9, "first-moment decay of Adam", lower=0)
     schedule: str = setting(
-        AUTO,
-        "course of the learning rate: constant; step, times decay_rate at half the steps; cosine, to zero"
-        " (auto: constant for srresnet, step for srgan)",
-        choices=(AUTO, "constant", "step", "cosine"),
-    )
+        AUTO, "of the learning rate: constant; step, times decay_rate at half the steps; cosine, to zero (auto:"
+        " constant for srresnet, step for srgan)", choices=(AUTO, "constant", "step", "cosine"),
+    )  # fmt: skip
     decay_rate: float = setting(0.1, "factor of the step schedule", lower=0)
     warmup_steps: int = setting(0, "steps over which the learning rate rises from 0", lower=0)
     clip_norm: float = setting(
@@ -132,6 +129,9 @@ class TrainSettings:
     )
     ema_decay: float = setting(
         0.0, "decay a step of a moving average of G, which is then what is validated and written (0: off)", lower=0
+    )
+    balance_colours: bool = setting(
+        False, "at the end, move the last layer's bias in generator.weights.h5 so that the mean colours are right"
     )
     seed: int = setting(0, "of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
 
@@ -141,9 +141,7 @@ class TrainSettings:
         "float32, mixed_float16 or mixed_bfloat16 (auto: mixed_float16 on a GPU with tensor cores, else float32)",
         choices=(AUTO, "float32", "mixed_float16", "mixed_bfloat16"),
     )
-    xla: str = setting(
-        AUTO, "compile the step with XLA (auto: on a GPU that works alone)", choices=(AUTO, "on", "off")
-    )
+    xla: str = setting(AUTO, "compile the step with XLA (auto: on a GPU that works alone)", choices=(AUTO, "on", "off"))
     strategy: str = setting(
         AUTO,
         "none; mirrored: all GPUs of this machine; multiworker: the processes that TF_CONFIG names, see the README"
@@ -170,6 +168,7 @@ class EvaluateSettings:
     python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/generator.weights.h5
     python evaluate.py --mode=export --weights=runs/default/srgan/generator.weights.h5 --output=exported
     python evaluate.py --mode=faces --lfw=lfw --pairs=pairs.txt --facenet=20180402-114759.pb
+    python evaluate.py --mode=import --tensorlayerx=g.npz --output=theirs.weights.h5
     python evaluate.py --mode=mos --make --data=set5 --output=study.html
     python evaluate.py --mode=mos --score mos-*.json
     """
@@ -177,9 +176,9 @@ class EvaluateSettings:
     mode: str = setting(
         "evaluate",
         "evaluate scores systems in a table, compare shows their pictures side by side, upscale enlarges yours, export"
-        " writes a generator for other software, faces asks FaceNet how well it tells enlarged faces apart, mos asks"
-        " people for their opinion scores",
-        choices=("evaluate", "compare", "upscale", "export", "faces", "mos"),
+        " writes a generator for other software, import reads one of another project, faces asks FaceNet how well it"
+        " tells enlarged faces apart, mos asks people for their opinion scores",
+        choices=("evaluate", "compare", "upscale", "export", "import", "faces", "mos"),
     )
     weights: str = setting(
         (),
@@ -200,16 +199,16 @@ class EvaluateSettings:
     output: str = setting(
         "",
         "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
-        " or - for standard output. For export a file, or the folder of a SavedModel. For faces a folder (empty:"
-        " faces). For mos the page that --make writes (empty: study.html), or the folder for the figure of --score"
-        " (empty: the current one)",
-        modes=("upscale", "export", "faces", "mos"),
+        " or - for standard output. For export a file, or the folder of a SavedModel. For import a .weights.h5. For"
+        " faces a folder (empty: faces). For mos the page that --make writes (empty: study.html), or the folder for the"
+        " figure of --score (empty: the current one)",
+        modes=("upscale", "export", "import", "faces", "mos"),
     )
     format: str = setting(
         AUTO,
         "kind of what is written. For upscale png, jpeg, webp, tiff or bmp (auto: as the name of the output says; in a"
-        " folder as each input's does, but PNG for GIF; to standard output PNG). For export savedmodel, onnx or litert"
-        " (auto: as the name of the output says, .onnx or .tflite; else savedmodel)",
+        " folder as each input's does, but PNG for GIF; to standard output PNG). For export savedmodel, onnx, litert or"
+        " tensorlayerx (auto: as the name of the output says, .onnx, .tflite or .npz; else savedmodel)",
         choices=(AUTO, *PICTURE_FORMATS, *EXPORT_FORMATS),
         modes=("upscale", "export"),
     )
@@ -219,9 +218,7 @@ class EvaluateSettings:
         "enlargement, up to the generator's, such as 2 or 2.5: its result is made smaller (auto: the generator's, 4)",
         modes=("upscale",),
     )
-    quality: int = setting(
-        AUTO, "of JPEG and WebP, 1 to 100 (auto: JPEG 95, WebP lossless)", lower=1, upper=100, modes=("upscale",)
-    )
+    quality: int = setting(AUTO, "of JPEG and WebP (auto: 95, lossless)", lower=1, upper=100, modes=("upscale",))
     max_megapixels: float = setting(
         256.0,
         "larger inputs are refused as decompression bombs: small files made to fill the memory or to take for ever",
@@ -256,18 +253,17 @@ class EvaluateSettings:
         "alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"), modes=("evaluate",)
     )
     rgb: bool = setting(False, "PSNR and SSIM of RGB, too", modes=("evaluate",))
-    confidence: bool = setting(
-        False, "differences between systems with 95 % intervals, bootstrap over pictures", modes=("evaluate",)
-    )
+    confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over pictures", modes=("evaluate",))
     verbose: bool = setting(False, "a row for each picture, too", modes=("evaluate",))
     csv: str = setting("", "file to write the scores of each picture to", modes=("evaluate",))
     pictures: str = setting(
         "", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...", modes=("evaluate",)
     )
 
-    lfw: str = setting(
-        "", "folder of Labeled Faces in the Wild, deep-funneled: NAME/NAME_0001.jpg, 250x250", modes=("faces",)
-    )
+    tensorlayerx: str = setting("", "npz_dict of a generator of TensorLayerX's SRGAN", modes=("import",))
+    krasserm: str = setting("", "HDF5 file of a generator of krasserm's super-resolution", modes=("import",))
+
+    lfw: str = setting("", "folder of LFW, deep-funneled: NAME/NAME_0001.jpg, 250x250", modes=("faces",))
     pairs: str = setting("", "its list of pairs, pairs.txt, with 10 folds or fewer", modes=("faces",))
     facenet: str = setting(
         "",
@@ -291,9 +287,7 @@ class EvaluateSettings:
     )
 
     make: bool = setting(False, "write the page on which raters give scores to all systems and HR", modes=("mos",))
-    per_set: int = setting(
-        0, "pictures of each test set that the page shows, spread over the set (0: all)", lower=0, modes=("mos",)
-    )
+    per_set: int = setting(0, "pictures of each set on the page, spread over it (0: all)", lower=0, modes=("mos",))
     score: str = setting((), "files that the raters saved, any number", many=True, modes=("mos",), rest=True)
     exclude_failed: bool = setting(False, "leave out the raters who fail the calibration", modes=("mos",))
 
@@ -321,7 +315,7 @@ OF_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "p
 # What the other models have no use for: each with the only value that they take.
 _OF_RESNET = {
     "mode": "srresnet", "content_loss": "mse", "consistency_loss_weight": 0, "freeze_bn_after": -1,
-    "blocks": TrainSettings.blocks, "initial": TrainSettings.initial,
+    "blocks": TrainSettings.blocks, "initial": TrainSettings.initial, "balance_colours": False,
 }  # fmt: skip
 _POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings

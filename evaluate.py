@@ -1,7 +1,6 @@
 """Scores, compares, uses and exports generators; `python evaluate.py --help` lists the flags."""
 
 import contextlib
-import dataclasses
 import sys
 import tempfile
 from functools import partial
@@ -22,55 +21,19 @@ from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.ready_made import find_ready_made
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
+from srgan_tf.modes import check_modes
 from srgan_tf.weights import shipped
 from srgan_tf.writing import whole_file
 
 SCRIPT = "evaluate.py"
-NEEDED_BY = {
-    "evaluate": (),
-    "compare": ("input", "report"),
-    "upscale": ("input", "output"),
-    "export": ("weights", "output"),
-    "faces": ("lfw", "pairs", "facenet"),
-    "mos": (),
-}
-ONE_WEIGHTS = ("upscale", "export")
-EXPORT_ENDINGS = {".onnx": "onnx", ".tflite": "litert"}  # of the output; any other is a folder with a SavedModel
-FORMATS = {"upscale": config.PICTURE_FORMATS, "export": config.EXPORT_FORMATS}
+# Of the output; any other is a folder with a SavedModel.
+EXPORT_ENDINGS = {".onnx": "onnx", ".tflite": "litert", ".npz": "tensorlayerx"}
 TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
-SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
 FACES_SHOWN = 2
 HOW_TO_TRAIN = (
     "No --weights given. --weights=srgan scores the package's own; `python train.py --mode=srresnet` trains yours"
     " (--help says more)."
 )
-
-
-def check(settings):
-    """Refuses flags that the mode does not use, and a mode without what it needs."""
-    mode = settings.mode
-    for field in dataclasses.fields(settings):
-        given = getattr(settings, field.name) != field.default
-        if given and mode not in (field.metadata["modes"] or [mode]):
-            raise UserError(f"--{field.name} has no use with --mode={mode}; leave it out")
-        if not given and field.name in NEEDED_BY[mode]:
-            raise UserError(f"--mode={mode} needs --{field.name}")
-    if settings.tile != config.AUTO and 0 < settings.tile < SMALLEST_TILE:
-        raise UserError(f"--tile={settings.tile}: must be {SMALLEST_TILE} or more, or 0 for whole pictures")
-    if settings.format not in (config.AUTO, *FORMATS.get(mode, ())):
-        raise UserError(f"--format={settings.format} is not for --mode={mode}; take one of {', '.join(FORMATS[mode])}")
-    if settings.outscale != config.AUTO and settings.outscale <= 0:
-        raise UserError(f"--outscale={settings.outscale:g}: must be above 0")
-    if mode == "evaluate" and settings.overwrite and not settings.report:
-        raise UserError("--overwrite is about --report with --mode=evaluate; leave it out")
-    if settings.lpips_net != config.EvaluateSettings.lpips_net and not settings.lpips:
-        raise UserError("--lpips_net has no use without --lpips; leave it out or give LPIPS' weights")
-    for name in ("csv", "pictures"):
-        path = getattr(settings, name)
-        if path and settings.report and Path(path).resolve().is_relative_to(Path(settings.report).resolve()):
-            raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
-    if mode in ONE_WEIGHTS and len(settings.weights) > 1:
-        raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")
 
 
 def chosen(value):
@@ -270,8 +233,15 @@ def export(settings):
     command_line.import_tensorflow()
     from srgan_tf.inference.export import describe_weights
     from srgan_tf.inference.export import export as export_generator
+    from srgan_tf.models.exchange import write_tensorlayerx
     from srgan_tf.models.generator import load_generator
 
+    if kind == "tensorlayerx":
+        if Path(settings.output).exists() and not settings.overwrite:
+            raise UserError(f"{settings.output}: exists already; --overwrite replaces it")
+        write_tensorlayerx(load_generator(path), settings.output)
+        print(f"{name} written to {settings.output}, for load_weights(..., format='npz_dict')")
+        return 0
     difference = export_generator(
         load_generator(path), settings.output, kind, overwrite=settings.overwrite, metadata=describe_weights(path),
         float16=settings.precision == "float16",
@@ -280,6 +250,27 @@ def export(settings):
         f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"
         f" levels off Keras, in {difference.share:.2g} of the values"
     )
+    return 0
+
+
+def import_weights(settings):
+    """Turns another project's generator into a weights file of this one."""
+    if bool(settings.tensorlayerx) == bool(settings.krasserm):
+        raise UserError("--mode=import needs either --tensorlayerx or --krasserm, the file to read")
+    output = Path(settings.output)
+    if output.exists() and not settings.overwrite:
+        raise UserError(f"{output}: exists already; --overwrite replaces it")
+    if not output.name.endswith(".weights.h5"):
+        raise UserError(f"{output}: the name of a weights file must end in .weights.h5")
+    command_line.import_tensorflow()
+    from srgan_tf.models.exchange import read_krasserm, read_tensorlayerx
+    from srgan_tf.models.generator import describe, save_generator
+
+    read = read_tensorlayerx if settings.tensorlayerx else read_krasserm
+    model = read(settings.tensorlayerx or settings.krasserm)
+    save_generator(model, output)
+    what = ", ".join(f"{name} {value}" for name, value in describe(model).items())
+    print(f"{output}: {what}; use it with --weights={output}")
     return 0
 
 
@@ -390,8 +381,11 @@ def main(argv):
 
 def run(argv):
     settings = config.parse(config.EvaluateSettings, argv)
-    check(settings)
-    modes = {"evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export, "faces": faces, "mos": mos}
+    check_modes(settings)
+    modes = {
+        "evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export, "import": import_weights,
+        "faces": faces, "mos": mos,
+    }  # fmt: skip
     return modes[settings.mode](settings)
 
 

@@ -156,7 +156,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     from srgan_tf.models.discriminator import build_discriminator
     from srgan_tf.models.generator import save_generator
     from srgan_tf.models.vgg import build_vgg
-    from srgan_tf.training import balance, hardware, loop, optimizers, runs, steps
+    from srgan_tf.training import balance, colours, hardware, loop, optimizers, runs, steps
     from srgan_tf.training.checkpoints import Checkpoints
     from srgan_tf.training.ema import MovingAverage
     from srgan_tf.training.monitoring import Monitor, NoMonitor
@@ -202,7 +202,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     state = checkpoints.restore() if resuming else None
     if state:
         print(f"{name}: going on from step {state['step']} of {settings.steps} in {folder}")
-        if state["step"] >= settings.steps and not settings.dry_run:
+        if state["step"] >= settings.steps and not settings.dry_run and not settings.balance_colours:
             print(f"{name}: {state['step']} steps are done already; --steps trains longer")
             if not (folder / "generator.weights.h5").exists():
                 save_generator(shown, folder / "generator.weights.h5")
@@ -306,6 +306,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             )
         finally:
             monitor.close()
+        if settings.balance_colours and distribution.chief:
+            stop = settings.steps + -(-colours.CROPS // settings.batch_size)
+            colours.balance_file(folder / "generator.weights.h5", make_batches(start=settings.steps, stop=stop))
     print(f"{name}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
 
 

@@ -91,7 +91,7 @@ def test_help_says_which_mode_uses_a_flag(capsys):
     for field in dataclasses.fields(config.EvaluateSettings):
         text = found[" or ".join(field.metadata["modes"])] if field.metadata["modes"] else parts[0]
         assert f"  --{field.name}\n" in text
-        assert set(field.metadata["modes"]) <= {"evaluate", "compare", "upscale", "export", "faces", "mos"}
+        assert set(field.metadata["modes"]) <= {"evaluate", "compare", "upscale", "export", "import", "faces", "mos"}
 
 
 def test_the_home_folder_is_found_in_paths(monkeypatch):

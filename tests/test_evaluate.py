@@ -199,8 +199,9 @@ def test_a_savedmodel_is_exported(run, weights, tmp_path):
 
 def test_the_formats_are_those_that_the_package_writes():
     assert config.PICTURE_FORMATS == tuple(raster_writer.KINDS)
-    assert config.EXPORT_FORMATS == tuple(KINDS)
-    assert evaluate.EXPORT_ENDINGS == {module.ENDING: kind for kind, module in KINDS.items() if module.ENDING}
+    assert config.EXPORT_FORMATS == (*KINDS, "tensorlayerx")
+    endings = {module.ENDING: kind for kind, module in KINDS.items() if module.ENDING}
+    assert evaluate.EXPORT_ENDINGS == endings | {".npz": "tensorlayerx"}
 
 
 # --- mistakes

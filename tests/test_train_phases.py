@@ -211,3 +211,18 @@ def test_srgan_begins_with_the_discriminator_of_another_run(run, tmp_path):
     (tmp_path / "run").rename(tmp_path / "done")
     status, _, err = run(*flags, "--steps=1", f"--discriminator={tmp_path}/empty")
     assert status == 1 and "no checkpoint-*.npz" in err and "Traceback" not in err
+
+
+def test_colours_are_balanced_at_the_end_and_of_a_run_that_is_done(run, tmp_path):
+    weights = tmp_path / "run" / "srresnet" / "generator.weights.h5"
+    assert run("--steps=1", "--precision=mixed_bfloat16")[0] == 0
+    try:
+        before = load_generator(weights).get_layer("last_conv").bias.numpy()
+        status, out, _ = run("--steps=1", "--precision=mixed_bfloat16", "--balance_colours")
+        assert status == 0 and "were off by R " in out
+        after = load_generator(weights)
+        assert (after.get_layer("last_conv").bias.numpy() != before).all()
+        status, out, _ = run("--steps=1", "--precision=mixed_bfloat16")
+        assert "done already" in out
+    finally:
+        keras.config.set_dtype_policy("float32")

@@ -86,7 +86,7 @@ def export(generator, path, kind="savedmodel", *, overwrite=False, metadata=None
     The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
 
     Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.baselines`.
+        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.plain`.
         path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
         kind: A key of `KINDS`.
         overwrite: Replace such a model that lies there. Anything else there is never replaced.

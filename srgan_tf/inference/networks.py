@@ -3,17 +3,18 @@
 import tensorflow as tf
 
 from srgan_tf.inference.fused import FusedGenerator
-from srgan_tf.models.baselines import is_baseline, margin_of, scale_of
+from srgan_tf.models.plain import is_plain, margin_of, scale_of
 
-# What one pixel of the result takes in SRCNN, as channels of G's: `windows.Windows` plans its memory by them.
-_FILTERS = {"srcnn": 128, "espcn": 32}
+# What the memory of a window is like, as channels of G: `windows.Windows` plans by them.
+_FILTERS = {"espcn": 32}
+_MOST_FILTERS = 128
 
 
 class PlainNetwork(tf.Module):
-    """A baseline as it is, with a copy of its weights.
+    """A model as it is, with a copy of its weights.
 
     Args:
-        model: Of `models.baselines`.
+        model: Of `models.plain`.
 
     Attributes:
         scale: The enlargement.
@@ -23,22 +24,28 @@ class PlainNetwork(tf.Module):
 
     def __init__(self, model):
         super().__init__(name="plain_network")
-        self.scale, self.margin, self.filters = scale_of(model), margin_of(model), _FILTERS[model.name]
+        self.scale, self.margin = scale_of(model), margin_of(model)
+        self.filters = _FILTERS.get(model.name, _MOST_FILTERS)
         self._model, self._weights = model, model.get_weights()
 
     def __call__(self, lr):
         """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         # As constants, so that a graph of this is whole without the model.
-        return self._model.stateless_call([tf.constant(weight) for weight in self._weights], [], lr, training=False)[0]
+        return self._model.stateless_call(*self._constants(), lr, training=False)[0]
+
+    def _constants(self):
+        values = dict(zip((variable.path for variable in self._model.variables), self._weights))
+        kinds = (self._model.trainable_variables, self._model.non_trainable_variables)
+        return [[tf.constant(values[variable.path]) for variable in kind] for kind in kinds]
 
 
 def as_network(model):
-    """The fastest form of a generator or baseline, which has a copy of its weights.
+    """The fastest form of a model, which has a copy of its weights.
 
     Args:
-        model: A `keras.Model` of `models.generator` or `models.baselines`.
+        model: A `keras.Model` of `models.generator` or `models.plain`.
 
     Returns:
         A `FusedGenerator` or `PlainNetwork`.
     """
-    return PlainNetwork(model) if is_baseline(model) else FusedGenerator(model)
+    return PlainNetwork(model) if is_plain(model) else FusedGenerator(model)

@@ -171,11 +171,6 @@ def _coloured(name, lr, bicubic, bicubic_y, y):
 BUILDERS = {"srcnn": build_srcnn, "espcn": build_espcn}
 
 
-def is_baseline(model):
-    """Whether a `keras.Model` is one of this module's."""
-    return model.name in BUILDERS
-
-
 def scale_of(model):
     """The enlargement of a baseline."""
     return model.get_layer("bicubic").scale

@@ -9,8 +9,8 @@ import keras
 from keras import layers
 
 from srgan_tf.errors import UserError
-from srgan_tf.models.baselines import BUILDERS, is_baseline, scale_of
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
+from srgan_tf.models.plain import build_plain, describe_plain, is_plain
 from srgan_tf.writing import whole_file
 
 SCALES = (2, 4, 8)
@@ -72,9 +72,9 @@ def generator_shape(generator):
 
 
 def describe(model):
-    """What `load_generator` must know to build a model: of G its shape, of a baseline its name and scale."""
-    if is_baseline(model):
-        return {"model": model.name, "scale": scale_of(model)}
+    """What `load_generator` must know to build a model: of G its shape, of another model its name, too."""
+    if is_plain(model):
+        return describe_plain(model)
     return dict(zip(("blocks", "scale", "filters"), generator_shape(model)))
 
 
@@ -94,7 +94,7 @@ def save_generator(generator, path):
     """Writes G's weights as Keras' `.weights.h5`, with G's shape beside them; complete or not at all.
 
     Args:
-        generator: What `build_generator` returned, or a baseline.
+        generator: What `build_generator` returned, or a model of `models.plain`.
         path: Ends in `.weights.h5`.
 
     Raises:
@@ -116,7 +116,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         normalization: See `build_generator`.
 
     Returns:
-        A `keras.Model`, see `build_generator`; or a baseline, if the file is one's.
+        A `keras.Model`, see `build_generator`; or a model of `models.plain`, if the file is one's.
 
     Raises:
         UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, or does not fit.
@@ -130,7 +130,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         with h5py.File(path, "r") as file:
             shape = json.loads(file.attrs[_METADATA])
         if "model" in shape:
-            generator = BUILDERS[shape.pop("model")](**shape)
+            generator = build_plain(**shape)
         else:
             generator = build_generator(**shape, normalization=normalization)
         with warnings.catch_warnings():

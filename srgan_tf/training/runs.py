@@ -13,7 +13,7 @@ from srgan_tf.writing import whole_file
 # folder's path.
 FREE = frozenset(
     "run_dir resume dry_run weights discriminator train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps"
-    " max_bad_steps log_every valid_every checkpoint_every strategy xla".split()
+    " max_bad_steps log_every valid_every checkpoint_every strategy xla balance_colours".split()
 )
 
 

@@ -1,0 +1,98 @@
+"""Generators of two other projects, as their code has them: TensorLayerX's SRGAN, and krasserm's super-resolution."""
+
+import dataclasses
+
+import keras
+from keras import layers
+
+from srgan_tf.models.baselines import PixelShuffle
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What sets a project's generator apart from the paper's picture.
+
+    Attributes:
+        scale: The enlargement.
+        first: Side of the first convolution's kernel.
+        first_relu: Whether it is followed by an activation.
+        last: Side of the last convolution's kernel.
+        prelu: PReLU in place of ReLU.
+        biases: Whether convolutions before BN have biases.
+        epsilon: Of BN.
+        stages: `(factor, filters)` of each bilinear enlargement; empty for two sub-pixel ones.
+        zero_to_one: Whether it expects LR in [0, 1] instead of [-1, 1].
+    """
+
+    scale: int
+    first: int
+    last: int
+    first_relu: bool = True
+    prelu: bool = False
+    biases: bool = False
+    epsilon: float = 1e-5
+    stages: tuple = ()
+    zero_to_one: bool = False
+
+
+KINDS = {
+    # tensorlayer/SRGAN, srgan.py: SRGAN_g; and SRGAN_g2, whose two enlargements by 2 and by 4 make 8.
+    "tensorlayerx": Kind(scale=4, first=3, last=1),
+    "tensorlayerx-resize": Kind(scale=8, first=3, last=1, first_relu=False, stages=((2, 64), (4, 32))),
+    # krasserm/super-resolution, model/srgan.py: sr_resnet.
+    "krasserm": Kind(scale=4, first=9, last=9, prelu=True, biases=True, epsilon=1e-3, zero_to_one=True),
+}
+
+
+def build_foreign(name, blocks=16):
+    """Builds another project's generator.
+
+    Args:
+        name: A key of `KINDS`.
+        blocks: Residual blocks.
+
+    Returns:
+        A `keras.Model` with that name, with input and output of `models.generator.build_generator`.
+    """
+    kind = KINDS[name]
+
+    def activation(x):
+        return layers.PReLU(shared_axes=[1, 2])(x) if kind.prelu else layers.ReLU()(x)
+
+    def conv_bn(x, filters=64, biases=kind.biases):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=biases)(x)
+        return layers.BatchNormalization(epsilon=kind.epsilon)(x)
+
+    lr = layers.Input((None, None, 3), name="lr")
+    x = layers.Rescaling(0.5, 0.5)(lr) if kind.zero_to_one else lr
+    x = layers.Conv2D(64, kind.first, padding="same")(x)
+    x = first = activation(x) if kind.first_relu else x
+    for _ in range(blocks):
+        x = layers.Add()([x, conv_bn(activation(conv_bn(x)))])
+    x = layers.Add()([first, conv_bn(x)])
+    for factor, filters in kind.stages:
+        x = layers.UpSampling2D(factor, interpolation="bilinear")(x)
+        x = activation(conv_bn(x, filters))
+    if not kind.stages:
+        for _ in range(2):
+            x = layers.Conv2D(256, 3, padding="same")(x)
+            x = activation(PixelShuffle(2)(x))
+    sr = layers.Conv2D(3, kind.last, padding="same", activation="tanh", dtype="float32")(x)
+    return keras.Model(lr, sr, name=name)
+
+
+def blocks_of(model):
+    """How many residual blocks another project's generator has."""
+    return sum(isinstance(layer, layers.Add) for layer in model.layers) - 1
+
+
+def margin_of(model):
+    """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in."""
+    kind = KINDS[model.name]
+    beyond = kind.last // 2  # in pixels of the full resolution
+    for factor, _ in reversed(kind.stages or ((2, 64), (2, 64))):
+        if kind.stages:
+            beyond = -(-(beyond + 1) // factor) + 1  # the convolution is behind the bilinear enlargement
+        else:
+            beyond = -(-beyond // factor) + 1
+    return kind.first // 2 + 2 * blocks_of(model) + 1 + beyond

@@ -1,0 +1,49 @@
+"""Which flags belong to which mode of `evaluate.py`, and what a mode cannot do without."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+from srgan_tf.flags import AUTO
+
+PICTURE_FORMATS = ("png", "jpeg", "webp", "tiff", "bmp")
+EXPORT_FORMATS = ("savedmodel", "onnx", "litert", "tensorlayerx")
+NEEDED_BY = {
+    "evaluate": (),
+    "compare": ("input", "report"),
+    "upscale": ("input", "output"),
+    "export": ("weights", "output"),
+    "faces": ("lfw", "pairs", "facenet"),
+    "import": ("output",),
+    "mos": (),
+}
+ONE_WEIGHTS = ("upscale", "export")
+FORMATS = {"upscale": PICTURE_FORMATS, "export": EXPORT_FORMATS}
+SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
+
+
+def check_modes(settings):
+    """Refuses flags that the mode does not use, and a mode without what it needs."""
+    mode = settings.mode
+    for field in dataclasses.fields(settings):
+        given = getattr(settings, field.name) != field.default
+        if given and mode not in (field.metadata["modes"] or [mode]):
+            raise UserError(f"--{field.name} has no use with --mode={mode}; leave it out")
+        if not given and field.name in NEEDED_BY[mode]:
+            raise UserError(f"--mode={mode} needs --{field.name}")
+    if settings.tile != AUTO and 0 < settings.tile < SMALLEST_TILE:
+        raise UserError(f"--tile={settings.tile}: must be {SMALLEST_TILE} or more, or 0 for whole pictures")
+    if settings.format not in (AUTO, *FORMATS.get(mode, ())):
+        raise UserError(f"--format={settings.format} is not for --mode={mode}; take one of {', '.join(FORMATS[mode])}")
+    if settings.outscale != AUTO and settings.outscale <= 0:
+        raise UserError(f"--outscale={settings.outscale:g}: must be above 0")
+    if mode == "evaluate" and settings.overwrite and not settings.report:
+        raise UserError("--overwrite is about --report with --mode=evaluate; leave it out")
+    if settings.lpips_net != type(settings).lpips_net and not settings.lpips:
+        raise UserError("--lpips_net has no use without --lpips; leave it out or give LPIPS' weights")
+    for name in ("csv", "pictures"):
+        path = getattr(settings, name)
+        if path and settings.report and Path(path).resolve().is_relative_to(Path(settings.report).resolve()):
+            raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
+    if mode in ONE_WEIGHTS and len(settings.weights) > 1:
+        raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")

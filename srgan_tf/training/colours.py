@@ -1,0 +1,47 @@
+"""The mean colours of a generator's pictures, brought back to those of the photographs."""
+
+import keras
+import numpy as np
+
+from srgan_tf.models.generator import load_generator, save_generator
+from srgan_tf.training.steps import to_network
+
+CROPS = 1024  # that the command looks at
+
+
+def balance_colours(generator, batches):
+    """Moves the last layer's bias so that over the given crops SR is on average as bright as HR, in each channel.
+
+    An adversarial training leaves the mean colours to chance, and weights that were trained in bfloat16 are others
+    where they are computed in float32: both showed as a level of 255 or two.
+
+    Args:
+        generator: G, which ends in `last_conv` and tanh; changed in place.
+        batches: Iterable of `(lr, hr)`, uint8, see `data.pipeline.crops`; not empty.
+
+    Returns:
+        How far SR was off before, levels of 255 `(3,)`: positive where it was too bright.
+    """
+    error, slope, count = np.zeros(3), np.zeros(3), 0
+    for lr, hr in batches:
+        sr = generator(to_network(lr), training=False).numpy().astype(np.float64)
+        error += (sr - to_network(hr).numpy()).mean((0, 1, 2))
+        slope += (1 - sr**2).mean((0, 1, 2))  # of tanh
+        count += 1
+    bias = generator.get_layer("last_conv").bias
+    bias.assign(bias.numpy() - np.float32(error / slope))
+    return error / count * 127.5
+
+
+def balance_file(path, batches):
+    """`balance_colours` of a weights file, in float32, as pictures are made; says what was found.
+
+    Args:
+        path: The file, which is replaced.
+        batches: See `balance_colours`.
+    """
+    keras.config.set_dtype_policy("float32")
+    generator = load_generator(path)
+    off = ", ".join(f"{name} {value:+.2f}" for name, value in zip("RGB", balance_colours(generator, batches)))
+    save_generator(generator, path)
+    print(f"colours    were off by {off} levels of 255, and are balanced in {path}")

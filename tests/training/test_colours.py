@@ -1,0 +1,23 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.models.generator import build_generator
+from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.training.colours import balance_colours
+
+
+def test_a_shift_is_found_and_taken_back():
+    keras.utils.set_random_seed(0)
+    generator = build_generator(blocks=1)
+    start_as_upsampling(generator)
+    rng = np.random.default_rng(0)
+    lr = rng.integers(60, 200, (4, 8, 8, 3), np.uint8)
+    sr = (generator(np.float32(lr / 127.5 - 1), training=False).numpy() + 1) * 127.5
+    hr = np.clip(np.rint(sr) + [3, -2, 0], 0, 255).astype(np.uint8)
+    batches = [(tf.constant(lr[:2]), tf.constant(hr[:2])), (tf.constant(lr[2:]), tf.constant(hr[2:]))]
+    before = [variable.numpy() for variable in generator.variables]
+    np.testing.assert_allclose(balance_colours(generator, batches), [-3, 2, 0], atol=0.05)
+    np.testing.assert_allclose(balance_colours(generator, batches), 0, atol=0.05)
+    moved = [v.path for v, old in zip(generator.variables, before) if (v.numpy() != old).any()]
+    assert len(moved) == 1 and "last_conv/bias" in moved[0]
