@@ -78,6 +78,12 @@ def load_sets(data):
     return [PictureSet("scikit-image", tuple(pairs))]
 
 
+def load_results(results, each):
+    """What other systems made of a test set: a dict from system to a dict from a picture's name to its file."""
+    names = [pair.name for pair in each.pairs]
+    return {name: find_ready_made(folder, name, names, each.name) for name, folder in results.items()}
+
+
 def load_lpips(settings):
     """LPIPS with the weights of `--lpips`, or None."""
     if not settings.lpips:
@@ -100,13 +106,7 @@ def evaluate(settings):
     if settings.csv:
         tables.check_csv_target(settings.csv)
     sets = load_sets(settings.data)
-    ready_made = {
-        each.name: {
-            name: find_ready_made(folder, name, [pair.name for pair in each.pairs], each.name)
-            for name, folder in results.items()
-        }
-        for each in sets
-    }
+    ready_made = {each.name: load_results(results, each) for each in sets}
     lpips = load_lpips(settings)
     systems, scale = load_systems(weights, settings)
 
@@ -237,8 +237,7 @@ def export(settings):
     from srgan_tf.models.generator import load_generator
 
     if kind == "tensorlayerx":
-        if Path(settings.output).exists() and not settings.overwrite:
-            raise UserError(f"{settings.output}: exists already; --overwrite replaces it")
+        keep_existing(settings)
         write_tensorlayerx(load_generator(path), settings.output)
         print(f"{name} written to {settings.output}, for load_weights(..., format='npz_dict')")
         return 0
@@ -253,13 +252,18 @@ def export(settings):
     return 0
 
 
+def keep_existing(settings):
+    """Refuses to replace the output unless told to."""
+    if Path(settings.output).exists() and not settings.overwrite:
+        raise UserError(f"{settings.output}: exists already; --overwrite replaces it")
+
+
 def import_weights(settings):
     """Turns another project's generator into a weights file of this one."""
     if bool(settings.tensorlayerx) == bool(settings.krasserm):
         raise UserError("--mode=import needs either --tensorlayerx or --krasserm, the file to read")
     output = Path(settings.output)
-    if output.exists() and not settings.overwrite:
-        raise UserError(f"{output}: exists already; --overwrite replaces it")
+    keep_existing(settings)
     if not output.name.endswith(".weights.h5"):
         raise UserError(f"{output}: the name of a weights file must end in .weights.h5")
     command_line.import_tensorflow()
@@ -332,10 +336,11 @@ def mos(settings):
         raters = [rater for rater in raters if rater not in failed]
         if not raters:
             raise UserError("--exclude_failed leaves no rater; see the reasons above")
-    print(text(raters))
+    found = opinions(raters)
+    print(text(raters, found))
     figure = Path(settings.output or ".", "mos.png")
     with whole_file(figure) as beside:
-        beside.write_bytes(distributions(opinions(raters)))
+        beside.write_bytes(distributions(found))
     print(f"\n{figure}: how often each score was given")
     return 0
 
@@ -352,11 +357,7 @@ def make_study(settings):
     weights = named_weights(settings.weights or shipped(), TAKEN)
     results = named_results(settings.results, (*TAKEN, *weights))
     sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]
-    ready_made = [
-        {name: find_ready_made(folder, name, [pair.name for pair in each.pairs], each.name)
-         for name, folder in results.items()}
-        for each in sets
-    ]  # fmt: skip
+    ready_made = [load_results(results, each) for each in sets]
     systems, scale = load_systems(weights, settings)
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:

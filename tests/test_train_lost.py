@@ -1,13 +1,12 @@
 """What may go wrong while a run trains, and that nothing is lost by it."""
 
+import functools
 import json
 import shutil
 
 import numpy as np
 import pytest
 
-import train
-from srgan_tf import command_line
 from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.models.generator import load_generator
 from srgan_tf.training.lock import only_run
@@ -17,15 +16,8 @@ SMALL = ("--crop_size=16", "--batch_size=1", "--blocks=1", "--xla=off")
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    """Calls train.py on one run folder; returns exit status, standard output and standard error."""
-
-    def call(*flags):
-        status = command_line.run("train.py", train.main, ["train.py", f"--run_dir={tmp_path}/run", *SMALL, *flags])
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return call
+def run(train_run):
+    return functools.partial(train_run, *SMALL)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """The smaller networks from the command line: trained, resumed, scored, used and exported like G."""
 
+import functools
+
 import numpy as np
 import pytest
 
 import evaluate
-import train
-from srgan_tf import command_line
 from srgan_tf.imaging import files
 from srgan_tf.models.generator import load_generator
 
@@ -13,15 +13,8 @@ SMALL = ("--crop_size=32", "--batch_size=2", "--learning_rate=1e-3")
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    """Calls train.py on one run folder; returns exit status, standard output and standard error."""
-
-    def call(*flags):
-        status = command_line.run("train.py", train.main, ["train.py", f"--run_dir={tmp_path}/run", *SMALL, *flags])
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return call
+def run(train_run):
+    return functools.partial(train_run, *SMALL)
 
 
 @pytest.mark.parametrize("model", ["srcnn", "espcn"])

@@ -1,13 +1,12 @@
 """How the phases of a run follow from one another, and what a phase that goes on insists on."""
 
+import functools
 import json
 
 import keras
 import numpy as np
 import pytest
 
-import train
-from srgan_tf import command_line
 from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.models.generator import load_generator
 
@@ -15,15 +14,8 @@ SMALL = ("--crop_size=32", "--batch_size=2", "--blocks=1", "--xla=off")
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    """Calls train.py on one run folder; returns exit status, standard output and standard error."""
-
-    def call(*flags):
-        status = command_line.run("train.py", train.main, ["train.py", f"--run_dir={tmp_path}/run", *SMALL, *flags])
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return call
+def run(train_run):
+    return functools.partial(train_run, *SMALL)
 
 
 @pytest.fixture(scope="module")

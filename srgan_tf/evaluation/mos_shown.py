@@ -7,17 +7,18 @@ from matplotlib.figure import Figure
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import published
-from srgan_tf.evaluation.mos import SCORES, agreement, opinions
+from srgan_tf.evaluation.mos import SCORES, agreement
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
 
 _COLORS = ("#b2182b", "#ef8a62", "#d9d9d9", "#67a9cf", "#2166ac")
 
 
-def text(raters):
+def text(raters, found):
     """What the raters found, and how far they agree.
 
     Args:
         raters: `mos.Rater`s.
+        found: Their `mos.opinions`.
 
     Returns:
         The text, without a newline at its end.
@@ -25,7 +26,7 @@ def text(raters):
     Raises:
         UserError: See `mos.agreement`; or there are no ratings.
     """
-    found, alpha = opinions(raters), agreement(raters)
+    alpha = agreement(raters)
     if not found:
         raise UserError(f"{raters[0].path}: no ratings in it")
     given = sum(len(rater.ratings) for rater in raters)

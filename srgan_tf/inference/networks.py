@@ -26,17 +26,15 @@ class PlainNetwork(tf.Module):
         super().__init__(name="plain_network")
         self.scale, self.margin = scale_of(model), margin_of(model)
         self.filters = _FILTERS.get(model.name, _MOST_FILTERS)
-        self._model, self._weights = model, model.get_weights()
+        self._model = model
+        kinds = (model.trainable_variables, model.non_trainable_variables)
+        self._weights = [[variable.numpy() for variable in kind] for kind in kinds]
 
     def __call__(self, lr):
         """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         # As constants, so that a graph of this is whole without the model.
-        return self._model.stateless_call(*self._constants(), lr, training=False)[0]
-
-    def _constants(self):
-        values = dict(zip((variable.path for variable in self._model.variables), self._weights))
-        kinds = (self._model.trainable_variables, self._model.non_trainable_variables)
-        return [[tf.constant(values[variable.path]) for variable in kind] for kind in kinds]
+        constants = [[tf.constant(weight) for weight in kind] for kind in self._weights]
+        return self._model.stateless_call(*constants, lr, training=False)[0]
 
 
 def as_network(model):

@@ -25,7 +25,7 @@ class EdgePadding(layers.Layer):
     def call(self, inputs):
         for axis in (1, 2):
             first = ops.take(inputs, [0] * self.size, axis=axis)
-            last = ops.flip(ops.take(ops.flip(inputs, axis=axis), [0] * self.size, axis=axis), axis=axis)
+            last = ops.take(ops.flip(inputs, axis=axis), [0] * self.size, axis=axis)
             inputs = ops.concatenate([first, inputs, last], axis=axis)
         return inputs
 

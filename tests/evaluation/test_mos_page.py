@@ -1,7 +1,6 @@
 """The page of a study in a headless Chromium, from the first key to the saved file."""
 
 import json
-import shutil
 import time
 
 import numpy as np
@@ -29,27 +28,6 @@ def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match="no pictures"):
         write_study(tmp_path / "page.html", "t", ())
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    browser, tool = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not tool:
-        pytest.skip("needs Chromium and its driver")
-    folder = tmp_path_factory.mktemp("downloads")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", profile):
-        options.add_argument(flag)
-    options.add_argument("--disable-background-networking")
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(tool))
-    driver.downloads = folder
-    yield driver
-    driver.quit()
 
 
 class Rating:

@@ -5,7 +5,6 @@ import functools
 import http.server
 import io
 import re
-import shutil
 import threading
 
 import numpy as np
@@ -18,10 +17,6 @@ from srgan_tf.evaluation.page import write_page
 
 EVIL = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">&amp;{{facts}}"
 RED, BLUE = (255, 0, 0), (0, 0, 255)
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-device-scale-factor=1",
-)  # fmt: skip
 
 
 def plain(color, height=200, width=300):
@@ -101,22 +96,6 @@ def server(tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/index.html", requests
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    browser, tool = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not tool:
-        pytest.skip("needs Chromium and its driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(tool))
-    yield driver
-    driver.quit()
 
 
 class Page:
