@@ -186,6 +186,11 @@ class EvaluateSettings:
         " several, and mos; without it upscale takes srgan, and faces and mos both",
         many=True,
     )
+    model: str = setting(
+        "", "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; in the place of"
+        " --weights for upscale, else besides. Slow: a minute for 0.5 megapixels of the result",
+        choices=("", "selfex"), modes=("upscale", "evaluate", "compare", "mos"),
+    )  # fmt: skip
     overwrite: bool = setting(
         False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off"
     )

@@ -22,13 +22,14 @@ from srgan_tf.evaluation.ready_made import find_ready_made
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
 from srgan_tf.modes import check_modes
+from srgan_tf.upscalers import SELFEX, load_upscaler, load_upscalers
 from srgan_tf.weights import shipped
 from srgan_tf.writing import whole_file
 
 SCRIPT = "evaluate.py"
 # Of the output; any other is a folder with a SavedModel.
 EXPORT_ENDINGS = {".onnx": "onnx", ".tflite": "litert", ".npz": "tensorlayerx"}
-TAKEN = (*BASELINES, HR, LR)  # names that no weights can have
+TAKEN = (*BASELINES, HR, LR, SELFEX)  # names that no weights can have
 FACES_SHOWN = 2
 HOW_TO_TRAIN = (
     "No --weights given. --weights=srgan scores the package's own; `python train.py --mode=srresnet` trains yours"
@@ -41,14 +42,6 @@ def chosen(value):
     return None if value == config.AUTO else value
 
 
-def load_upscaler(path, settings):
-    """An `Upscaler` with the weights of `path`, None for the package's srgan; the first call imports TensorFlow."""
-    command_line.import_tensorflow()
-    from srgan_tf.inference.upscaler import Upscaler
-
-    return Upscaler(path, tile=chosen(settings.tile), max_memory=chosen(settings.max_memory))
-
-
 def load_systems(weights, settings):
     """Our systems, then the baselines.
 
@@ -58,15 +51,6 @@ def load_systems(weights, settings):
     upscalers, scale = load_upscalers(weights, settings)
     systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
     return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}, scale
-
-
-def load_upscalers(weights, settings):
-    """An `Upscaler` by name, and the enlargement of all of them, 4 without any."""
-    upscalers = {name: load_upscaler(path, settings) for name, path in weights.items()}
-    scales = {upscaler.scale for upscaler in upscalers.values()} or {4}
-    if len(scales) > 1:
-        raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
-    return upscalers, scales.pop()
 
 
 def load_sets(data):
@@ -202,13 +186,13 @@ def upscale(settings):
     """Upscales a picture, or every picture of a folder or a pattern into the same places of another folder."""
     from srgan_tf.inference.plan import STREAM, plan
 
-    path = next(iter(named_weights(settings.weights).values()), None)
+    system = settings.model or next(iter(named_weights(settings.weights).values()), None)
     jobs, skipped = plan(settings.input, settings.output, chosen(settings.format), settings.overwrite)
     if settings.quality != config.AUTO and jobs and not {"jpeg", "webp"} & {job.kind for job in jobs}:
         raise UserError(f"--quality is about JPEG and WebP, not {jobs[0].kind}; leave it out, or set --format")
     failures = []
     if jobs:
-        upscaler = load_upscaler(path, settings)
+        upscaler = load_upscaler(system, settings)
         from srgan_tf.inference.jobs import run as run_jobs
 
         failures = run_jobs(

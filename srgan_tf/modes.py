@@ -45,5 +45,7 @@ def check_modes(settings):
         path = getattr(settings, name)
         if path and settings.report and Path(path).resolve().is_relative_to(Path(settings.report).resolve()):
             raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
+    if mode == "upscale" and settings.model and settings.weights:
+        raise UserError(f"--mode=upscale takes --model={settings.model} or --weights, not both")
     if mode in ONE_WEIGHTS and len(settings.weights) > 1:
         raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")

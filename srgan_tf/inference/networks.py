@@ -1,8 +1,10 @@
 """A model as the function that fills windows."""
 
+import numpy as np
 import tensorflow as tf
 
 from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.models import selfex
 from srgan_tf.models.plain import is_plain, margin_of, scale_of
 
 # What the memory of a window is like, as channels of G: `windows.Windows` plans by them.
@@ -35,6 +37,31 @@ class PlainNetwork(tf.Module):
         # As constants, so that a graph of this is whole without the model.
         constants = [[tf.constant(weight) for weight in kind] for kind in self._weights]
         return self._model.stateless_call(*constants, lr, training=False)[0]
+
+
+class SelfExemplars(tf.Module):
+    """`models.selfex` in the place of a network. What it sees of a picture is a window; nothing is outside of it.
+
+    Args:
+        scale: The enlargement.
+
+    Attributes:
+        scale: The enlargement.
+        margin: LR pixels around a tile that it sees, too.
+        filters: For the plan of the memory.
+    """
+
+    def __init__(self, scale):
+        super().__init__(name="selfex")
+        self.scale, self.margin, self.filters = scale, 16, 64
+
+    def __call__(self, lr):
+        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
+
+        def enlarge(pictures):
+            return np.stack([selfex.enlarge(picture, self.scale) for picture in pictures])
+
+        return tf.ensure_shape(tf.numpy_function(enlarge, [lr], tf.float32), (None, None, None, 3))
 
 
 def as_network(model):

@@ -1,0 +1,33 @@
+"""The `Upscaler`s of a command line: of weights files, and of `--model`, which has none."""
+
+from srgan_tf import command_line
+from srgan_tf.errors import UserError
+from srgan_tf.flags import AUTO
+
+SELFEX = "selfex"  # the value of --model
+
+
+def load_upscaler(weights, settings):
+    """An `Upscaler` as `--tile` and `--max_memory` say; the first call imports TensorFlow.
+
+    Args:
+        weights: A file, or the name of `--model`, or None for the package's srgan.
+        settings: A `config.EvaluateSettings`.
+    """
+    command_line.import_tensorflow()
+    from srgan_tf.inference.networks import SelfExemplars
+    from srgan_tf.inference.upscaler import Upscaler
+
+    tile, memory = (None if value == AUTO else value for value in (settings.tile, settings.max_memory))
+    return Upscaler(SelfExemplars(4) if weights == SELFEX else weights, tile=tile, max_memory=memory)
+
+
+def load_upscalers(weights, settings):
+    """An `Upscaler` by name, that of `--model` among them, and the enlargement of all of them, 4 without any."""
+    upscalers = {name: load_upscaler(path, settings) for name, path in weights.items()}
+    if settings.model:
+        upscalers[settings.model] = load_upscaler(settings.model, settings)
+    scales = {upscaler.scale for upscaler in upscalers.values()} or {4}
+    if len(scales) > 1:
+        raise UserError(f"the systems enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
+    return upscalers, scales.pop()

@@ -1,0 +1,29 @@
+"""SelfExSR from the command line: a system among others, and a way to upscale."""
+
+import numpy as np
+
+from srgan_tf.imaging import files
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), np.uint8)
+
+
+def test_scored_and_upscaled(run, tmp_path):
+    files.write(tmp_path / "set" / "one.png", IMAGE)
+    status, out, err = run("--mode=evaluate", f"--data={tmp_path}/set", "--model=selfex")
+    assert (status, err) == (0, [])
+    assert any(line.startswith("selfex ") for line in out)
+    flags = [f"--input={tmp_path}/set/one.png", f"--output={tmp_path}/x.png"]
+    status, _, err = run("--mode=upscale", "--model=selfex", *flags)
+    assert (status, err) == (0, []) and files.read_rgb(tmp_path / "x.png").shape == (256, 288, 3)
+
+
+def test_what_does_not_go_together_is_one_line(run, tmp_path):
+    both = ["--mode=upscale", "--model=selfex", "--weights=srgan", "--input=a.png", "--output=b.png"]
+    for flags, said in (
+        (both, "takes --model=selfex or --weights, not both"),
+        (["--mode=export", "--model=selfex", "--weights=srgan", "--output=x"], "--model has no use with --mode=export"),
+        (["--mode=evaluate", "--weights=selfex=srgan"], "the name selfex is taken"),
+        (["--model=drcn"], "drcn"),
+    ):
+        status, _, err = run(*flags)
+        assert status == 1 and len(err) == 1 and said in err[0]
