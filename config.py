@@ -71,8 +71,8 @@ class TrainSettings:
     # Generator
     model: str = setting(
         "resnet",
-        "resnet is G, of SRResNet and SRGAN; srcnn and espcn, of the tables, learn Y, in a folder of their name",
-        choices=("resnet", "srcnn", "espcn"),
+        "resnet is G, of SRResNet and SRGAN; the others, of the tables, learn Y, in a folder of their name",
+        choices=("resnet", "srcnn", "espcn", "drcn"),
     )
     scale: int = setting(4, "enlargement r: 2, 4 or 8", lower=2)
     blocks: int = setting(16, "residual blocks of G", lower=1)

@@ -265,8 +265,8 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             )  # fmt: skip
         else:
             step_function = steps.make_content_step(
-                generator, adams["g"], weights, features, luma=settings.model != "resnet", clip_norm=settings.clip_norm,
-                accumulate=settings.accumulate, xla=xla,
+                generator, adams["g"], weights, features, luma=settings.model != "resnet", steps=settings.steps,
+                clip_norm=settings.clip_norm, accumulate=settings.accumulate, xla=xla,
             )  # fmt: skip
         step_function = distribution.on_devices(step_function, settings.accumulate)
         if average:
@@ -314,7 +314,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
 
 def make_generator(settings, resuming, normalization):
     """G as the phase starts with it."""
-    from srgan_tf.models import baselines
+    from srgan_tf.models.baselines import BUILDERS
     from srgan_tf.models.generator import build_generator, describe, load_generator
     from srgan_tf.models.initial import start_as_upsampling
     from srgan_tf.weights import find_weights
@@ -329,7 +329,7 @@ def make_generator(settings, resuming, normalization):
             raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")
         return generator
     if settings.model != "resnet":
-        return baselines.BUILDERS[settings.model](settings.scale)
+        return BUILDERS[settings.model](settings.scale)
     generator = build_generator(settings.blocks, settings.scale, normalization=normalization)
     if settings.initial == "upsampling":
         start_as_upsampling(generator)

@@ -8,6 +8,9 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), np.uint8)
 
 
 def test_scored_and_upscaled(run, tmp_path):
+    import tensorflow as tf
+
+    tf.config.list_logical_devices()  # the first time may say on standard error that there is no GPU
     files.write(tmp_path / "set" / "one.png", IMAGE)
     status, out, err = run("--mode=evaluate", f"--data={tmp_path}/set", "--model=selfex")
     assert (status, err) == (0, [])

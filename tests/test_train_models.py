@@ -1,13 +1,18 @@
 """The smaller networks from the command line: trained, resumed, scored, used and exported like G."""
 
+import contextlib
 import functools
+import shutil
+import signal
 
 import numpy as np
 import pytest
 
 import evaluate
 from srgan_tf.imaging import files
+from srgan_tf.models import baselines
 from srgan_tf.models.generator import load_generator
+from srgan_tf.training import loop
 
 SMALL = ("--crop_size=32", "--batch_size=2", "--learning_rate=1e-3")
 
@@ -36,6 +41,28 @@ def test_trained_resumed_upscaled_and_exported(model, run, tmp_path, capsys):
     flags = [f"--weights={weights}", f"--output={tmp_path}/saved"]
     assert evaluate.main(["evaluate.py", "--mode=export", *flags]) == 0
     assert "checked on" in capsys.readouterr().out
+
+
+def test_drcn_goes_on_as_if_unbroken(monkeypatch, run, tmp_path):
+    """Its loss knows the step."""
+    small = functools.partial(baselines.build_drcn, filters=4, recursions=2)
+    monkeypatch.setitem(baselines.BUILDERS, "drcn", small)
+    weights = tmp_path / "run" / "drcn" / "generator.weights.h5"
+
+    def trained():
+        found = [weight.numpy() for weight in load_generator(weights).weights]
+        shutil.rmtree(tmp_path / "run")
+        return found
+
+    assert run("--model=drcn", "--steps=4")[0] == 0
+    unbroken = trained()
+    # The rest of a run of 4 is learnt by a run that is stopped: its step counts towards 4 from the start.
+    monkeypatch.setattr(loop, "_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
+    for _ in range(3):
+        assert run("--model=drcn", "--steps=4")[0] == 128 + signal.SIGTERM
+    assert run("--model=drcn", "--steps=4")[0] == 0
+    for found, expected in zip(trained(), unbroken, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_weights_of_another_model_and_useless_flags_are_refused(run):

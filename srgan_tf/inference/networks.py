@@ -8,7 +8,7 @@ from srgan_tf.models import selfex
 from srgan_tf.models.plain import is_plain, margin_of, scale_of
 
 # What the memory of a window is like, as channels of G: `windows.Windows` plans by them.
-_FILTERS = {"espcn": 32}
+_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
 _MOST_FILTERS = 128
 
 

@@ -1,8 +1,10 @@
-"""The smaller networks of the published tables: SRCNN and ESPCN.
+"""The other networks of the published tables: SRCNN, ESPCN and DRCN.
 
-Both work on Y alone, as in their papers. The colours are bicubic's: a change of Y at constant Cb and Cr is the same
+All work on Y alone, as in their papers. The colours are bicubic's: a change of Y at constant Cb and Cr is the same
 change of R, G and B, so that it can be added to the bicubic picture.
 """
+
+import math
 
 import keras
 import numpy as np
@@ -106,6 +108,31 @@ class Luma(layers.Layer):
         return *input_shape[:-1], 1
 
 
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class WeightedSum(layers.Layer):
+    """The sum over the channels with learned weights, at first equal: `(N, H, W, C)` to `(N, H, W, 1)`."""
+
+    def build(self, input_shape):
+        equal = initializers.Constant(1 / input_shape[-1])
+        self.kernel = self.add_weight(shape=(input_shape[-1],), initializer=equal, name="kernel")
+
+    def call(self, inputs):
+        return ops.sum(inputs * ops.cast(self.kernel, inputs.dtype), axis=-1, keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        return *input_shape[:-1], 1
+
+
+@keras.saving.register_keras_serializable(package="srgan_tf")
+class SelfConnections(initializers.Initializer):
+    """A convolution that changes nothing: each filter takes the middle of its own channel."""
+
+    def __call__(self, shape, dtype=None):
+        kernel = np.zeros(shape, np.float32)
+        kernel[shape[0] // 2, shape[1] // 2] = np.eye(*shape[2:])
+        return ops.convert_to_tensor(kernel, dtype=dtype)
+
+
 def build_srcnn(scale=4):
     """Builds SRCNN 9-5-5: Dong et al. 2016 (arXiv 1501.00092v3), section 4.1, with 64 and 32 filters.
 
@@ -157,6 +184,51 @@ def build_espcn(scale=4):
     return _coloured("espcn", lr, bicubic, Luma(dtype="float32", name="bicubic_y")(bicubic), y)
 
 
+def build_drcn(scale=4, filters=256, recursions=16):
+    """Builds DRCN, deeply recursive: Kim et al. 2016 (arXiv 1511.04491), figure 3 (a), sections 3 and 5.2.
+
+        Y of the bicubic picture
+        embedding: conv 3x3, ReLU, twice
+        inference: one conv 3x3, ReLU, again and again
+        reconstruction, of each recursion's result: conv 3x3, ReLU, conv 3x3 x1, plus the bicubic Y
+        the sum of these with learned weights
+
+    The first weights are the paper's: He's, and self-connections for the recursion. The output of its layer "each" is
+    what the recursions give, `(N, scale H, scale W, recursions)`, for the loss of `training.steps`.
+
+    Args:
+        scale: Enlargement: 2, 4 or 8.
+        filters: Channels of every layer but the last.
+        recursions: How often the recursive layer is applied.
+
+    Returns:
+        A `keras.Model` named "drcn", with input and output of `models.generator.build_generator`.
+    """
+
+    def convolution(count, name, **options):
+        return layers.Conv2D(count, 3, padding="same", name=name, **{"kernel_initializer": "he_normal"} | options)
+
+    lr, bicubic = _bicubic(scale)
+    bicubic_y = Luma(dtype="float32", name="y")(bicubic)
+    x = convolution(filters, "embedding1", activation="relu")(bicubic_y)
+    x = convolution(filters, "embedding2", activation="relu")(x)
+    recursion = convolution(filters, "recursion", activation="relu", kernel_initializer=SelfConnections())
+    first, last = convolution(filters, "reconstruction1", activation="relu"), convolution(1, "reconstruction2")
+    residuals = []
+    for _ in range(recursions):
+        x = recursion(x)
+        residuals.append(last(first(x)))
+    each = layers.Add(dtype="float32", name="each")([layers.Concatenate(name="residuals")(residuals), bicubic_y])
+    return _coloured("drcn", lr, bicubic, bicubic_y, WeightedSum(dtype="float32", name="ensemble")(each))
+
+
+def with_recursions(model):
+    """A model of the same weights that gives SR and what each recursion of DRCN gives; None for another model."""
+    if model.name != "drcn":
+        return None
+    return keras.Model(model.input, [model.output, model.get_layer("each").output], name="drcn_recursions")
+
+
 def _bicubic(scale):
     lr = layers.Input((None, None, 3), name="lr")
     return lr, BicubicUpsampling(scale, dtype="float32", name="bicubic")(lr)
@@ -168,7 +240,7 @@ def _coloured(name, lr, bicubic, bicubic_y, y):
     return keras.Model(lr, layers.Add(dtype="float32", name="sr")([bicubic, change]), name=name)
 
 
-BUILDERS = {"srcnn": build_srcnn, "espcn": build_espcn}
+BUILDERS = {"srcnn": build_srcnn, "espcn": build_espcn, "drcn": build_drcn}
 
 
 def scale_of(model):
@@ -176,8 +248,19 @@ def scale_of(model):
     return model.get_layer("bicubic").scale
 
 
+def shape_of(model):
+    """The arguments that build a baseline again."""
+    shape = {"scale": scale_of(model)}
+    if model.name == "drcn":
+        shape["filters"] = model.get_layer("recursion").filters
+        shape["recursions"] = model.get_layer("ensemble").kernel.shape[0]
+    return shape
+
+
 def margin_of(model):
     """How far an output pixel of a baseline sees, in LR pixels beyond the LR pixel that it lies in."""
     if model.name == "espcn":
         return 4
-    return _BICUBIC_REACH + -(-8 // scale_of(model))
+    reach = 8 if model.name == "srcnn" else 4 + shape_of(model)["recursions"]
+    # Where the first pixel of an LR pixel looks, among the LR pixels, and the bicubic one beyond that.
+    return _BICUBIC_REACH - 1 - math.floor((0.5 - reach) / scale_of(model) - 0.5)

@@ -19,7 +19,7 @@ def describe_plain(model):
     """The arguments of `build_plain`."""
     if model.name in foreign.KINDS:
         return {"model": model.name, "blocks": foreign.blocks_of(model)}
-    return {"model": model.name, "scale": baselines.scale_of(model)}
+    return {"model": model.name} | baselines.shape_of(model)
 
 
 def scale_of(model):

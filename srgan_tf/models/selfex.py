@@ -6,7 +6,7 @@ in the same way (reduced by the step and enlarged again); what that picture has 
 detail of the patch. The search is PatchMatch over positions and affine maps (Barnes et al. 2010). The details of
 overlapping patches are averaged, and back-projection (Irani and Peleg 1991) makes the result agree with LR.
 
-What the paper has besides: perspective, from the vanishing points of planes. Y alone is enlarged, colours are bicubic's.
+The paper has perspective besides, from the vanishing points of planes. Y alone is enlarged; colours are bicubic's.
 """
 
 import os

@@ -68,6 +68,11 @@ def _scales(optimizer):
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
+def iterations(optimizer):
+    """The steps that were taken, a variable."""
+    return (optimizer.inner_optimizer if _scales(optimizer) else optimizer).iterations
+
+
 def loss_scale(optimizer):
     """The factor that `optimizer` multiplies its loss by: 1 but for a `LossScaleOptimizer`."""
     return tf.identity(optimizer.dynamic_scale.value) if _scales(optimizer) else 1.0

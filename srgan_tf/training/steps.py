@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from srgan_tf.models.baselines import with_recursions
 from srgan_tf.training import losses, optimizers
 from srgan_tf.training.accumulation import MicroBatches
 
@@ -31,8 +32,17 @@ def to_network(pictures):
 
 
 def make_content_step(
-    generator, optimizer, weights, features=None, *, luma=False, clip_norm=0.0, accumulate=1, xla=True
-):  # fmt: skip
+    generator,
+    optimizer,
+    weights,
+    features=None,
+    *,
+    luma=False,
+    steps=1,
+    clip_norm=0.0,
+    accumulate=1,
+    xla=True,
+):
     """The step of SRResNet: G on its content loss.
 
     Args:
@@ -40,7 +50,9 @@ def make_content_step(
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        luma: The loss is of Y alone, as SRCNN and ESPCN are trained; without features.
+        luma: The loss is of Y alone, as the models of `models.baselines` are trained; without features.
+        steps: Steps of the phase. DRCN's loss is the sum of the MSE and of the mean of its recursions' own, (1 - a) and
+            a times: Kim et al. 2016, equation 6. They let a fall while training; here it does linearly, from 1 to 0.
         clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
         accumulate: Micro-batches of a step, whose gradients are averaged, see `training.accumulation`.
         xla: Compile with XLA.
@@ -52,14 +64,22 @@ def make_content_step(
         of BN's statistics was not finite: then nothing has changed but the loss scale.
     """
     players = {"g": (generator, optimizer)}
+    deep = with_recursions(generator)
 
     def passes(lr, hr, freeze_bn):
         lr, hr = to_network(lr), to_network(hr)
         with tf.GradientTape() as tape:
-            sr = generator(lr, training=not freeze_bn)
+            if deep is None:
+                sr = generator(lr, training=not freeze_bn)
+            else:
+                sr, recursions = deep(lr, training=not freeze_bn)
             if luma:
                 hr, sr = losses.to_luma(hr), losses.to_luma(sr)
             terms = _content_terms(lr, hr, sr, weights, features)
+            if deep is not None:
+                done = tf.cast(optimizers.iterations(optimizer), tf.float32) / steps
+                terms["recursions"] = losses.mse(hr, recursions)
+                terms["g_loss"] += weights.mse * tf.maximum(1 - done, 0) * (terms["recursions"] - terms["mse"])
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 

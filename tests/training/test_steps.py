@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from srgan_tf.imaging.color import luma
 from srgan_tf.models import discriminator
+from srgan_tf.models.baselines import build_drcn, with_recursions
 from srgan_tf.models.generator import build_generator
 from srgan_tf.models.initial import start_as_upsampling
 from srgan_tf.training import losses, steps
@@ -219,3 +220,24 @@ def test_the_loss_of_y_is_that_of_numpy():
     terms = step(lr, hr)
     np.testing.assert_allclose(terms["mse"], expected, rtol=1e-4)
     np.testing.assert_allclose(terms["g_loss"], expected, rtol=1e-4)
+
+
+def test_drcns_loss_goes_from_the_recursions_to_their_sum():
+    """Kim et al. 2016, equation 6, on Y; the outputs, before each step, from the model itself."""
+    keras.utils.set_random_seed(0)
+    model = build_drcn(filters=4, recursions=3)
+    both = with_recursions(model)
+    optimizer = make_optimizer(model, LearningRate(1e-3))
+    step = steps.make_content_step(
+        model, optimizer, steps.LossWeights(), luma=True, steps=2, xla=False
+    )
+    lr, hr = _crops()
+    y = luma(hr.numpy())[..., None] / 109.5 - 16 / 109.5 - 1
+    for share in (1, 0.5, 0):
+        sr, each = both(steps.to_network(lr))
+        sum_error = np.mean((luma((sr.numpy() + 1) * 127.5)[..., None] / 109.5 - 16 / 109.5 - 1 - y) ** 2)
+        own_errors = np.mean([np.mean((each.numpy()[..., [number]] - y) ** 2) for number in range(3)])
+        terms = step(lr, hr)
+        assert float(terms["mse"]) == pytest.approx(sum_error, rel=1e-3)
+        assert float(terms["recursions"]) == pytest.approx(own_errors, rel=1e-3)
+        assert float(terms["g_loss"]) == pytest.approx(share * own_errors + (1 - share) * sum_error, rel=1e-3)
