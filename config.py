@@ -30,8 +30,8 @@ class TrainSettings:
     resume: bool = setting(True, "go on from the newest checkpoint of the run folder, if it has one")
     weights: str = setting(
         "",
-        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or srresnet or srgan, which the"
-        " package brings",
+        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or the package's srresnet, srgan,"
+        " espcn or srcnn",
     )
     discriminator: str = setting(
         "", "folder of another run's SRGAN, runs/NAME/srgan, with whose D this one begins (empty: a new D)"
@@ -182,19 +182,19 @@ class EvaluateSettings:
     )
     weights: str = setting(
         (),
-        "of a generator: a file, NAME=FILE, or srresnet or srgan, the package's. evaluate, compare and faces take"
-        " several, and mos; without it upscale takes srgan, and faces and mos both",
+        "of a generator: a file, NAME=FILE, or the package's srresnet, srgan, espcn or srcnn. evaluate, compare, faces"
+        " and mos take several; without it upscale takes srgan, and faces and mos srresnet and srgan",
         many=True,
     )
+    overwrite: bool = setting(
+        False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off"
+    )
+
     model: str = setting(
         "", "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; in the place of"
         " --weights for upscale, else besides. Slow: a minute for 0.5 megapixels of the result",
         choices=("", "selfex"), modes=("upscale", "evaluate", "compare", "mos"),
     )  # fmt: skip
-    overwrite: bool = setting(
-        False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off"
-    )
-
     input: str = setting(
         "",
         "what to upscale: a picture; a folder, with its subfolders; a pattern in quotes, such as 'photos/**/*.jpg', in"

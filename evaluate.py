@@ -23,7 +23,7 @@ from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
 from srgan_tf.modes import check_modes
 from srgan_tf.upscalers import SELFEX, load_upscaler, load_upscalers
-from srgan_tf.weights import shipped
+from srgan_tf.weights import shown_weights
 from srgan_tf.writing import whole_file
 
 SCRIPT = "evaluate.py"
@@ -268,7 +268,7 @@ def faces(settings):
     from srgan_tf.evaluation.faces_shown import curves, strip, tables
     from srgan_tf.evaluation.lfw import read_face, read_pairs
 
-    weights = named_weights(settings.weights or shipped(), TAKEN)
+    weights = named_weights(settings.weights or shown_weights(), TAKEN)
     pairs = read_pairs(settings.pairs, settings.lfw)
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
     command_line.import_tensorflow()
@@ -338,7 +338,7 @@ def make_study(settings):
         raise UserError(f"--output={path}: the page's name must end in .html")
     if path.exists() and not settings.overwrite:
         raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
-    weights = named_weights(settings.weights or shipped(), TAKEN)
+    weights = named_weights(settings.weights or shown_weights(), TAKEN)
     results = named_results(settings.results, (*TAKEN, *weights))
     sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]
     ready_made = [load_results(results, each) for each in sets]

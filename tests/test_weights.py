@@ -2,7 +2,7 @@ import pytest
 
 from srgan_tf import weights
 from srgan_tf.errors import UserError
-from srgan_tf.models.generator import generator_shape, load_generator
+from srgan_tf.models.generator import describe, load_generator
 
 
 @pytest.mark.parametrize("name", weights.shipped())
@@ -10,7 +10,9 @@ def test_shipped_weights_are_those_of_the_manifest_and_load(name):
     path = weights.find_weights(name)
     assert path.stat().st_size <= 6_000_000
     settings = weights.shipped()[name]["settings"]
-    assert generator_shape(load_generator(path))[:2] == (settings["blocks"], settings["scale"])
+    found = {"model": "resnet"} | describe(load_generator(path))
+    wanted = {"model": "resnet"} | {key: settings[key] for key in ("model", "blocks", "scale") if key in settings}
+    assert {key: found[key] for key in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", weights.shipped())

@@ -20,11 +20,16 @@ def default_weights():
     return "srgan"
 
 
+def shown_weights():
+    """The names of the weights that are shown, or asked about, unless others are named."""
+    return "srresnet", "srgan"
+
+
 def find_weights(text):
     """The weights file that `text` names.
 
     Args:
-        text: A file, or the name of shipped weights: "srresnet", "srgan". A file is preferred.
+        text: A file, or the name of shipped weights, a key of `shipped`. A file is preferred.
 
     Returns:
         A `Path`. Shipped weights are checked against the manifest.
