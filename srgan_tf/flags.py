@@ -171,7 +171,8 @@ def help_page(settings_class, script):
             lines += ["", f"with --mode={' or '.join(modes)}:" if modes else "with every mode:"]
         shown = "on" if field.default is True else "off" if field.default is False else field.default
         shown = "none" if shown in ("", ()) else f"{shown:g}" if isinstance(shown, float) else shown
-        choices = f" One of: {', '.join(field.metadata['choices'])}." if field.metadata["choices"] else ""
+        choices = ", ".join(filter(None, field.metadata["choices"]))
+        choices = f" One of: {choices}." if choices else ""
         text = f"{field.metadata['help']}.{choices} Default: {shown}"
         lines.append(f"  --{field.name}")
         lines += textwrap.wrap(text, 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
