@@ -4,7 +4,7 @@ import numpy as np
 
 from srgan_tf.imaging import files
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (32, 36, 3), np.uint8)
 
 
 def test_scored_and_upscaled(run, tmp_path):
@@ -13,7 +13,7 @@ def test_scored_and_upscaled(run, tmp_path):
     assert status == 0 and any(line.startswith("selfex ") for line in out)
     flags = [f"--input={tmp_path}/set/one.png", f"--output={tmp_path}/x.png"]
     status, *_ = run("--mode=upscale", "--model=selfex", *flags)
-    assert status == 0 and files.read_rgb(tmp_path / "x.png").shape == (256, 288, 3)
+    assert status == 0 and files.read_rgb(tmp_path / "x.png").shape == (128, 144, 3)
 
 
 def test_what_does_not_go_together_is_one_line(run, tmp_path):
