@@ -29,5 +29,5 @@ def load_upscalers(weights, settings):
         upscalers[settings.model] = load_upscaler(settings.model, settings)
     scales = {upscaler.scale for upscaler in upscalers.values()} or {4}
     if len(scales) > 1:
-        raise UserError(f"the systems enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
+        raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
     return upscalers, scales.pop()
