@@ -9,7 +9,7 @@ import dataclasses
 from srgan_tf.errors import UserError
 from srgan_tf.flags import AUTO, setting
 from srgan_tf.flags import parse as parse
-from srgan_tf.modes import EXPORT_FORMATS, PICTURE_FORMATS
+from srgan_tf.modes import EXPORT_FORMATS, PICTURE_FORMATS, SELFEX
 
 MOST = 10**9  # steps, or crops
 
@@ -193,7 +193,7 @@ class EvaluateSettings:
     model: str = setting(
         "", "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; in the place of"
         " --weights for upscale, else besides. Slow: a minute for 0.5 megapixels of the result",
-        choices=("", "selfex"), modes=("upscale", "evaluate", "compare", "mos"),
+        choices=("", SELFEX), modes=("upscale", "evaluate", "compare", "mos"),
     )  # fmt: skip
     input: str = setting(
         "",

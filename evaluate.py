@@ -21,8 +21,8 @@ from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.ready_made import find_ready_made
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
-from srgan_tf.modes import check_modes
-from srgan_tf.upscalers import SELFEX, load_upscaler, load_upscalers
+from srgan_tf.modes import SELFEX, check_modes
+from srgan_tf.upscalers import load_upscaler, load_upscalers
 from srgan_tf.weights import shown_weights
 from srgan_tf.writing import whole_file
 
@@ -345,7 +345,6 @@ def make_study(settings):
     systems, scale = load_systems(weights, settings)
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
-
         versions = all_versions(sets, systems, ready_made, scale, lambda: bar.update())
         count = write_study(path, "How good is each picture?", versions)
     print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")

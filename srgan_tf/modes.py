@@ -19,6 +19,7 @@ NEEDED_BY = {
 }
 ONE_WEIGHTS = ("upscale", "export")
 FORMATS = {"upscale": PICTURE_FORMATS, "export": EXPORT_FORMATS}
+SELFEX = "selfex"  # the value of --model
 SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
 
 

@@ -3,8 +3,7 @@
 from srgan_tf import command_line
 from srgan_tf.errors import UserError
 from srgan_tf.flags import AUTO
-
-SELFEX = "selfex"  # the value of --model
+from srgan_tf.modes import SELFEX
 
 
 def load_upscaler(weights, settings):

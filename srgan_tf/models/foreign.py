@@ -86,6 +86,16 @@ def blocks_of(model):
     return sum(isinstance(layer, layers.Add) for layer in model.layers) - 1
 
 
+def shape_of(model):
+    """The arguments that build another project's generator again."""
+    return {"blocks": blocks_of(model)}
+
+
+def scale_of(model):
+    """The enlargement of another project's generator."""
+    return KINDS[model.name].scale
+
+
 def margin_of(model):
     """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in."""
     kind = KINDS[model.name]

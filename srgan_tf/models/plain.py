@@ -3,6 +3,11 @@
 from srgan_tf.models import baselines, foreign
 
 
+def _home(name):
+    """The module of a model, which has `shape_of`, `scale_of` and `margin_of`."""
+    return foreign if name in foreign.KINDS else baselines
+
+
 def build_plain(model, **shape):
     """Builds a model from what `describe_plain` said; raises KeyError or TypeError for another's."""
     if model in foreign.KINDS:
@@ -17,16 +22,14 @@ def is_plain(model):
 
 def describe_plain(model):
     """The arguments of `build_plain`."""
-    if model.name in foreign.KINDS:
-        return {"model": model.name, "blocks": foreign.blocks_of(model)}
-    return {"model": model.name} | baselines.shape_of(model)
+    return {"model": model.name} | _home(model.name).shape_of(model)
 
 
 def scale_of(model):
     """The enlargement."""
-    return foreign.KINDS[model.name].scale if model.name in foreign.KINDS else baselines.scale_of(model)
+    return _home(model.name).scale_of(model)
 
 
 def margin_of(model):
     """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in."""
-    return (foreign if model.name in foreign.KINDS else baselines).margin_of(model)
+    return _home(model.name).margin_of(model)

@@ -68,9 +68,14 @@ def _scales(optimizer):
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
+def _adam(optimizer):
+    """The optimizer itself, without its loss scale."""
+    return optimizer.inner_optimizer if _scales(optimizer) else optimizer
+
+
 def iterations(optimizer):
     """The steps that were taken, a variable."""
-    return (optimizer.inner_optimizer if _scales(optimizer) else optimizer).iterations
+    return _adam(optimizer).iterations
 
 
 def loss_scale(optimizer):
@@ -122,7 +127,7 @@ def update(optimizer, gradients, variables, own_finite, good):
         own_finite: Whether these gradients are finite, a bool scalar.
         good: Whether the step is to be taken, a bool scalar; never without `own_finite`.
     """
-    adam = optimizer.inner_optimizer if _scales(optimizer) else optimizer
+    adam = _adam(optimizer)
     extended = tf.distribute.get_strategy().extended
 
     def apply():
