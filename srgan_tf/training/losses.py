@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.imaging.color import LUMA_OF_UNIT_RGB
 from srgan_tf.imaging.resize import resize_matrix
 
 _REACH = 2  # LR pixels that the bicubic kernel reaches beyond its own
@@ -24,11 +23,6 @@ def mse(hr, sr):
         A float32 scalar.
     """
     return tf.reduce_mean(tf.math.squared_difference(tf.cast(hr, tf.float32), tf.cast(sr, tf.float32)))
-
-
-def to_luma(pictures):
-    """Y of RGB pictures, both in [-1, 1]: `(N, H, W, 3)` to `(N, H, W, 1)`, float32; BT.601."""
-    return tf.reduce_sum(tf.cast(pictures, tf.float32) * LUMA_OF_UNIT_RGB, axis=-1, keepdims=True)
 
 
 def vgg(hr_features, sr_features):

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from srgan_tf.models.baselines import with_recursions
+from srgan_tf.models.baselines import Luma, with_recursions
 from srgan_tf.training import losses, optimizers
 from srgan_tf.training.accumulation import MicroBatches
 
@@ -64,7 +64,7 @@ def make_content_step(
         of BN's statistics was not finite: then nothing has changed but the loss scale.
     """
     players = {"g": (generator, optimizer)}
-    deep = with_recursions(generator)
+    deep, to_y = with_recursions(generator), Luma(dtype="float32")
 
     def passes(lr, hr, freeze_bn):
         lr, hr = to_network(lr), to_network(hr)
@@ -74,7 +74,7 @@ def make_content_step(
             else:
                 sr, recursions = deep(lr, training=not freeze_bn)
             if luma:
-                hr, sr = losses.to_luma(hr), losses.to_luma(sr)
+                hr, sr = to_y(hr), to_y(sr)
             terms = _content_terms(lr, hr, sr, weights, features)
             if deep is not None:
                 done = tf.cast(optimizers.iterations(optimizer), tf.float32) / steps
