@@ -6,10 +6,11 @@ paper's. `python train.py --help` and `python evaluate.py --help` print this pag
 
 import dataclasses
 
-from srgan_tf.errors import UserError
 from srgan_tf.flags import AUTO, setting
 from srgan_tf.flags import parse as parse
 from srgan_tf.modes import EXPORT_FORMATS, PICTURE_FORMATS, SELFEX
+from srgan_tf.phases import OF_SRGAN as OF_SRGAN
+from srgan_tf.phases import resolve as resolve
 
 MOST = 10**9  # steps, or crops
 
@@ -43,8 +44,16 @@ class TrainSettings:
         "", "folder of HR photographs, searched recursively, or one written by --pack (empty: a few embedded ones)"
     )
     valid_dir: str = setting("", "folder of HR pictures, or with HR/ and LR/, to validate on (empty: an embedded one)")
-    crop_size: int = setting(384, "side of an HR crop, pixels; the LR crop is a quarter of it", lower=16, upper=2**15)
-    batch_size: int = setting(16, "crops a step, on all devices together", lower=1, upper=MOST)
+    crop_size: int = setting(
+        AUTO,
+        "side of an HR crop, pixels; the LR crop is a quarter of it (auto: 384; of an LR crop of 16 for srcnn, 17 for"
+        " espcn, 10 for drcn)",
+        lower=16,
+        upper=2**15,
+    )
+    batch_size: int = setting(
+        AUTO, "crops a step, on all devices together (auto: 16; 128 for srcnn, 64 for drcn)", lower=1, upper=MOST
+    )
     accumulate: int = setting(
         1,
         "micro-batches that a step's crops are taken in, for the gradients of a large batch in the memory of a small"
@@ -116,16 +125,47 @@ class TrainSettings:
         lower=1,
         upper=MOST,
     )
-    learning_rate: float = setting(1e-4, "learning rate of Adam", lower=0)
-    beta1: float = setting(0.9, "first-moment decay of Adam", lower=0)
-    schedule: str = setting(
-        AUTO, "of the learning rate: constant; step, times decay_rate at half the steps; cosine, to zero (auto:"
-        " constant for srresnet, step for srgan)", choices=(AUTO, "constant", "step", "cosine"),
+    optimizer: str = setting(
+        AUTO,
+        "adam, or gradient descent with momentum (auto: adam; for srcnn, espcn and drcn their papers' momentum, which"
+        " needs many more steps)",
+        choices=(AUTO, "adam", "momentum"),
+    )
+    learning_rate: float = setting(
+        AUTO,
+        "learning rate of the optimizer (auto: 1e-4; with momentum the papers', in the unit of the loss here: 0.0053"
+        " for srcnn, 0.0018 for espcn, 1.55 for drcn)",
+        lower=0,
+    )
+    last_layer_rate: float = setting(
+        AUTO, "factor on the learning rate of the last layer (auto: 1; with momentum 0.1 for srcnn and espcn)", lower=0
+    )
+    beta1: float = setting(0.9, "first-moment decay of Adam, or the momentum", lower=0)
+    weight_decay: float = setting(
+        AUTO, "weight of the sum of the squares of all kernels in G's loss (auto: 0; with momentum 6.5e-7 for drcn)",
+        lower=0,
     )  # fmt: skip
-    decay_rate: float = setting(0.1, "factor of the step schedule", lower=0)
+    schedule: str = setting(
+        AUTO,
+        "of the learning rate: constant; step, times decay_rate at half the steps; cosine, to zero; plateau, times"
+        " decay_rate after --patience validations without a better PSNR (auto: constant for srresnet, step for srgan;"
+        " with momentum plateau for espcn and drcn)",
+        choices=(AUTO, "constant", "step", "cosine", "plateau"),
+    )
+    decay_rate: float = setting(0.1, "factor of the schedules step and plateau", lower=0)
+    patience: int = setting(5, "of the schedule plateau: validations", lower=1, upper=MOST)
+    lowest_rate: float = setting(
+        AUTO,
+        "of the schedule plateau: the phase ends instead of going below (auto: a ten-thousandth of --learning_rate; a"
+        " hundredth for espcn)",
+        lower=0,
+    )
     warmup_steps: int = setting(0, "steps over which the learning rate rises from 0", lower=0)
     clip_norm: float = setting(
-        0.0, "largest norm of a network's gradients, all together; larger ones are scaled down to it (0: off)", lower=0
+        AUTO,
+        "largest norm of a network's gradients, all together; larger ones are scaled down to it (0: off; auto: 0, and"
+        " with momentum 0.01 for drcn)",
+        lower=0,
     )
     ema_decay: float = setting(
         0.0, "decay a step of a moving average of G, which is then what is validated and written (0: off)", lower=0
@@ -308,92 +348,3 @@ class EvaluateSettings:
     precision: str = setting(
         "float32", "of the weights of a LiteRT model", choices=("float32", "float16"), modes=("export",)
     )
-
-
-# What the slides, or else the paper, take for each phase where a flag is left at auto.
-_PHASES = {
-    "srresnet": {"content_loss": "mse", "steps": 1_000_000, "schedule": "constant"},
-    "srgan": {"content_loss": "pool4", "steps": 200_000, "schedule": "step"},
-}
-# What only D and mode srgan know.
-OF_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
-# What the other models have no use for: each with the only value that they take.
-_OF_RESNET = {
-    "mode": "srresnet", "content_loss": "mse", "consistency_loss_weight": 0, "freeze_bn_after": -1,
-    "blocks": TrainSettings.blocks, "initial": TrainSettings.initial, "balance_colours": False,
-}  # fmt: skip
-_POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
-_SMALLEST_VGG_CROP = 32  # VGG19's five poolings
-
-
-def resolve(settings):
-    """Puts what `auto` stands for into training settings and refuses combinations that make no sense.
-
-    Args:
-        settings: A `TrainSettings`.
-
-    Returns:
-        A `TrainSettings` in which only what must be measured is still `auto`: the weight of vgg22 and vgg54,
-        precision, XLA and the cache.
-
-    Raises:
-        UserError: A combination is impossible; the message names the flags.
-    """
-    left_open = {name: value for name, value in _PHASES[settings.mode].items() if getattr(settings, name) == AUTO}
-    given_vgg_weight = settings.vgg_loss_weight != AUTO
-    settings = dataclasses.replace(settings, **left_open)
-    if settings.content_loss == "pool4" and not given_vgg_weight:
-        settings = dataclasses.replace(settings, vgg_loss_weight=_POOL4_WEIGHT)
-    vgg = settings.content_loss != "mse"
-    wrong = [
-        (settings.scale not in (2, 4, 8), f"--scale={settings.scale}: must be 2, 4 or 8"),
-        (
-            settings.crop_size % settings.scale,
-            f"--crop_size={settings.crop_size}: must be a multiple of --scale={settings.scale}",
-        ),
-        (
-            vgg and settings.crop_size < _SMALLEST_VGG_CROP,
-            f"--crop_size={settings.crop_size}: VGG19 needs {_SMALLEST_VGG_CROP} or more; or use --content_loss=mse",
-        ),
-        (
-            settings.consistency_loss_weight and settings.crop_size <= 4 * settings.scale,
-            f"--crop_size={settings.crop_size}: --consistency_loss_weight needs more than {4 * settings.scale}",
-        ),
-        (given_vgg_weight and not vgg, "--vgg_loss_weight has no use with --content_loss=mse; leave it out"),
-        (settings.vgg_path and not vgg, "--vgg_path has no use with --content_loss=mse; leave it out"),
-        (not vgg and settings.mse_loss_weight == 0, "--mse_loss_weight=0 needs a VGG loss: --content_loss=vgg54, say"),
-        (
-            settings.batch_size % settings.accumulate,
-            f"--batch_size={settings.batch_size}: must be a multiple of --accumulate={settings.accumulate}",
-        ),
-        (settings.beta1 >= 1, f"--beta1={settings.beta1}: must be below 1"),
-        (settings.pack and not settings.train_dir, "--pack needs --train_dir, the folder of the photographs"),
-        (settings.learning_rate == 0, "--learning_rate=0 trains nothing"),
-        (settings.ema_decay >= 1, f"--ema_decay={settings.ema_decay}: must be below 1"),
-        (
-            settings.warmup_steps >= settings.steps,
-            f"--warmup_steps={settings.warmup_steps}: must be below --steps={settings.steps}",
-        ),
-        (
-            settings.decay_rate != TrainSettings.decay_rate and settings.schedule != "step",
-            f"--decay_rate has no use with --schedule={settings.schedule}; leave it out",
-        ),
-    ]
-    wrong += [
-        (
-            settings.model != "resnet" and getattr(settings, name) != value,
-            f"--{name}={getattr(settings, name)} has no use with --model={settings.model}; leave it out",
-        )
-        for name, value in _OF_RESNET.items()
-    ]
-    wrong += [
-        (
-            settings.mode == "srresnet" and getattr(settings, name) != getattr(TrainSettings, name),
-            f"--{name} has no use with --mode=srresnet; leave it out",
-        )
-        for name in OF_SRGAN
-    ]
-    for is_wrong, message in wrong:
-        if is_wrong:
-            raise UserError(message)
-    return settings

@@ -26,6 +26,8 @@ def run(settings):
     device = hardware.find_device()
     distribution = Distribution(settings.strategy)
     distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    if settings.schedule == "plateau" and distribution.workers > 1:
+        raise UserError("--schedule=plateau: works in one process, where the validation is; take another schedule")
     if distribution.spreads and settings.xla == "on":
         raise UserError(f"--xla=on: XLA cannot compile what --strategy={distribution.kind} needs; leave it out")
     precision = hardware.set_precision(settings.precision, device)
@@ -153,6 +155,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     from srgan_tf.data import pipeline
     from srgan_tf.data.store import PhotographStore
     from srgan_tf.evaluation.validation import Validation
+    from srgan_tf.models.baselines import edge_of
     from srgan_tf.models.discriminator import build_discriminator
     from srgan_tf.models.generator import save_generator
     from srgan_tf.models.vgg import build_vgg
@@ -176,6 +179,11 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
 
     keras.utils.set_random_seed(settings.seed)
     generator = make_generator(settings, resuming, distribution.normalization)
+    if settings.crop_size <= 2 * edge_of(generator):
+        raise UserError(
+            f"--crop_size={settings.crop_size}: --model={settings.model} needs more than {2 * edge_of(generator)}, the"
+            " borders from which it sees beyond the crop"
+        )
     adversarial = settings.mode == "srgan"
     discriminator = build_discriminator(normalization=distribution.normalization) if adversarial else None
     if settings.discriminator and not resuming:
@@ -183,16 +191,27 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         if theirs is None:
             raise UserError(f"--discriminator={settings.discriminator}: no checkpoint-*.npz there")
     features = build_vgg(settings.content_loss, settings.vgg_path) if settings.content_loss != "mse" else None
+    models = {"G": generator, "D": discriminator, "VGG19": features}
+    sizes = [f"{name} {model.count_params():,}" for name, model in models.items() if model is not None]
+    print(f"weights    {', '.join(sizes)}")
 
     rate = optimizers.LearningRate(
-        settings.learning_rate, settings.schedule, settings.steps, settings.warmup_steps, settings.decay_rate
-    )
-    make_optimizer = functools.partial(optimizers.make_optimizer, rate=rate, beta1=settings.beta1)
+        settings.learning_rate, settings.schedule, settings.steps, settings.warmup_steps, settings.decay_rate,
+        settings.lowest_rate,
+    )  # fmt: skip
+    make_optimizer = functools.partial(
+        optimizers.make_optimizer, rate=rate, kind=settings.optimizer, beta1=settings.beta1,
+        last_layer_rate=settings.last_layer_rate,
+    )  # fmt: skip
     networks = {"g": generator} | ({"d": discriminator} if adversarial else {})
-    adams = {name: make_optimizer(network, name=f"{name}_adam") for name, network in networks.items()}
+    updaters = {
+        name: make_optimizer(network, name=f"{name}_{settings.optimizer}") for name, network in networks.items()
+    }
 
     groups = {name: network.variables for name, network in networks.items()}
-    groups |= {f"{name}_optimizer": adam.variables for name, adam in adams.items()}
+    groups |= {f"{name}_optimizer": updater.variables for name, updater in updaters.items()}
+    if rate.variables:
+        groups["learning_rate"] = rate.variables
     xla = hardware.compiles_step(settings.xla, device, distribution.spreads)
     average = MovingAverage(generator, settings.ema_decay, xla=xla) if settings.ema_decay else None
     shown = average.model if average else generator
@@ -202,8 +221,10 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     state = checkpoints.restore() if resuming else None
     if state:
         print(f"{name}: going on from step {state['step']} of {settings.steps} in {folder}")
-        if state["step"] >= settings.steps and not settings.dry_run and not settings.balance_colours:
-            print(f"{name}: {state['step']} steps are done already; --steps trains longer")
+        ended = state.get("ended", False)
+        if (ended or state["step"] >= settings.steps) and not settings.dry_run and not settings.balance_colours:
+            longer = "the learning rate is at its end" if ended else "--steps trains longer"
+            print(f"{name}: {state['step']} steps are done already; {longer}")
             if not (folder / "generator.weights.h5").exists():
                 save_generator(shown, folder / "generator.weights.h5")
             return
@@ -237,7 +258,8 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     )  # fmt: skip
     share = distribution.share(settings.batch_size, settings.accumulate)
     at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)
-    check_memory(settings, at_once, device, cache, generator, discriminator, features)
+    memory = hardware.step_memory(settings.crop_size, generator, settings.scale, discriminator, features)
+    hardware.check_memory(memory, device, settings.batch_size, at_once, settings.accumulate, cache)
     with store.plain_errors():
         vgg_weight = 0.0
         if features is not None:
@@ -259,14 +281,15 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
 
         if adversarial:
             step_function = steps.make_adversarial_step(
-                generator, discriminator, adams["g"], adams["d"], weights, features,
+                generator, discriminator, updaters["g"], updaters["d"], weights, features,
                 sequential=settings.sequential_updates, clip_norm=settings.clip_norm, accumulate=settings.accumulate,
                 xla=xla,
             )  # fmt: skip
         else:
             step_function = steps.make_content_step(
-                generator, adams["g"], weights, features, luma=settings.model != "resnet", steps=settings.steps,
-                clip_norm=settings.clip_norm, accumulate=settings.accumulate, xla=xla,
+                generator, updaters["g"], weights, features, luma=settings.model != "resnet", steps=settings.steps,
+                weight_decay=settings.weight_decay, clip_norm=settings.clip_norm, accumulate=settings.accumulate,
+                xla=xla,
             )  # fmt: skip
         step_function = distribution.on_devices(step_function, settings.accumulate)
         if average:
@@ -285,9 +308,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         else:
             monitor = NoMonitor()
         try:
-            loop.train(
+            done, _ = loop.train(
                 generator=shown,
-                optimizers=adams,
+                optimizers=updaters,
                 step_function=step_function,
                 make_batches=functools.partial(make_batches, stop=settings.steps, share=share),
                 checkpoints=checkpoints,
@@ -300,6 +323,8 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
                 freeze_bn_after=settings.freeze_bn_after,
                 max_bad_steps=settings.max_bad_steps,
                 keep_best=not adversarial,  # G's PSNR falls when D comes in: the best would be the first
+                lower_rate=rate.lower if settings.schedule == "plateau" else None,
+                patience=settings.patience,
                 log_every=settings.log_every,
                 valid_every=settings.valid_every,
                 checkpoint_every=settings.checkpoint_every,
@@ -309,7 +334,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         if settings.balance_colours and distribution.chief:
             stop = settings.steps + -(-colours.CROPS // settings.batch_size)
             colours.balance_file(folder / "generator.weights.h5", make_batches(start=settings.steps, stop=stop))
-    print(f"{name}: {settings.steps} steps done; the weights are in {folder}/generator.weights.h5")
+    print(f"{name}: {done} steps done; the weights are in {folder}/generator.weights.h5")
 
 
 def make_generator(settings, resuming, normalization):
@@ -347,39 +372,6 @@ def cache_bytes(settings, photographs):
         return min(needed, int(settings.cache_gb * 1e9))
     allowed = free_host_bytes() // 4
     return min(needed, allowed) if needed < 10 * allowed else 0  # a few of very many gain nothing
-
-
-def check_memory(settings, crops, device, cache, generator, discriminator, features):
-    """Prints sizes and memory; refuses a step that cannot fit, `crops` at once on a device, with what would."""
-    from srgan_tf.training.hardware import step_memory
-
-    memory = step_memory(settings.crop_size, generator, settings.scale, discriminator, features)
-    needed = memory.needed(crops)
-    sizes = [f"G {generator.count_params():,}"]
-    if discriminator is not None:
-        sizes.append(f"D {discriminator.count_params():,}")
-    if features is not None:
-        sizes.append(f"VGG19 {features.count_params():,}")
-    print(f"weights    {', '.join(sizes)}")
-    free = device.free_bytes
-    if free is not None and device.kind == "CPU":
-        free = max(0, free - cache)
-    available = "unknown" if free is None else f"{free / 1e9:.1f} GB"
-    print(
-        f"memory     a step needs about {needed / 1e9:.1f} GB; free: {available}, beside {cache / 1e9:.1f} GB for"
-        " decoded photographs"
-    )
-    if free is not None and needed > free:
-        batch, fitting = settings.batch_size, memory.largest_batch(free)
-        mend = "not even --batch_size=1 fits: lower --crop_size"
-        if fitting:
-            of_device = crops * settings.accumulate
-            more = next(n for n in range(1, of_device + 1) if of_device % n == 0 and of_device // n <= fitting)
-            mend = f"--batch_size={batch // crops * fitting} fits, or --accumulate={more}"
-        raise UserError(
-            f"--batch_size={batch} --crop_size={settings.crop_size} need {needed / 1e9:.1f} GB and"
-            f" {available} are free; {mend}"
-        )
 
 
 def main(argv):

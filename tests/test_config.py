@@ -22,6 +22,25 @@ def test_defaults_are_the_slides_numbers():
     assert not gan.sequential_updates and g.freeze_bn_after == -1
 
 
+def test_the_other_networks_have_their_papers_numbers():
+    """In the unit of a mean over pixels of Y whose 219 levels are [-1, 1], where the papers sum over Y / 255."""
+    unit = (255 / 109.5) ** 2
+    srcnn, espcn, drcn = (_train(f"--model={model}") for model in ("srcnn", "espcn", "drcn"))
+    assert {s.optimizer for s in (srcnn, espcn, drcn)} == {"momentum"} and {s.beta1 for s in (srcnn, drcn)} == {0.9}
+    assert srcnn.learning_rate == pytest.approx(1e-4 * (33 - 9 - 5 - 5 + 3) ** 2 / unit)
+    assert (srcnn.last_layer_rate, srcnn.schedule, srcnn.weight_decay) == (0.1, "constant", 0)
+    assert (espcn.learning_rate, espcn.lowest_rate) == pytest.approx((0.01 / unit, 0.0001 / unit))
+    assert (espcn.last_layer_rate, espcn.schedule, espcn.crop_size) == (0.1, "plateau", 17 * 4)
+    assert drcn.learning_rate == pytest.approx(0.01 * 41 * 41 / 2 / unit)
+    assert drcn.learning_rate / drcn.lowest_rate == pytest.approx(0.01 / 1e-6)
+    assert drcn.weight_decay * 41 * 41 / 2 / unit == pytest.approx(1e-4)
+    assert (drcn.last_layer_rate, drcn.schedule, drcn.patience, drcn.batch_size) == (1, "plateau", 5, 64)
+    assert (srcnn.clip_norm, espcn.clip_norm, drcn.clip_norm) == (0, 0, 0.01)
+    quick = _train("--model=drcn", "--optimizer=adam")
+    assert (quick.learning_rate, quick.weight_decay, quick.last_layer_rate, quick.schedule) == (1e-4, 0, 1, "constant")
+    assert config.resolve(drcn) == drcn and config.resolve(quick) == quick
+
+
 def test_the_five_systems_of_the_table():
     for mode, loss in (
         ("srresnet", "mse"), ("srresnet", "vgg22"), ("srgan", "mse"), ("srgan", "vgg22"), ("srgan", "vgg54")
@@ -62,6 +81,12 @@ def test_the_five_systems_of_the_table():
         (["--decay_rate=0.3"], "--decay_rate"),
         (["--ema_decay=1"], "--ema_decay"),
         (["--clip_norm=-1"], "clip_norm"),
+        (["--optimizer=momentum"], "--learning_rate"),
+        (["--patience=3"], "--patience"),
+        (["--lowest_rate=1e-6"], "--lowest_rate"),
+        (["--schedule=plateau", "--decay_rate=1"], "--decay_rate"),
+        (["--mode=srgan", "--schedule=plateau"], "--schedule=plateau"),
+        (["--mode=srgan", "--weight_decay=1e-4"], "--weight_decay"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_flag(flags, named):

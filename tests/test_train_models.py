@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import shutil
 import signal
 
@@ -14,7 +15,7 @@ from srgan_tf.models import baselines
 from srgan_tf.models.generator import load_generator
 from srgan_tf.training import loop
 
-SMALL = ("--crop_size=32", "--batch_size=2", "--learning_rate=1e-3")
+SMALL = ("--crop_size=48", "--batch_size=2", "--learning_rate=1e-3")
 
 
 @pytest.fixture
@@ -65,11 +66,40 @@ def test_drcn_goes_on_as_if_unbroken(monkeypatch, run, tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_espcn_by_its_papers_schedule_goes_on_as_if_unbroken(monkeypatch, run, tmp_path):
+    """Momentum, a slower last layer, and a rate that falls when validations bring nothing."""
+    weights, metrics = (tmp_path / "run" / "espcn" / name for name in ("generator.weights.h5", "metrics.jsonl"))
+    flags = ("--model=espcn", "--learning_rate=1e-20", "--patience=1", "--valid_every=1", "--log_every=1")
+
+    def trained(steps):
+        found = [weight.numpy() for weight in load_generator(weights).weights]
+        lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+        rates = {line["step"]: line["g_learning_rate"] for line in lines if "g_learning_rate" in line}
+        shutil.rmtree(tmp_path / "run")
+        assert rates == pytest.approx({step + 1: 1e-20 * rate for step, rate in enumerate(steps)}, rel=1e-5)
+        return found
+
+    # Nothing changes at such a rate, so that the first validation is the best; the third drop would be too low.
+    status, out, _ = run(*flags, "--steps=9")
+    assert status == 0 and "espcn: 4 steps done" in out
+    status, out, _ = run(*flags, "--steps=9")
+    assert status == 0 and "4 steps are done already; the learning rate is at its end" in out
+    unbroken = trained([1, 1, 0.1, 0.01])
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
+        for _ in range(3):
+            assert run(*flags, "--steps=9")[0] == 128 + signal.SIGTERM
+    assert run(*flags, "--steps=9")[0] == 0
+    for found, expected in zip(trained([1, 1, 0.1, 0.01]), unbroken, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_weights_of_another_model_and_useless_flags_are_refused(run):
     for flags, message in (
         (["--model=espcn", "--weights=srresnet"], "has --model=resnet, not --model=espcn"),
         (["--model=espcn", "--blocks=4"], "--blocks=4 has no use with --model=espcn"),
         (["--model=srcnn", "--mode=srgan"], "--mode=srgan has no use with --model=srcnn"),
+        (["--model=espcn", "--crop_size=32"], "--crop_size=32: --model=espcn needs more than 32"),
         (["--model=srcnn", "--content_loss=vgg22"], "--content_loss=vgg22 has no use with --model=srcnn"),
     ):
         status, _, err = run("--steps=1", *flags)

@@ -229,6 +229,15 @@ def with_recursions(model):
     return keras.Model(model.input, [model.output, model.get_layer("each").output], name="drcn_recursions")
 
 
+def edge_of(model):
+    """HR pixels at each border of a crop that do not count in the training loss, since the model sees beyond it there.
+
+    SRCNN's paper takes the central pixels alone (section 3.3); ESPCN's says nothing and is treated alike. DRCN pads
+    with zeros and counts every pixel, as G does.
+    """
+    return margin_of(model) * scale_of(model) if model.name in ("srcnn", "espcn") else 0
+
+
 def _bicubic(scale):
     lr = layers.Input((None, None, 3), name="lr")
     return lr, BicubicUpsampling(scale, dtype="float32", name="bicubic")(lr)

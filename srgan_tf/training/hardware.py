@@ -8,6 +8,7 @@ import subprocess
 import keras
 import tensorflow as tf
 
+from srgan_tf.errors import UserError
 from srgan_tf.inference.memory import free_host_bytes
 
 # Bytes at the peak of a step for each byte of layer outputs. On the CPU: SRResNet 1.4 at crops of 96x96 and 1.2
@@ -149,3 +150,35 @@ def step_memory(crop_size, generator, scale, discriminator=None, features=None):
         passes += 2 * activation_bytes(features, crop_size)
         models.append(features)
     return StepMemory(int(PEAK * passes), int(PROGRAM + 16 * sum(model.count_params() for model in models)))
+
+
+def check_memory(memory, device, batch_size, crops, accumulate, cache):
+    """Prints what a step needs and what there is; refuses a step that cannot fit.
+
+    Args:
+        memory: Of `step_memory`.
+        device: A `Device`.
+        batch_size: Crops of a step.
+        crops: Of them, those that a device has at once.
+        accumulate: Micro-batches of a step.
+        cache: Bytes of main memory that are for decoded photographs.
+
+    Raises:
+        UserError: It cannot fit; the message says which batch would.
+    """
+    needed, free = memory.needed(crops), device.free_bytes
+    if free is not None and device.kind == "CPU":
+        free = max(0, free - cache)
+    available = "unknown" if free is None else f"{free / 1e9:.1f} GB"
+    print(
+        f"memory     a step needs about {needed / 1e9:.1f} GB; free: {available}, beside {cache / 1e9:.1f} GB for"
+        " decoded photographs"
+    )
+    if free is None or needed <= free:
+        return
+    mend, fitting = "not even --batch_size=1 fits: lower --crop_size", memory.largest_batch(free)
+    if fitting:
+        of_device = crops * accumulate
+        more = next(n for n in range(1, of_device + 1) if of_device % n == 0 and of_device // n <= fitting)
+        mend = f"--batch_size={batch_size // crops * fitting} fits, or --accumulate={more}"
+    raise UserError(f"--batch_size={batch_size}: {needed / 1e9:.1f} GB are needed and {available} are free; {mend}")

@@ -37,6 +37,8 @@ def train(
     freeze_bn_after=-1,
     max_bad_steps=50,
     keep_best=True,
+    lower_rate=None,
+    patience=5,
     log_every=50,
     valid_every=1000,
     checkpoint_every=1000,
@@ -59,19 +61,24 @@ def train(
         freeze_bn_after: Step from which G's BN uses its moving statistics; -1: never.
         max_bad_steps: Skipped steps in a row that stop the run.
         keep_best: Write `best.weights.h5` at the best PSNR of all validations but that before the first step.
+        lower_rate: Of the schedule "plateau": `lower_rate() -> whether it could`, called after `patience` validations
+            without a better PSNR; the phase ends where it could not. With one worker, and with `keep_best`.
+        patience: See `lower_rate`.
         log_every: Steps between reports.
         valid_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
 
     Returns:
-        The validation scores of the last validation.
+        The steps that are done, and the scores of the last validation.
 
     Raises:
         Interrupted: A signal came.
         UserError: Too many skipped steps, or something cannot be written.
         Exception: Of the batches, when the steps before are saved.
     """
-    state = state or {"step": 0, "best_psnr": -math.inf, "skipped": 0, "skipped_in_row": 0}
+    state = {"step": 0, "best_psnr": -math.inf, "skipped": 0, "skipped_in_row": 0, "waited": 0, "ended": False} | (
+        state or {}
+    )
     step, scores = state["step"], None
     pending, uncounted, waited, began = [], [], 0.0, time.monotonic()
 
@@ -81,16 +88,18 @@ def train(
             return
         # In this order, so that with a checkpoint there are always weights that are not older.
         save_generator(generator, folder / "generator.weights.h5")
-        checkpoints.save(step, {name: state[name] for name in ("best_psnr", "skipped", "skipped_in_row")})
+        checkpoints.save(step, {name: value for name, value in state.items() if name != "step"})
 
     def check():
         if not distribution.chief:
             return None
         scores, strips = validate()
         monitor.validation(step, scores, strips)
-        if keep_best and step > 0 and scores["psnr"] > state["best_psnr"]:
-            state["best_psnr"] = scores["psnr"]
-            save_generator(generator, folder / "best.weights.h5")
+        if keep_best and step > 0:
+            state["waited"] += 1
+            if scores["psnr"] > state["best_psnr"]:
+                state["best_psnr"], state["waited"] = scores["psnr"], 0
+                save_generator(generator, folder / "best.weights.h5")
         return scores
 
     if step == 0:
@@ -101,7 +110,7 @@ def train(
 
     with _signals() as asked:
         batches = iter(make_batches(start=step))
-        stopping = step >= steps
+        stopping = step >= steps or state["ended"]
         while not stopping:
             fetching = time.monotonic()
             try:
@@ -143,12 +152,15 @@ def train(
             paused = time.monotonic()
             if validating:
                 scores = check()
-            if saving:
+                if lower_rate and state["waited"] >= patience:
+                    state["waited"], state["ended"] = 0, not lower_rate()
+                    stopping = stopping or state["ended"]
+            if saving or stopping:
                 save()
             began += time.monotonic() - paused
-    if step < steps:
+    if step < steps and not state["ended"]:
         raise Interrupted(asked[0] if asked else signal.SIGTERM)
-    return scores
+    return step, scores
 
 
 def count_skipped(flags, state):

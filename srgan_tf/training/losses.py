@@ -66,6 +66,19 @@ def consistency(lr, sr):
     return mse(lr[:, _REACH:-_REACH, _REACH:-_REACH], reduced)
 
 
+def weight_decay(model):
+    """The sum of the squares of all kernels: the regularisation of Kim et al. 2016 (DRCN), section 3.2.
+
+    Args:
+        model: A `keras.Model`.
+
+    Returns:
+        A float32 scalar.
+    """
+    kernels = [variable for variable in model.trainable_variables if variable.name == "kernel"]
+    return tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels])
+
+
 def adversarial(fake_logits):
     """The adversarial loss of G, -log D(G(LR)): sigmoid cross-entropy of D's logits with "photograph".
 

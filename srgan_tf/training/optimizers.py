@@ -1,4 +1,4 @@
-"""Adam with the slides' numbers, the course of its learning rate, and loss scaling where float16 needs it."""
+"""Adam with the slides' numbers, or momentum; the learning rate's course; and loss scaling where float16 needs it."""
 
 import keras
 import tensorflow as tf
@@ -12,17 +12,31 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: Highest learning rate.
         schedule: `"constant"`; `"step"`: times `decay_rate` from the half of `steps` on, as the slides and the paper
-            train SRGAN; `"cosine"`: along half a cosine to 0 at `steps`.
+            train SRGAN; `"cosine"`: along half a cosine to 0 at `steps`; `"plateau"`: as `lower` is called.
         steps: Steps of the phase.
         warmup_steps: Over these the rate rises linearly to its course.
-        decay_rate: Of `"step"`.
+        decay_rate: Of `"step"` and `"plateau"`.
+        lowest: Of `"plateau"`, which ends there.
+
+    Attributes:
+        variables: What a checkpoint must hold of it.
     """
 
-    def __init__(self, peak, schedule="constant", steps=1, warmup_steps=0, decay_rate=0.1):
-        if schedule not in ("constant", "step", "cosine"):
-            raise ValueError(f"schedule must be 'constant', 'step' or 'cosine'. Received: {schedule!r}")
+    def __init__(self, peak, schedule="constant", steps=1, warmup_steps=0, decay_rate=0.1, lowest=0.0):
+        if schedule not in ("constant", "step", "cosine", "plateau"):
+            raise ValueError(f"schedule must be 'constant', 'step', 'cosine' or 'plateau'. Received: {schedule!r}")
         self.peak, self.schedule, self.steps = peak, schedule, steps
-        self.warmup_steps, self.decay_rate = warmup_steps, decay_rate
+        self.warmup_steps, self.decay_rate, self.lowest = warmup_steps, decay_rate, lowest
+        self._factor = keras.Variable(1.0, trainable=False, name="factor") if schedule == "plateau" else None
+        self.variables = [self._factor] if schedule == "plateau" else []
+
+    def lower(self):
+        """Of "plateau": lowers the rate by `decay_rate`; returns whether it could, not going below `lowest`."""
+        factor = float(self._factor) * self.decay_rate
+        if self.peak * factor < 0.999 * self.lowest:  # less for rounding
+            return False
+        self._factor.assign(factor)
+        return True
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
@@ -31,6 +45,8 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             rate = ops.where(step < self.steps / 2, rate, rate * self.decay_rate)
         elif self.schedule == "cosine":
             rate = rate * 0.5 * (1 + ops.cos(3.14159265 * ops.minimum(step / self.steps, 1.0)))
+        elif self.schedule == "plateau":
+            rate = rate * self._factor
         if self.warmup_steps:
             rate = rate * ops.minimum((step + 1) / self.warmup_steps, 1.0)
         return rate
@@ -42,22 +58,32 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             "steps": self.steps,
             "warmup_steps": self.warmup_steps,
             "decay_rate": self.decay_rate,
+            "lowest": self.lowest,
         }
 
 
-def make_optimizer(model, rate, *, beta1=0.9, name="adam"):
-    """Adam for a model, its slots made; wrapped in a dynamic loss scale if the global precision policy is float16.
+def make_optimizer(model, rate, *, kind="adam", beta1=0.9, last_layer_rate=1.0, name="adam"):
+    """An optimizer for a model, its slots made; with a dynamic loss scale if the global precision policy is float16.
 
     Args:
         model: Whose trainable variables it updates.
         rate: A `LearningRate`.
-        beta1: Decay of the first moment.
+        kind: `"adam"`, or `"momentum"`: D = `beta1` D - rate * gradient is added to the weights, Dong et al. 2016
+            (SRCNN), equation 5.
+        beta1: Decay of the first moment, or the momentum.
+        last_layer_rate: Factor on the rate of the last layer that has weights.
         name: Prefix of its variables' names, which checkpoints keep.
 
     Returns:
-        A built `keras.optimizers.Adam` or `keras.optimizers.LossScaleOptimizer`.
+        A built `keras.optimizers.Adam` or `keras.optimizers.SGD`, or one in a `keras.optimizers.LossScaleOptimizer`.
     """
-    optimizer = keras.optimizers.Adam(rate, beta_1=beta1, name=name)
+    if kind == "adam":
+        optimizer = keras.optimizers.Adam(rate, beta_1=beta1, name=name)
+    else:
+        optimizer = keras.optimizers.SGD(rate, momentum=beta1, name=name)
+    if last_layer_rate != 1:
+        last = [layer for layer in model.layers if layer.trainable_variables][-1]
+        optimizer.slower = {variable.path: last_layer_rate for variable in last.trainable_variables}
     if keras.config.dtype_policy().compute_dtype == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
     optimizer.build(model.trainable_variables)
@@ -68,14 +94,14 @@ def _scales(optimizer):
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def _adam(optimizer):
+def _unscaled(optimizer):
     """The optimizer itself, without its loss scale."""
     return optimizer.inner_optimizer if _scales(optimizer) else optimizer
 
 
 def iterations(optimizer):
     """The steps that were taken, a variable."""
-    return _adam(optimizer).iterations
+    return _unscaled(optimizer).iterations
 
 
 def loss_scale(optimizer):
@@ -127,20 +153,21 @@ def update(optimizer, gradients, variables, own_finite, good):
         own_finite: Whether these gradients are finite, a bool scalar.
         good: Whether the step is to be taken, a bool scalar; never without `own_finite`.
     """
-    adam = _adam(optimizer)
+    plain = _unscaled(optimizer)
+    factors = getattr(plain, "slower", {})
     extended = tf.distribute.get_strategy().extended
 
     def apply():
-        rate = adam.learning_rate
-        # As `adam.apply`, which on replicas would add up the gradients once more.
+        rate = plain.learning_rate
+        # As `plain.apply`, which on replicas would add up the gradients once more.
         for gradient, variable in zip(gradients, variables):
             extended.update(
                 variable.value,
-                lambda variable, gradient, rate: adam.update_step(gradient, variable, rate),
-                args=(gradient, rate),
+                lambda variable, gradient, rate: plain.update_step(gradient, variable, rate),
+                args=(gradient, rate * factors.get(variable.path, 1.0)),
                 group=False,
             )
-        adam.iterations.assign_add(1)
+        plain.iterations.assign_add(1)
         return 0
 
     tf.cond(good, apply, lambda: 0)

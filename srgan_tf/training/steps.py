@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from srgan_tf.models.baselines import Luma, with_recursions
+from srgan_tf.models.baselines import Luma, edge_of, with_recursions
 from srgan_tf.training import losses, optimizers
 from srgan_tf.training.accumulation import MicroBatches
 
@@ -39,6 +39,7 @@ def make_content_step(
     *,
     luma=False,
     steps=1,
+    weight_decay=0.0,
     clip_norm=0.0,
     accumulate=1,
     xla=True,
@@ -50,9 +51,11 @@ def make_content_step(
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        luma: The loss is of Y alone, as the models of `models.baselines` are trained; without features.
+        luma: The loss is of Y alone, as the models of `models.baselines` are trained, and of the part of it that
+            `models.baselines.edge_of` leaves; without features.
         steps: Steps of the phase. DRCN's loss is the sum of the MSE and of the mean of its recursions' own, (1 - a) and
             a times: Kim et al. 2016, equation 6. They let a fall while training; here it does linearly, from 1 to 0.
+        weight_decay: Of the sum of the squares of G's kernels.
         clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
         accumulate: Micro-batches of a step, whose gradients are averaged, see `training.accumulation`.
         xla: Compile with XLA.
@@ -65,21 +68,25 @@ def make_content_step(
     """
     players = {"g": (generator, optimizer)}
     deep, to_y = with_recursions(generator), Luma(dtype="float32")
+    cut = edge_of(generator) if luma else 0
 
     def passes(lr, hr, freeze_bn):
         lr, hr = to_network(lr), to_network(hr)
+        inner = hr.shape[1] - 2 * cut
         with tf.GradientTape() as tape:
             if deep is None:
                 sr = generator(lr, training=not freeze_bn)
             else:
                 sr, recursions = deep(lr, training=not freeze_bn)
             if luma:
-                hr, sr = to_y(hr), to_y(sr)
+                hr, sr = (to_y(picture)[:, cut : cut + inner, cut : cut + inner] for picture in (hr, sr))
             terms = _content_terms(lr, hr, sr, weights, features)
             if deep is not None:
                 done = tf.cast(optimizers.iterations(optimizer), tf.float32) / steps
                 terms["recursions"] = losses.mse(hr, recursions)
                 terms["g_loss"] += weights.mse * tf.maximum(1 - done, 0) * (terms["recursions"] - terms["mse"])
+            if weight_decay:
+                terms["g_loss"] += weight_decay * losses.weight_decay(generator)
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 

@@ -87,6 +87,32 @@ def test_best_weights_are_those_of_the_best_psnr(tmp_path):
     assert not (tmp_path / "other" / "best.weights.h5").exists()
 
 
+def test_a_plateau_lowers_the_rate_and_ends_the_phase(tmp_path):
+    lowered = []
+
+    def lower():
+        lowered.append(float(run.counter))
+        return len(lowered) < 2
+
+    # Better at steps 1 and 3, so that two validations without a better one are done at 5 and at 7.
+    run = _Run(tmp_path, steps=20, psnr=(20, 21, 21, 22, 22, 21, 20, 22))
+    done, _ = run.train(valid_every=1, lower_rate=lower, patience=2)
+    assert lowered == [5, 7] and done == 7 and run.checkpoints.restore()["ended"]
+    again = _Run(tmp_path, steps=20)
+    assert again.train(valid_every=1, lower_rate=lower, patience=2)[0] == 7 and again.frozen == []
+
+
+def test_a_resumed_run_knows_how_long_it_has_waited(tmp_path):
+    lowered = []
+    options = {"valid_every": 1, "lower_rate": lambda: not lowered.append(1), "patience": 3}
+    stop = {"during": lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 2 else None}
+    with pytest.raises(loop.Interrupted):
+        _Run(tmp_path, psnr=(20, 22, 21), **stop).train(**options)  # better at 1, not at 2 and 3
+    assert lowered == []
+    _Run(tmp_path, steps=4).train(**options)
+    assert lowered == [1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_a_resumed_run_goes_on(tmp_path, number):
     run = _Run(tmp_path, during=lambda step: os.kill(os.getpid(), number) if step == 3 else None)

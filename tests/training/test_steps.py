@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from srgan_tf.imaging.color import luma
 from srgan_tf.models import discriminator
-from srgan_tf.models.baselines import build_drcn, with_recursions
+from srgan_tf.models.baselines import build_drcn, build_espcn, with_recursions
 from srgan_tf.models.generator import build_generator
 from srgan_tf.models.initial import start_as_upsampling
 from srgan_tf.training import losses, steps
@@ -220,6 +220,27 @@ def test_the_loss_of_y_is_that_of_numpy():
     terms = step(lr, hr)
     np.testing.assert_allclose(terms["mse"], expected, rtol=1e-4)
     np.testing.assert_allclose(terms["g_loss"], expected, rtol=1e-4)
+
+
+def test_what_sees_beyond_the_crop_does_not_count():
+    """Dong et al. 2016, section 3.3, for ESPCN, whose output sees four LR pixels; and kernels have their own term."""
+    keras.utils.set_random_seed(0)
+    model = build_espcn()
+    optimizer = make_optimizer(model, LearningRate(1e-3))
+    step = steps.make_content_step(model, optimizer, steps.LossWeights(), luma=True, weight_decay=1e-2, xla=False)
+    lr, hr = _crops(side=11)
+    error = np.square((luma(hr.numpy()) - luma((model(steps.to_network(lr)).numpy() + 1) * 127.5)) / 109.5)
+    kernels = sum(np.square(layer.kernel.numpy()).sum() for layer in model.layers if hasattr(layer, "kernel"))
+    terms = step(lr, hr)
+    assert float(terms["mse"]) == pytest.approx(error[:, 16:-16, 16:-16].mean(), rel=1e-4)
+    assert float(terms["g_loss"] - terms["mse"]) == pytest.approx(1e-2 * kernels, rel=1e-3)
+
+    # Other values outside the crop change what does not count, and nothing else.
+    larger = np.random.default_rng(9).integers(0, 256, (2, 19, 19, 3), np.uint8)
+    larger[:, 4:-4, 4:-4] = lr.numpy()
+    inside, whole = (model(steps.to_network(x)).numpy() for x in (lr, larger))
+    same = np.abs(whole[:, 16:-16, 16:-16] - inside).max(axis=(0, 3)) < 1e-5
+    assert same[16:-16, 16:-16].all() and not same[:14].all() and not same[:, :14].all()
 
 
 def test_drcns_loss_goes_from_the_recursions_to_their_sum():
