@@ -3,6 +3,8 @@
 import numpy as np
 
 from srgan_tf.imaging import files
+from srgan_tf.models.baselines import build_espcn
+from srgan_tf.models.generator import save_generator
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 36, 3), np.uint8)
 
@@ -14,6 +16,17 @@ def test_scored_and_upscaled(run, tmp_path):
     flags = [f"--input={tmp_path}/set/one.png", f"--output={tmp_path}/x.png"]
     status, *_ = run("--mode=upscale", "--model=selfex", *flags)
     assert status == 0 and files.read_rgb(tmp_path / "x.png").shape == (128, 144, 3)
+
+
+def test_it_enlarges_as_the_weights_beside_it_do(run, tmp_path):
+    save_generator(build_espcn(scale=2), tmp_path / "half.weights.h5")
+    files.write(tmp_path / "set" / "one.png", IMAGE)
+    flags = [f"--data={tmp_path}/set", f"--weights=half={tmp_path}/half.weights.h5", f"--pictures={tmp_path}/made"]
+    status, out, err = run("--mode=evaluate", "--model=selfex", *flags)
+    assert status == 0 and err == []
+    assert files.read_rgb(tmp_path / "made" / "selfex" / "one.png").shape == IMAGE.shape
+    rows = {line.split()[0] for line in out if line.startswith(("selfex ", "half "))}
+    assert rows == {"selfex", "half"}
 
 
 def test_what_does_not_go_together_is_one_line(run, tmp_path):
