@@ -46,8 +46,8 @@ class TrainSettings:
     valid_dir: str = setting("", "folder of HR pictures, or with HR/ and LR/, to validate on (empty: an embedded one)")
     crop_size: int = setting(
         AUTO,
-        "side of an HR crop, pixels; the LR crop is a quarter of it (auto: 384; of an LR crop of 16 for srcnn, 17 for"
-        " espcn, 10 for drcn)",
+        "side of an HR crop, pixels; the LR crop is so much smaller as --scale says (auto: 384; 64 for srcnn, 17 times"
+        " --scale for espcn, 40 for drcn)",
         lower=16,
         upper=2**15,
     )
@@ -116,7 +116,11 @@ class TrainSettings:
 
     # Optimisation
     steps: int = setting(
-        AUTO, "optimisation steps of the phase (auto: 1000000 for srresnet, 200000 for srgan)", lower=1, upper=MOST
+        AUTO,
+        "optimisation steps of the phase, which the schedule plateau may end sooner (auto: 1000000 for srresnet, 200000"
+        " for srgan)",
+        lower=1,
+        upper=MOST,
     )
     pretrain_steps: int = setting(
         AUTO,
@@ -127,18 +131,20 @@ class TrainSettings:
     )
     optimizer: str = setting(
         AUTO,
-        "adam, or gradient descent with momentum (auto: adam; for srcnn, espcn and drcn their papers' momentum, which"
-        " needs many more steps)",
-        choices=(AUTO, "adam", "momentum"),
+        "adam; gradient descent with momentum; or muon, with which srcnn and espcn need a twentieth of the steps (auto:"
+        " adam; for srcnn, espcn and drcn momentum, the slow recipes of their papers)",
+        choices=(AUTO, "adam", "momentum", "muon"),
     )
     learning_rate: float = setting(
         AUTO,
-        "learning rate of the optimizer (auto: 1e-4; with momentum the papers', in the unit of the loss here: 0.0053"
-        " for srcnn, 0.0018 for espcn, 1.55 for drcn)",
+        "learning rate of the optimizer (auto: 1e-4; with muon 3e-3; with momentum the papers', in the unit of the loss"
+        " here: 0.0053 for srcnn, 0.0018 for espcn, 1.55 for drcn)",
         lower=0,
     )
     last_layer_rate: float = setting(
-        AUTO, "factor on the learning rate of the last layer (auto: 1; with momentum 0.1 for srcnn and espcn)", lower=0
+        AUTO,
+        "factor on the learning rate of each network's last layer (auto: 1; with momentum 0.1 for srcnn and espcn)",
+        lower=0,
     )
     beta1: float = setting(0.9, "first-moment decay of Adam, or the momentum", lower=0)
     weight_decay: float = setting(
@@ -153,7 +159,9 @@ class TrainSettings:
         choices=(AUTO, "constant", "step", "cosine", "plateau"),
     )
     decay_rate: float = setting(0.1, "factor of the schedules step and plateau", lower=0)
-    patience: int = setting(5, "of the schedule plateau: validations", lower=1, upper=MOST)
+    patience: int = setting(
+        5, "of the schedule plateau: validations without a better PSNR before the rate falls", lower=1, upper=MOST
+    )
     lowest_rate: float = setting(
         AUTO,
         "of the schedule plateau: the phase ends instead of going below (auto: a ten-thousandth of --learning_rate; a"
@@ -208,7 +216,7 @@ class EvaluateSettings:
     python evaluate.py --mode=compare --input=photos --report=compared --weights=runs/default/srgan/generator.weights.h5
     python evaluate.py --mode=export --weights=runs/default/srgan/generator.weights.h5 --output=exported
     python evaluate.py --mode=faces --lfw=lfw --pairs=pairs.txt --facenet=20180402-114759.pb
-    python evaluate.py --mode=import --tensorlayerx=g.npz --output=theirs.weights.h5
+    python evaluate.py --mode=import --tensorlayerx=g.npz
     python evaluate.py --mode=mos --make --data=set5 --output=study.html
     python evaluate.py --mode=mos --score mos-*.json
     """
@@ -244,9 +252,9 @@ class EvaluateSettings:
     output: str = setting(
         "",
         "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
-        " or - for standard output. For export a file, or the folder of a SavedModel. For import a .weights.h5. For"
-        " faces a folder (empty: faces). For mos the page that --make writes (empty: study.html), or the folder for the"
-        " figure of --score (empty: the current one)",
+        " or - for standard output. For export a file, or the folder of a SavedModel. For import a .weights.h5 (empty:"
+        " of the same name, in the current folder). For faces a folder (empty: faces). For mos the page that --make"
+        " writes (empty: study.html), or the folder for the figure of --score (empty: the current one)",
         modes=("upscale", "export", "import", "faces", "mos"),
     )
     format: str = setting(

@@ -221,7 +221,7 @@ def export(settings):
     from srgan_tf.models.generator import load_generator
 
     if kind == "tensorlayerx":
-        keep_existing(settings)
+        keep_existing(settings, Path(settings.output))
         write_tensorlayerx(load_generator(path), settings.output)
         print(f"{name} written to {settings.output}, for load_weights(..., format='npz_dict')")
         return 0
@@ -236,18 +236,19 @@ def export(settings):
     return 0
 
 
-def keep_existing(settings):
+def keep_existing(settings, output):
     """Refuses to replace the output unless told to."""
-    if Path(settings.output).exists() and not settings.overwrite:
-        raise UserError(f"{settings.output}: exists already; --overwrite replaces it")
+    if output.exists() and not settings.overwrite:
+        raise UserError(f"{output}: exists already; --overwrite replaces it")
 
 
 def import_weights(settings):
     """Turns another project's generator into a weights file of this one."""
     if bool(settings.tensorlayerx) == bool(settings.krasserm):
         raise UserError("--mode=import needs either --tensorlayerx or --krasserm, the file to read")
-    output = Path(settings.output)
-    keep_existing(settings)
+    source = settings.tensorlayerx or settings.krasserm
+    output = Path(settings.output or Path(source).with_suffix(".weights.h5").name)
+    keep_existing(settings, output)
     if not output.name.endswith(".weights.h5"):
         raise UserError(f"{output}: the name of a weights file must end in .weights.h5")
     command_line.import_tensorflow()
@@ -255,7 +256,7 @@ def import_weights(settings):
     from srgan_tf.models.generator import describe, save_generator
 
     read = read_tensorlayerx if settings.tensorlayerx else read_krasserm
-    model = read(settings.tensorlayerx or settings.krasserm)
+    model = read(source)
     save_generator(model, output)
     what = ", ".join(f"{name} {value}" for name, value in describe(model).items())
     print(f"{output}: {what}; use it with --weights={output}")

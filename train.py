@@ -26,8 +26,6 @@ def run(settings):
     device = hardware.find_device()
     distribution = Distribution(settings.strategy)
     distribution.crops_at_once(settings.batch_size, settings.accumulate)
-    if settings.schedule == "plateau" and distribution.workers > 1:
-        raise UserError("--schedule=plateau: works in one process, where the validation is; take another schedule")
     if distribution.spreads and settings.xla == "on":
         raise UserError(f"--xla=on: XLA cannot compile what --strategy={distribution.kind} needs; leave it out")
     precision = hardware.set_precision(settings.precision, device)
@@ -90,6 +88,7 @@ def read_begun(folder):
     begun, facts = runs.read_settings(folder)
     defaults = dataclasses.asdict(config.TrainSettings())
     known = {name: default for name, default in defaults.items() if default != config.AUTO}
+    known |= {"optimizer": "adam", "last_layer_rate": 1.0, "weight_decay": 0.0, "lowest_rate": 0.0}
     return (known | begun if begun else {}), facts
 
 
@@ -108,7 +107,9 @@ def pretrain(settings, device, distribution, photographs, pairs):
     from srgan_tf.training.checkpoints import Checkpoints
 
     folder = Path(settings.run_dir, "srresnet")
-    done = Checkpoints(folder, {}).latest_step() or 0
+    checkpoints = Checkpoints(folder, {})
+    state = checkpoints.restore(part=True) or {}
+    done = state.get("step", 0)
     begun, _ = read_begun(folder) if done else ({}, {})
     wanted = settings.pretrain_steps
     if wanted == config.AUTO:
@@ -122,16 +123,17 @@ def pretrain(settings, device, distribution, photographs, pairs):
     own |= {"mode": "srresnet", "steps": wanted, "vgg_path": begun.get("vgg_path", "")}
     first = config.resolve(dataclasses.replace(settings, **own))
     weights = folder / "generator.weights.h5"
-    if done < first.steps:
+    unfinished = done < first.steps and not state.get("ended")
+    if unfinished:
         print(
             f"SRGAN starts from an SRResNet; this run's stands at step {done} of {first.steps}, so it is trained first"
             " (--weights starts from another, --pretrain_steps says how long)"
         )
-    if done < first.steps or not weights.exists():
+    if unfinished or not weights.exists():
         train_phase(first, device, distribution, photographs, pairs)
     if not weights.exists():
         return ""  # after a dry run
-    print(f"srgan: starts from {weights}, step {max(done, 0 if settings.dry_run else first.steps)}")
+    print(f"srgan: starts from {weights}, step {checkpoints.latest_step() or 0}")
     return str(weights)
 
 
@@ -139,6 +141,8 @@ def train_phase(settings, device, distribution, photographs, pairs):
     """Trains a phase in its folder, which nobody else trains in meanwhile; a dry run needs none."""
     from srgan_tf.training.lock import only_run
 
+    if settings.schedule == "plateau" and distribution.workers > 1:
+        raise UserError("--schedule=plateau: works in one process, where the validation is; take another schedule")
     folder = Path(settings.run_dir, phase_of(settings))
     with only_run(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
         with distribution.strategy.scope():
@@ -223,7 +227,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         print(f"{name}: going on from step {state['step']} of {settings.steps} in {folder}")
         ended = state.get("ended", False)
         if (ended or state["step"] >= settings.steps) and not settings.dry_run and not settings.balance_colours:
-            longer = "the learning rate is at its end" if ended else "--steps trains longer"
+            longer = "--steps trains longer"
+            if ended:
+                longer = "the learning rate is at its end; another --run_dir with --weights trains on"
             print(f"{name}: {state['step']} steps are done already; {longer}")
             if not (folder / "generator.weights.h5").exists():
                 save_generator(shown, folder / "generator.weights.h5")
@@ -287,9 +293,8 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             )  # fmt: skip
         else:
             step_function = steps.make_content_step(
-                generator, updaters["g"], weights, features, luma=settings.model != "resnet", steps=settings.steps,
-                weight_decay=settings.weight_decay, clip_norm=settings.clip_norm, accumulate=settings.accumulate,
-                xla=xla,
+                generator, updaters["g"], weights, features, left=rate.left, weight_decay=settings.weight_decay,
+                clip_norm=settings.clip_norm, accumulate=settings.accumulate, xla=xla,
             )  # fmt: skip
         step_function = distribution.on_devices(step_function, settings.accumulate)
         if average:

@@ -14,7 +14,7 @@ NEEDED_BY = {
     "upscale": ("input", "output"),
     "export": ("weights", "output"),
     "faces": ("lfw", "pairs", "facenet"),
-    "import": ("output",),
+    "import": (),
     "mos": (),
 }
 ONE_WEIGHTS = ("upscale", "export")

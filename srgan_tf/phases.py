@@ -10,33 +10,35 @@ _PHASES = {
     "srresnet": {"content_loss": "mse", "steps": 1_000_000, "schedule": "constant"},
     "srgan": {"content_loss": "pool4", "steps": 200_000, "schedule": "step"},
 }
-# Side of the LR crop, and crops a step. ESPCN's crop is the paper's, DRCN's nearly (41 pixels of HR); SRCNN's 33 pixels,
-# of which 17 count in the loss, would be too few here, where bicubic does not see beyond the crop either.
-_CROPS = {"resnet": (96, 16), "srcnn": (16, 128), "espcn": (17, 16), "drcn": (10, 64)}
-_ADAM = {"learning_rate": 1e-4, "last_layer_rate": 1.0, "weight_decay": 0.0, "clip_norm": 0.0}
+# Side of the HR crop (ESPCN: of the LR crop), and crops a step. The papers have 33 pixels for SRCNN, of which 17 count
+# in the loss, too few here, where bicubic does not see beyond the crop either; 17 for ESPCN; 41, and 64 crops, for
+# DRCN. SRCNN's 128 crops are those of its published code, ESPCN's 16 the slides'.
+_CROPS = {"resnet": (384, 16), "srcnn": (64, 128), "espcn": (17, 16), "drcn": (40, 64)}
+_RATES = {"adam": 1e-4, "momentum": AUTO, "muon": 3e-3}
+_OTHERWISE = {"last_layer_rate": 1.0, "weight_decay": 0.0, "clip_norm": 0.0}
 # The papers' learning rates are those of other losses: per crop the sum over its pixels (SRCNN, equation 4), half of
-# that (DRCN, section 3.2), or the mean (ESPCN, equation 5); and of Y / 255, where here Y's 219 levels are [-1, 1].
+# that (DRCN, section 3.3), or the mean (ESPCN, equation 5); and of Y / 255, where here Y's 219 levels are [-1, 1]. That
+# the input has other values, too, is left out of account: biases can make up for it, exactly before a ReLU.
 _MEAN = (219 / 2 / 255) ** 2
 _SRCNN, _ESPCN, _DRCN = 17**2 * _MEAN, _MEAN, 41**2 / 2 * _MEAN
 _MOMENTUM = {
     # Dong et al. 2016 (arXiv 1501.00092v3), section 3.3.
     "srcnn": {"learning_rate": 1e-4 * _SRCNN, "last_layer_rate": 0.1, "schedule": "constant"},
-    # Shi et al. 2016 (arXiv 1609.05158), section 3.2.
+    # Shi et al. 2016 (arXiv 1609.05158), section 3.2: from 0.01 to 0.0001 as the loss stops falling. The momentum is
+    # SRCNN's, as their slower last layer is; validation takes the place of their loss over an epoch.
     "espcn": {"learning_rate": 1e-2 * _ESPCN, "last_layer_rate": 0.1, "schedule": "plateau"},
-    # Kim et al. 2016 (arXiv 1511.04491), sections 3.2 and 5.2. They name no clipping, but without it the first steps
+    # Kim et al. 2016 (arXiv 1511.04491), sections 3.3 and 5.2. They name no clipping, but without it the first steps
     # diverge here, even at a thousandth of the rate; their VDSR, of the same year, has it.
     "drcn": {
         "learning_rate": 1e-2 * _DRCN, "weight_decay": 1e-4 / _DRCN, "clip_norm": 0.01, "schedule": "plateau",
     },
 }  # fmt: skip
-_LOWEST = {"espcn": 1e-2}  # of the learning rate at first; DRCN's paper, and for the others: 1e-4
+# The share of the first learning rate at which a plateau ends: the papers', and for other models that of DRCN's.
+_LOWEST = {"espcn": 1e-2, "drcn": 1e-4, "srcnn": 1e-4, "resnet": 1e-4}
 # What only D and mode srgan know.
 OF_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
-# What the other models have no use for: each with the only value that they take.
-_OF_RESNET = {
-    "mode": "srresnet", "content_loss": "mse", "consistency_loss_weight": 0, "freeze_bn_after": -1, "blocks": 16,
-    "initial": "upsampling", "balance_colours": False,
-}  # fmt: skip
+# What the other models have no use for.
+_OF_RESNET = ("mode", "consistency_loss_weight", "freeze_bn_after", "blocks", "initial", "balance_colours")
 _POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
 
@@ -55,18 +57,33 @@ def resolve(settings):
         UserError: A combination is impossible; the message names the flags.
     """
     defaults = type(settings)
-    given_vgg_weight, given_rate = settings.vgg_loss_weight != AUTO, settings.learning_rate != AUTO
+    given_vgg_weight = settings.vgg_loss_weight != AUTO
     settings = _fill(settings, optimizer="adam" if settings.model == "resnet" else "momentum")
     papers = _MOMENTUM.get(settings.model, {}) if settings.optimizer == "momentum" else {}
     crop, batch = _CROPS[settings.model]
-    settings = _fill(settings, crop_size=384 if settings.model == "resnet" else crop * settings.scale, batch_size=batch)
-    settings = _fill(settings, **_PHASES[settings.mode] | _ADAM | papers)
-    lowest = settings.learning_rate * _LOWEST.get(settings.model, 1e-4) if settings.schedule == "plateau" else 0.0
+    crop *= settings.scale if settings.model == "espcn" else 1
+    settings = _fill(settings, crop_size=crop, batch_size=batch)
+    left_open = {"learning_rate": _RATES[settings.optimizer]} | _OTHERWISE
+    settings = _fill(settings, **_PHASES[settings.mode] | left_open | papers)
+    if settings.learning_rate == AUTO:
+        raise UserError("--optimizer=momentum needs --learning_rate; the slides have Adam's alone")
+    lowest = settings.learning_rate * _LOWEST[settings.model] if settings.schedule == "plateau" else 0.0
     settings = _fill(settings, lowest_rate=lowest)
     if settings.content_loss == "pool4" and not given_vgg_weight:
         settings = dataclasses.replace(settings, vgg_loss_weight=_POOL4_WEIGHT)
     vgg = settings.content_loss != "mse"
     wrong = [
+        (
+            settings.model != "resnet" and getattr(settings, name) != getattr(defaults, name),
+            f"--{name}={getattr(settings, name)} has no use with --model={settings.model}; leave it out",
+        )
+        for name in _OF_RESNET
+    ]
+    wrong += [
+        (
+            vgg and settings.model != "resnet",
+            f"--content_loss={settings.content_loss} has no use with --model={settings.model}; leave it out",
+        ),
         (settings.scale not in (2, 4, 8), f"--scale={settings.scale}: must be 2, 4 or 8"),
         (
             settings.crop_size % settings.scale,
@@ -99,11 +116,11 @@ def resolve(settings):
             settings.decay_rate != defaults.decay_rate and settings.schedule not in ("step", "plateau"),
             f"--decay_rate has no use with --schedule={settings.schedule}; leave it out",
         ),
-        (
-            settings.optimizer == "momentum" and not (papers or given_rate),
-            "--optimizer=momentum needs --learning_rate; the slides have Adam's alone",
-        ),
         (settings.schedule == "plateau" and settings.decay_rate >= 1, "--schedule=plateau needs --decay_rate below 1"),
+        (
+            settings.lowest_rate >= settings.learning_rate,
+            f"--lowest_rate={settings.lowest_rate}: must be below --learning_rate={settings.learning_rate}",
+        ),
     ]
     wrong += [
         (
@@ -120,13 +137,6 @@ def resolve(settings):
             ("weight_decay", settings.weight_decay), ("schedule=plateau", settings.schedule == "plateau"),
         )
     ]  # fmt: skip
-    wrong += [
-        (
-            settings.model != "resnet" and getattr(settings, name) != value,
-            f"--{name}={getattr(settings, name)} has no use with --model={settings.model}; leave it out",
-        )
-        for name, value in _OF_RESNET.items()
-    ]
     wrong += [
         (
             settings.mode == "srresnet" and getattr(settings, name) != getattr(defaults, name),

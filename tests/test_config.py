@@ -36,6 +36,9 @@ def test_the_other_networks_have_their_papers_numbers():
     assert drcn.weight_decay * 41 * 41 / 2 / unit == pytest.approx(1e-4)
     assert (drcn.last_layer_rate, drcn.schedule, drcn.patience, drcn.batch_size) == (1, "plateau", 5, 64)
     assert (srcnn.clip_norm, espcn.clip_norm, drcn.clip_norm) == (0, 0, 0.01)
+    assert (_train("--model=espcn", "--scale=2").crop_size, _train("--model=drcn", "--scale=8").crop_size) == (34, 40)
+    muon = _train("--model=espcn", "--optimizer=muon")
+    assert (muon.learning_rate, muon.schedule, muon.last_layer_rate) == (3e-3, "constant", 1)
     quick = _train("--model=drcn", "--optimizer=adam")
     assert (quick.learning_rate, quick.weight_decay, quick.last_layer_rate, quick.schedule) == (1e-4, 0, 1, "constant")
     assert config.resolve(drcn) == drcn and config.resolve(quick) == quick
@@ -83,6 +86,7 @@ def test_the_five_systems_of_the_table():
         (["--clip_norm=-1"], "clip_norm"),
         (["--optimizer=momentum"], "--learning_rate"),
         (["--patience=3"], "--patience"),
+        (["--schedule=plateau", "--lowest_rate=1"], "--lowest_rate"),
         (["--lowest_rate=1e-6"], "--lowest_rate"),
         (["--schedule=plateau", "--decay_rate=1"], "--decay_rate"),
         (["--mode=srgan", "--schedule=plateau"], "--schedule=plateau"),

@@ -23,8 +23,9 @@ def run(train_run):
     return functools.partial(train_run, *SMALL)
 
 
-@pytest.mark.parametrize("model", ["srcnn", "espcn"])
-def test_trained_resumed_upscaled_and_exported(model, run, tmp_path, capsys):
+@pytest.mark.parametrize("model, optimizer", [("srcnn", "momentum"), ("espcn", "muon")])
+def test_trained_resumed_upscaled_and_exported(model, optimizer, train_run, tmp_path, capsys):
+    run = functools.partial(train_run, *SMALL, f"--optimizer={optimizer}")
     status, out, err = run(f"--model={model}", "--steps=2")
     assert (status, err) == (0, "") and f"{model}: 2 steps done" in out
     status, out, err = run(f"--model={model}", "--steps=4", "--ema_decay=0.5")
@@ -56,6 +57,8 @@ def test_drcn_goes_on_as_if_unbroken(monkeypatch, run, tmp_path):
         return found
 
     assert run("--model=drcn", "--steps=4")[0] == 0
+    flags = [f"--weights={weights}", f"--output={tmp_path}/saved"]
+    assert evaluate.main(["evaluate.py", "--mode=export", *flags]) == 0
     unbroken = trained()
     # The rest of a run of 4 is learnt by a run that is stopped: its step counts towards 4 from the start.
     monkeypatch.setattr(loop, "_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
@@ -94,11 +97,24 @@ def test_espcn_by_its_papers_schedule_goes_on_as_if_unbroken(monkeypatch, run, t
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_run_from_before_there_was_a_choice_is_one_of_adam(run, tmp_path):
+    assert run("--model=espcn", "--optimizer=adam", "--steps=1")[0] == 0
+    path = tmp_path / "run" / "espcn" / "settings.json"
+    content = json.loads(path.read_text())
+    for name in ("optimizer", "last_layer_rate", "weight_decay", "patience", "lowest_rate"):
+        del content["settings"][name]
+    path.write_text(json.dumps(content))
+    status, _, err = run("--model=espcn", "--steps=2")
+    assert status == 1 and "--optimizer was adam and is momentum" in err and err.count("\n") == 1
+    assert run("--model=espcn", "--optimizer=adam", "--steps=2")[0] == 0
+
+
 def test_weights_of_another_model_and_useless_flags_are_refused(run):
     for flags, message in (
         (["--model=espcn", "--weights=srresnet"], "has --model=resnet, not --model=espcn"),
         (["--model=espcn", "--blocks=4"], "--blocks=4 has no use with --model=espcn"),
-        (["--model=srcnn", "--mode=srgan"], "--mode=srgan has no use with --model=srcnn"),
+        *(([f"--model={name}", "--mode=srgan"], f"--mode=srgan has no use with --model={name}")
+          for name in ("srcnn", "espcn", "drcn")),
         (["--model=espcn", "--crop_size=32"], "--crop_size=32: --model=espcn needs more than 32"),
         (["--model=srcnn", "--content_loss=vgg22"], "--content_loss=vgg22 has no use with --model=srcnn"),
     ):

@@ -134,7 +134,7 @@ class SelfConnections(initializers.Initializer):
 
 
 def build_srcnn(scale=4):
-    """Builds SRCNN 9-5-5: Dong et al. 2016 (arXiv 1501.00092v3), section 4.1, with 64 and 32 filters.
+    """Builds SRCNN 9-5-5: Dong et al. 2016 (arXiv 1501.00092v3), section 4.3.2, with 64 and 32 filters.
 
         Y of the bicubic picture
         conv 9x9 x64, ReLU
@@ -167,6 +167,8 @@ def build_espcn(scale=4):
         conv 5x5 x64, tanh
         conv 3x3 x32, tanh
         conv 3x3 x scale**2, pixel shuffle
+
+    The paper does not say what the first weights are; they are Keras' (Glorot).
 
     Args:
         scale: Enlargement: 2, 4 or 8.
@@ -232,8 +234,8 @@ def with_recursions(model):
 def edge_of(model):
     """HR pixels at each border of a crop that do not count in the training loss, since the model sees beyond it there.
 
-    SRCNN's paper takes the central pixels alone (section 3.3); ESPCN's says nothing and is treated alike. DRCN pads
-    with zeros and counts every pixel, as G does.
+    SRCNN's paper takes the central pixels alone (section 3.3); ESPCN's crops overlap so that every pixel of a
+    photograph counts once (section 3.2). DRCN pads with zeros and counts every pixel, as G does.
     """
     return margin_of(model) * scale_of(model) if model.name in ("srcnn", "espcn") else 0
 

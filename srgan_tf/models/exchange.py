@@ -78,10 +78,13 @@ def _text(value):
 
 def _build(path, kind, found):
     """The model of `foreign.KINDS[kind]` with the arrays `found`, a dict from layer to its arrays by role."""
-    convolutions = sum("kernel" in own for own in found.values())
-    if convolutions < 5 or convolutions % 2 == 0:
-        raise UserError(f"{path}: has {convolutions} convolutions; a {kind} generator has 5 and 2 for each block")
-    model = foreign.build_foreign(kind, (convolutions - 5) // 2)
+    convolutions = [name for name, own in found.items() if "kernel" in own]
+    if len(convolutions) < 5 or len(convolutions) % 2 == 0:
+        last = f", the last {convolutions[-1]}" if convolutions else ""
+        raise UserError(
+            f"{path}: has {len(convolutions)} convolutions{last}; a {kind} generator has 5 and 2 for each block"
+        )
+    model = foreign.build_foreign(kind, (len(convolutions) - 5) // 2)
     wanted = _weighted(model)
     for (name, own), layer in zip(found.items(), wanted):
         roles, right = _roles(layer), [tuple(weight.shape) for weight in layer.weights]
@@ -92,7 +95,8 @@ def _build(path, kind, found):
             raise UserError(f"{path}: {name} has {given}; a {kind} generator has {expected} there")
         layer.set_weights([np.reshape(array, shape) for array, shape in zip(arrays, right)])
     if len(found) != len(wanted):
-        raise UserError(f"{path}: has {len(found)} layers with weights; a {kind} generator has {len(wanted)}")
+        rest = ", ".join([*found][len(wanted) :]) or f"no {wanted[len(found)].name}"
+        raise UserError(f"{path}: has {len(found)} layers, {rest}; a {kind} generator has {len(wanted)} with weights")
     return model
 
 

@@ -96,7 +96,7 @@ def train(
         scores, strips = validate()
         monitor.validation(step, scores, strips)
         if keep_best and step > 0:
-            state["waited"] += 1
+            state["waited"] += step % valid_every == 0  # a longer run has no other validation at this one's end
             if scores["psnr"] > state["best_psnr"]:
                 state["best_psnr"], state["waited"] = scores["psnr"], 0
                 save_generator(generator, folder / "best.weights.h5")

@@ -67,7 +67,7 @@ def consistency(lr, sr):
 
 
 def weight_decay(model):
-    """The sum of the squares of all kernels: the regularisation of Kim et al. 2016 (DRCN), section 3.2.
+    """The sum of the squares of all kernels: the regularisation of Kim et al. 2016 (DRCN), section 3.3.
 
     Args:
         model: A `keras.Model`.

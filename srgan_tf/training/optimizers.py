@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from srgan_tf.training.muon import Muon
+
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
@@ -30,9 +32,15 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         self._factor = keras.Variable(1.0, trainable=False, name="factor") if schedule == "plateau" else None
         self.variables = [self._factor] if schedule == "plateau" else []
 
+    def left(self, step):
+        """What is left of the phase, from 1 to 0: of its steps, or of "plateau" what is left of the rate."""
+        if self.schedule == "plateau":
+            return ops.convert_to_tensor(self._factor)
+        return ops.maximum(1 - ops.cast(step, "float32") / self.steps, 0.0)
+
     def lower(self):
         """Of "plateau": lowers the rate by `decay_rate`; returns whether it could, not going below `lowest`."""
-        factor = float(self._factor) * self.decay_rate
+        factor = float(self._factor.numpy()) * self.decay_rate
         if self.peak * factor < 0.999 * self.lowest:  # less for rounding
             return False
         self._factor.assign(factor)
@@ -68,17 +76,19 @@ def make_optimizer(model, rate, *, kind="adam", beta1=0.9, last_layer_rate=1.0, 
     Args:
         model: Whose trainable variables it updates.
         rate: A `LearningRate`.
-        kind: `"adam"`, or `"momentum"`: D = `beta1` D - rate * gradient is added to the weights, Dong et al. 2016
-            (SRCNN), equation 5.
-        beta1: Decay of the first moment, or the momentum.
+        kind: `"adam"`; `"muon"`, see `training.muon`; or `"momentum"`: a step of `beta1` times the step before, less
+            rate times gradient, Dong et al. 2016 (SRCNN), equation 5.
+        beta1: First-moment decay of Adam, Muon's for biases and BN, too; or the momentum.
         last_layer_rate: Factor on the rate of the last layer that has weights.
         name: Prefix of its variables' names, which checkpoints keep.
 
     Returns:
-        A built `keras.optimizers.Adam` or `keras.optimizers.SGD`, or one in a `keras.optimizers.LossScaleOptimizer`.
+        A built `keras.optimizers.Optimizer`, or one in a `keras.optimizers.LossScaleOptimizer`.
     """
     if kind == "adam":
         optimizer = keras.optimizers.Adam(rate, beta_1=beta1, name=name)
+    elif kind == "muon":
+        optimizer = Muon(rate, beta_1=beta1, name=name)
     else:
         optimizer = keras.optimizers.SGD(rate, momentum=beta1, name=name)
     if last_layer_rate != 1:

@@ -10,7 +10,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.writing import whole_file
 
 # What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
-# folder's path.
+# folder's path. With the schedule plateau, which goes by validations, `valid_every` does.
 FREE = frozenset(
     "run_dir resume dry_run weights discriminator train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps"
     " max_bad_steps log_every valid_every checkpoint_every strategy xla balance_colours".split()
@@ -67,7 +67,8 @@ def refuse_changes(folder, before, now):
     Raises:
         UserError: Names the settings that differ, with both values.
     """
-    changed = [name for name in now if name in before and name not in FREE and before[name] != now[name]]
+    free = FREE - {"valid_every"} if now.get("schedule") == "plateau" else FREE
+    changed = [name for name in now if name in before and name not in free and before[name] != now[name]]
     if changed:
         differences = ", ".join(f"--{name} was {before[name]} and is {now[name]}" for name in changed)
         raise UserError(f"{folder}: {differences}; go on with the same, or give another --run_dir")

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from srgan_tf.models.baselines import Luma, edge_of, with_recursions
+from srgan_tf.models.baselines import BUILDERS, Luma, edge_of, with_recursions
 from srgan_tf.training import losses, optimizers
 from srgan_tf.training.accumulation import MicroBatches
 
@@ -31,14 +31,33 @@ def to_network(pictures):
     return tf.cast(pictures, tf.float32) / 127.5 - 1
 
 
+def what_counts(model):
+    """Of pictures that a model makes, and of HR beside them, what its content loss is of.
+
+    Args:
+        model: G, all of whose picture counts; or a model of `models.baselines`: Y alone, without `edge_of` the model.
+
+    Returns:
+        A function from `(N, H, W, 3)` to `(N, H', W', C)`.
+    """
+    if model.name not in BUILDERS:
+        return lambda pictures: pictures
+    to_y, cut = Luma(dtype="float32"), edge_of(model)
+
+    def inner_y(pictures):
+        inner = pictures.shape[1] - 2 * cut
+        return to_y(pictures)[:, cut : cut + inner, cut : cut + inner]
+
+    return inner_y
+
+
 def make_content_step(
     generator,
     optimizer,
     weights,
     features=None,
     *,
-    luma=False,
-    steps=1,
+    left=None,
     weight_decay=0.0,
     clip_norm=0.0,
     accumulate=1,
@@ -51,10 +70,8 @@ def make_content_step(
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        luma: The loss is of Y alone, as the models of `models.baselines` are trained, and of the part of it that
-            `models.baselines.edge_of` leaves; without features.
-        steps: Steps of the phase. DRCN's loss is the sum of the MSE and of the mean of its recursions' own, (1 - a) and
-            a times: Kim et al. 2016, equation 6. They let a fall while training; here it does linearly, from 1 to 0.
+        left: For DRCN, of `optimizers.LearningRate`. Its loss is the sum of the MSE and of the mean of its recursions'
+            own, (1 - a) and a times: Kim et al. 2016, section 3.3. They let a fall while training: it is `left(step)`.
         weight_decay: Of the sum of the squares of G's kernels.
         clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
         accumulate: Micro-batches of a step, whose gradients are averaged, see `training.accumulation`.
@@ -67,24 +84,21 @@ def make_content_step(
         of BN's statistics was not finite: then nothing has changed but the loss scale.
     """
     players = {"g": (generator, optimizer)}
-    deep, to_y = with_recursions(generator), Luma(dtype="float32")
-    cut = edge_of(generator) if luma else 0
+    deep, counted = with_recursions(generator), what_counts(generator)
 
     def passes(lr, hr, freeze_bn):
         lr, hr = to_network(lr), to_network(hr)
-        inner = hr.shape[1] - 2 * cut
         with tf.GradientTape() as tape:
             if deep is None:
                 sr = generator(lr, training=not freeze_bn)
             else:
                 sr, recursions = deep(lr, training=not freeze_bn)
-            if luma:
-                hr, sr = (to_y(picture)[:, cut : cut + inner, cut : cut + inner] for picture in (hr, sr))
+            hr, sr = counted(hr), counted(tf.ensure_shape(sr, hr.shape))  # whose sides convolutions have lost
             terms = _content_terms(lr, hr, sr, weights, features)
             if deep is not None:
-                done = tf.cast(optimizers.iterations(optimizer), tf.float32) / steps
+                alpha = left(optimizers.iterations(optimizer))
                 terms["recursions"] = losses.mse(hr, recursions)
-                terms["g_loss"] += weights.mse * tf.maximum(1 - done, 0) * (terms["recursions"] - terms["mse"])
+                terms["g_loss"] += weights.mse * alpha * (terms["recursions"] - terms["mse"])
             if weight_decay:
                 terms["g_loss"] += weight_decay * losses.weight_decay(generator)
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])

@@ -67,7 +67,7 @@ np.save(sr, np.array(net(tlx.convert_to_tensor(lr))))
 def tensorlayerx(tmp_path, kind, what, path, epsilon=1e-5):
     """What TensorLayerX makes of `LR`, in another process, because it prints and writes into the home folder."""
     if importlib.util.find_spec("tensorlayerx") is None:
-        pytest.skip("TensorLayerX is installed on Python 3.11 only")
+        pytest.skip("TensorLayerX is not installed: it needs Python 3.11")
     np.save(tmp_path / "lr.npy", LR)
     environment = os.environ | {"TL_BACKEND": "tensorflow", "HOME": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", TENSORLAYERX, kind, what, path, "lr.npy", "sr.npy", f"{epsilon}"]
@@ -126,8 +126,8 @@ def test_what_does_not_fit_is_refused_with_the_layers_name(tmp_path):
         ({"conv2d_2/filters:0": (3, 3, 64, 32)}, r"conv2d_2 has \{'kernel': \(3, 3, 64, 32\)\}.*\(3, 3, 64, 64\)"),
         ({"batchnorm2d_1/gamma:0": None}, "batchnorm2d_1 has"),
         ({"conv2d_5/extra:0": (3,)}, "conv2d_5 has"),
-        ({"conv2d_6/filters:0": (3, 3, 3, 3)}, "has 6 convolutions"),
-        ({"batchnorm2d_2/gamma:0": (64,)}, "has 7 layers with weights; a tensorlayerx generator has 6"),
+        ({"conv2d_6/filters:0": (3, 3, 3, 3)}, "has 6 convolutions, the last conv2d_6; a"),
+        ({"batchnorm2d_2/gamma:0": (64,)}, "has 7 layers, batchnorm2d_2; a tensorlayerx generator has 6 with weights"),
     ):
         with pytest.raises(UserError, match=f"bad.npz: {message}"):
             exchange.read_tensorlayerx(npz(tmp_path / "bad.npz", **changes))
@@ -202,7 +202,7 @@ def test_margin_is_the_receptive_field(name):
     assert margin - 1 <= reach <= margin  # the last pixel of all may be too faint
 
 
-def test_imported_weights_are_used_like_others(tmp_path):
+def test_imported_weights_are_used_like_others(tmp_path, monkeypatch):
     from srgan_tf.imaging.color import from_network, to_network
     from srgan_tf.inference.upscaler import Upscaler
 
@@ -213,8 +213,11 @@ def test_imported_weights_are_used_like_others(tmp_path):
     given = Upscaler(tmp_path / "k.weights.h5", tile=16).upscale(image)
     expected = from_network(model(to_network(image)[None])[0])
     assert np.abs(given.astype(int) - expected).max() <= 1 and (given != expected).mean() < 1e-2
+    monkeypatch.chdir(tmp_path)
+    assert evaluate.main(["evaluate.py", "--mode=import", "--krasserm=g.h5"]) == 0
+    assert (tmp_path / "g.weights.h5").is_file()
     for flags, message in (
-        ([], "needs --output"),
+        ([], "needs either --tensorlayerx or --krasserm"),
         (["--output=x.weights.h5"], "needs either --tensorlayerx or --krasserm"),
         ([f"--krasserm={tmp_path}/g.h5", "--output=x.h5"], "must end in .weights.h5"),
         ([f"--krasserm={tmp_path}/g.h5", f"--output={tmp_path}/k.weights.h5"], "exists already"),

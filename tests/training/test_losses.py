@@ -59,7 +59,7 @@ print("\\n" + json.dumps({"mse": mse, "adversarial": entropy(data["fake"], 1.0),
 def test_equal_tensorlayerx(tmp_path):
     """The seminar's own library; in another process, because it prints and writes into the home folder."""
     if importlib.util.find_spec("tensorlayerx") is None:
-        pytest.skip("TensorLayerX is installed on Python 3.11 only")
+        pytest.skip("TensorLayerX is not installed: it needs Python 3.11")
     np.savez(tmp_path / "data.npz", hr=HR, sr=SR, real=REAL, fake=FAKE)
     environment = os.environ | {"TL_BACKEND": "tensorflow", "HOME": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", TENSORLAYERX, "data.npz"]

@@ -26,8 +26,16 @@ def test_a_plateau_lowers_the_rate_until_its_end():
     for could in (True, True, False):  # 1e-3, 1e-4, and 1e-5 is too low
         assert rate.lower() is could
         seen.append(float(rate(7)))
+        assert float(rate.left(7)) * 1e-2 == pytest.approx(seen[-1], rel=1e-5)
     np.testing.assert_allclose(seen, [5e-3, 1e-2, 1e-3, 1e-4, 1e-4], rtol=1e-5)
     assert len(rate.variables) == 1 and LearningRate(1e-2).variables == []
+    assert [float(LearningRate(1.0, steps=4).left(step)) for step in (0, 1, 9)] == [1, 0.75, 0]
+
+
+def test_a_plateau_on_several_devices():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        rate = LearningRate(1e-2, "plateau", decay_rate=0.1, lowest=1e-4)
+        assert rate.lower() and float(rate(0)) == pytest.approx(1e-3)
 
 
 def test_momentum_is_srcnns_equation_with_a_slower_last_layer():

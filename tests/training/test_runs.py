@@ -23,6 +23,10 @@ def test_only_some_settings_may_change(tmp_path):
     runs.refuse_changes(tmp_path, {"steps": 3, "seed": 0}, {"steps": 9, "seed": 0, "new": 1})
     with pytest.raises(UserError, match="--seed was 0 and is 1, --batch_size was 4 and is 8"):
         runs.refuse_changes(tmp_path, {"seed": 0, "batch_size": 4}, {"seed": 1, "batch_size": 8})
+    before, now = ({"schedule": "plateau", "valid_every": every} for every in (5, 7))
+    with pytest.raises(UserError, match="--valid_every was 5 and is 7"):
+        runs.refuse_changes(tmp_path, before, now)
+    runs.refuse_changes(tmp_path, before | {"schedule": "step"}, now | {"schedule": "step"})
 
 
 def test_a_setting_that_may_change_exists():
