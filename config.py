@@ -9,6 +9,7 @@ import dataclasses
 from srgan_tf.flags import AUTO, setting
 from srgan_tf.flags import parse as parse
 from srgan_tf.modes import EXPORT_FORMATS, PICTURE_FORMATS, SELFEX
+from srgan_tf.phases import BEFORE_THEM as BEFORE_THEM
 from srgan_tf.phases import OF_SRGAN as OF_SRGAN
 from srgan_tf.phases import resolve as resolve
 

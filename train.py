@@ -88,8 +88,7 @@ def read_begun(folder):
     begun, facts = runs.read_settings(folder)
     defaults = dataclasses.asdict(config.TrainSettings())
     known = {name: default for name, default in defaults.items() if default != config.AUTO}
-    known |= {"optimizer": "adam", "last_layer_rate": 1.0, "weight_decay": 0.0, "clip_norm": 0.0, "lowest_rate": 0.0}
-    return (known | begun if begun else {}), facts
+    return (known | config.BEFORE_THEM | begun if begun else {}), facts
 
 
 def has_checkpoint(settings, phase):

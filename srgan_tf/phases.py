@@ -35,6 +35,8 @@ _MOMENTUM = {
 }  # fmt: skip
 # The share of the first learning rate at which a plateau ends: the papers', and for other models that of DRCN's.
 _LOWEST = {"espcn": 1e-2, "drcn": 1e-4, "srcnn": 1e-4, "resnet": 1e-4}
+# What a run had that is older than these settings.
+BEFORE_THEM = _OTHERWISE | {"optimizer": "adam", "lowest_rate": 0.0}
 # What only D and mode srgan know.
 OF_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
 # What the other models have no use for.

@@ -35,9 +35,8 @@ class Muon(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self.moments = self.add_optimizer_variables(variables, "momentum")
-        vectors = [variable for variable in variables if not _is_kernel(variable)]
-        self.squares = dict(zip((vector.path for vector in vectors), self.add_optimizer_variables(vectors, "velocity")))
-        self.paths = [variable.path for variable in variables]
+        vectors = {index: variable for index, variable in enumerate(variables) if not _is_kernel(variable)}
+        self.squares = dict(zip(vectors, self.add_optimizer_variables([*vectors.values()], "velocity")))
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -48,7 +47,7 @@ class Muon(keras.optimizers.Optimizer):
             size = _ADAMS_SIZE * max(ahead.shape) ** 0.5
             step = ops.reshape(size * orthonormal(ahead), gradient.shape)
         else:
-            square = self.squares[self.paths[index]]
+            square = self.squares[index]
             self.assign(moment, moment + (gradient - moment) * (1 - self.beta_1))
             self.assign(square, square + (ops.square(gradient) - square) * (1 - self.beta_2))
             done = ops.cast(self.iterations + 1, gradient.dtype)

@@ -1,4 +1,4 @@
-"""Adam with the slides' numbers, or momentum; the learning rate's course; and loss scaling where float16 needs it."""
+"""Adam with the slides' numbers, momentum, or Muon; the rate's course; and loss scaling where float16 needs it."""
 
 import keras
 import tensorflow as tf

@@ -45,8 +45,8 @@ def what_counts(model):
     to_y, cut = Luma(dtype="float32"), edge_of(model)
 
     def inner_y(pictures):
-        inner = pictures.shape[1] - 2 * cut
-        return to_y(pictures)[:, cut : cut + inner, cut : cut + inner]
+        end = pictures.shape[1] - cut
+        return to_y(pictures)[:, cut:end, cut:end]
 
     return inner_y
 
