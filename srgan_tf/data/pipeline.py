@@ -66,6 +66,8 @@ def crops(
     begun, passed = divmod(start, batches_of_block)
     firsts = np.add.outer(np.arange(batches) * batch_size, share[::together]).ravel()  # of the calls of a block
 
+    # Nothing here branches on a tensor in Python; AutoGraph's reading of it all would take seconds at every start.
+    @tf.autograph.experimental.do_not_convert
     def load(number):
         kinds = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
         read = functools.partial(_read, store, sampler, together, 2 * scale, side)
@@ -75,6 +77,7 @@ def crops(
         windows = _decode(*loaded)
         return tf.ensure_shape(windows, [together, rounds, side, side, 3]), tf.ensure_shape(turns, [together, rounds])
 
+    @tf.autograph.experimental.do_not_convert
     def deal(windows, turns):
         """From `(calls, together, rounds, ...)` of a block to `(batches_of_block, n, ...)`."""
         dealt = []
@@ -98,8 +101,8 @@ def crops(
         data = data.prefetch(1)  # the next block is made while this one is trained on
     data = data.unbatch().skip(passed).take(stop - start)
     if finish:
-        finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla)
-        data = data.map(finished, num_parallel_calls=workers, deterministic=True)
+        finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla, autograph=False)
+        data = data.map(tf.autograph.experimental.do_not_convert(finished), num_parallel_calls=workers, deterministic=True)
     return data.prefetch(2)
 
 

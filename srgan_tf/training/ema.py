@@ -26,7 +26,7 @@ class MovingAverage:
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
 
-        @tf.function(jit_compile=xla)
+        @tf.function(jit_compile=xla, autograph=False)
         def update(skipped):
             for average, variable in zip(self.model.variables, model.variables):
                 moved = decay * average.value + (1 - decay) * variable.value
