@@ -102,7 +102,7 @@ def crops(
     data = data.unbatch().skip(passed).take(stop - start)
     if finish:
         finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla, autograph=False)
-        data = data.map(tf.autograph.experimental.do_not_convert(finished), num_parallel_calls=workers, deterministic=True)
+        data = data.map(finished, num_parallel_calls=workers, deterministic=True)
     return data.prefetch(2)
 
 

@@ -57,7 +57,7 @@ def start():
 
 def _finish(processes, status=0):
     """What they printed, `[(out, err)]`."""
-    printed = [process.communicate(timeout=480) for process in processes]
+    printed = [process.communicate(timeout=240) for process in processes]
     assert [process.returncode for process in processes] == [status] * len(processes), printed
     return printed
 
