@@ -166,12 +166,14 @@ def make_adversarial_step(
 
     def both_passes(lr, hr, freeze_bn):
         lr, hr = to_network(lr), to_network(hr)
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as inside:
             sr = generator(lr, training=not freeze_bn)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(sr)  # D's loss is not followed into G
             d_terms, d_scaled, fake_logits = judge(hr, sr)
             g_terms, g_scaled = convince(lr, hr, sr, fake_logits)
         gradients = {
-            "g": tape.gradient(g_scaled, generator.trainable_variables),
+            "g": inside.gradient(sr, generator.trainable_variables, tape.gradient(g_scaled, sr)),
             "d": tape.gradient(d_scaled, discriminator.trainable_variables),
         }
         return gradients, d_terms | g_terms
