@@ -8,6 +8,11 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    """Puts the trainings first: at the end, one process would be left with the last of them."""
+    items.sort(key=lambda item: "train" not in item.location[0])
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder with the published test sets, photographs and VGG19; tests that need it skip where it is absent."""

@@ -73,12 +73,14 @@ class FusedGenerator(tf.Module):
             if inside is not None:
                 inside = tf.repeat(tf.repeat(inside, 2, 1), 2, 2)
         kernels, bias = self._last
-        # One pixel of the blocks after the other, since all four together would take twice the memory.
-        parts = (
-            tf.cast(self._conv(kept(pixels), kernel, padding=[[0, 0], [2, 2], [2, 2], [0, 0]]), tf.float32)
-            for pixels, kernel in zip(self._pixels(x, self._stages[-1]), kernels)
-        )
-        rows = tf.split(functools.reduce(tf.add, parts), 5, -1)
+        # One pixel of the blocks after the other, since two or more at a time would take more memory.
+        sums, pixels = None, self._pixels(x, self._stages[-1])
+        for kernel in kernels:
+            with tf.control_dependencies([] if sums is None else [sums]):
+                part = self._conv(kept(next(pixels)), kernel, padding=[[0, 0], [2, 2], [2, 2], [0, 0]])
+            part = tf.cast(part, tf.float32)
+            sums = part if sums is None else sums + part
+        rows = tf.split(sums, 5, -1)
         total = functools.reduce(tf.add, (part[:, row : row - 4 or None] for row, part in enumerate(rows)))
         return tf.nn.tanh(tf.nn.bias_add(tf.nn.depth_to_space(total, 2), tf.constant(bias)))
 

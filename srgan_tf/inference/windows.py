@@ -11,14 +11,12 @@ import tensorflow as tf
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference import tiles
 
-# What a window takes of the host's memory, in bytes for each channel of G and pixel of the window; for each channel and
-# pixel of its result; and for each pixel of its result. Measured as VmHWM of fresh processes on a CPU, less what they
-# had before, with windows of 64x64 to 512x512 and 1 and 16 blocks. At scale 4 for each pixel of the window: 7300 to
-# 8200 with 64 channels, of which this makes 8300; 6200 with 32 (6300), 5100 with 16 (5200), 4500 with 8 (4700). With 64
-# channels 1600 at scale 2 (2700), 29000 at scale 8 (31000).
-_BYTES_PER_CHANNEL = 12
-_BYTES_PER_CHANNEL_MADE = 3.25
-_BYTES_MADE = 264
+# What a window takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and for
+# each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with windows
+# of 64x64 to 512x512, 1 and 16 blocks, scales 4 and 8: 324 to 334 with 64 channels, of which this makes 363; 255 with 32
+# (276), 194 with 16 (233), 157 with 8 (212). At scale 2 it is 272 (363).
+_BYTES_PER_CHANNEL = 2.7
+_BYTES_MADE = 190
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
 _ALPHA_REACH = 2  # LR pixels that bicubic enlarging sees beyond its own
 
@@ -82,9 +80,8 @@ class Windows:
         self.scale = int(network.scale)
         self.margin = int(network.margin)
         self.most = sys.maxsize
-        self._bytes = _BYTES_MADE * self.scale**2
-        if not tf.config.list_logical_devices("GPU"):
-            self._bytes += int(network.filters) * (_BYTES_PER_CHANNEL + _BYTES_PER_CHANNEL_MADE * self.scale**2)
+        channels = 0 if tf.config.list_logical_devices("GPU") else int(network.filters)
+        self._bytes = self.scale**2 * (_BYTES_MADE + _BYTES_PER_CHANNEL * channels)
         # One graph for all sizes: with XLA, which compiles each size anew, it is no faster.
         pixels = tf.TensorSpec((None, None, None, 3), tf.float32)
         self._generate = tf.function(lambda lr: network(lr), input_signature=[pixels], autograph=False)
