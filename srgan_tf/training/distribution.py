@@ -7,7 +7,6 @@ import json
 import os
 import re
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -75,7 +74,7 @@ class Distribution:
     def normalization(self):
         """What `models.generator.build_generator` and `build_discriminator` make their BN layers with."""
         if self.spreads:
-            return functools.partial(keras.layers.BatchNormalization, synchronized=True)
+            return functools.partial(BatchNormalization, synchronized=True)
         return BatchNormalization
 
     def __str__(self):
