@@ -145,12 +145,18 @@ def train_phase(settings, device, distribution, photographs, pairs):
     folder = Path(settings.run_dir, phase_of(settings))
     with only_run(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
         with distribution.strategy.scope():
-            train_in(folder, settings, device, distribution, photographs, pairs)
+            balance_colours = train_in(folder, settings, device, distribution, photographs, pairs)
+        if balance_colours and distribution.chief:
+            balance_colours()  # outside the scope, in which all workers make variables together
     distribution.check_same()  # the chief has written all
 
 
 def train_in(folder, settings, device, distribution, photographs, pairs):
-    """Builds what a phase needs, restores it if it was begun before, and trains it."""
+    """Builds what a phase needs, restores it if it was begun before, and trains it.
+
+    Returns:
+        With --balance_colours a function to be called at the end; else None.
+    """
     import keras
     import numpy as np
     import tensorflow as tf
@@ -232,7 +238,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             print(f"{name}: {state['step']} steps are done already; {longer}")
             if not (folder / "generator.weights.h5").exists():
                 save_generator(shown, folder / "generator.weights.h5")
-            return
+            return None
 
     found = {
         "photographs": runs.fingerprint(photographs),
@@ -251,21 +257,23 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             state["best_psnr"] = -np.inf
     measured = facts.get("vgg_loss_weight") if resuming else None
 
-    cache = cache_bytes(settings, photographs)
+    cache = 0
     if packed.is_packed(settings.train_dir):
         store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
     else:
+        cache = hardware.cache_bytes(photographs, None if settings.cache_gb == config.AUTO else settings.cache_gb)
         store = PhotographStore(photographs, settings.scale, cache)
     make_batches = functools.partial(
         pipeline.crops, store, [(picture.height, picture.width) for picture in photographs],
         crop_size=settings.crop_size, batch_size=settings.batch_size, scale=settings.scale, seed=settings.seed,
         workers=settings.workers, crops_per_image=settings.crops_per_image, xla=settings.xla != "off",
+        finish="device" if device.kind == "GPU" and not distribution.spreads else "input",
     )  # fmt: skip
     share = distribution.share(settings.batch_size, settings.accumulate)
     at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)
     memory = hardware.step_memory(settings.crop_size, generator, settings.scale, discriminator, features)
     hardware.check_memory(memory, device, settings.batch_size, at_once, settings.accumulate, cache)
-    with store.plain_errors():
+    with hardware.enough_memory(folder), store.plain_errors():
         vgg_weight = 0.0
         if features is not None:
             vgg_weight = settings.vgg_loss_weight
@@ -282,7 +290,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             lr, hr = next(iter(make_batches(start=0, stop=1)))
             for name, value in balance.first_losses(generator, lr, hr, discriminator, features).items():
                 print(f"first loss {name} {value:.6g}")
-            return
+            return None
 
         if adversarial:
             step_function = steps.make_adversarial_step(
@@ -335,10 +343,14 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             )
         finally:
             monitor.close()
-        if settings.balance_colours and distribution.chief:
-            stop = settings.steps + -(-colours.CROPS // settings.batch_size)
-            colours.balance_file(folder / "generator.weights.h5", make_batches(start=settings.steps, stop=stop))
     print(f"{name}: {done} steps done; the weights are in {folder}/generator.weights.h5")
+
+    def balance_colours():
+        stop = settings.steps + -(-colours.CROPS // settings.batch_size)
+        with store.plain_errors():
+            colours.balance_file(folder / "generator.weights.h5", make_batches(start=settings.steps, stop=stop))
+
+    return balance_colours if settings.balance_colours else None
 
 
 def make_generator(settings, resuming, normalization):
@@ -363,19 +375,6 @@ def make_generator(settings, resuming, normalization):
     if settings.initial == "upsampling":
         start_as_upsampling(generator)
     return generator
-
-
-def cache_bytes(settings, photographs):
-    """How much memory decoded photographs will take: what they need, within what they may have."""
-    from srgan_tf.training.hardware import free_host_bytes
-
-    if packed.is_packed(settings.train_dir):
-        return 0
-    needed = sum(3 * picture.height * picture.width for picture in photographs)
-    if settings.cache_gb != config.AUTO:
-        return min(needed, int(settings.cache_gb * 1e9))
-    allowed = free_host_bytes() // 4
-    return min(needed, allowed) if needed < 10 * allowed else 0  # a few of very many gain nothing
 
 
 def main(argv):

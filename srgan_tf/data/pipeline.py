@@ -4,6 +4,7 @@ Batch number `step` is a pure function of the seed and `step`, see `data.samplin
 """
 
 import functools
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -29,7 +30,7 @@ def crops(
     crops_per_image=1,
     share=None,
     xla=True,
-    finish=True,
+    finish="input",
 ):
     """The batches number `start` to `stop - 1` of a run, or a share of each.
 
@@ -47,11 +48,13 @@ def crops(
         share: The places in the batch of the crops that are wanted, int `(n,)`, rising: the shares of several workers
             make up the batch of one, and each decodes no more than its own. None: all.
         xla: Compile `finish_crops`, which makes it some five times as fast.
-        finish: Whether `finish_crops` is done here, on the CPU, or left to the step.
+        finish: Who calls `finish_crops`: "input", these threads, on the CPU; "device", whoever takes a batch, on the
+            device that computes there; or "nobody".
 
     Returns:
-        A `tf.data.Dataset` of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
-        `(n, crop_size, crop_size, 3)`. Without `finish`, of the first two arguments of `finish_crops`.
+        An iterable of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
+        `(n, crop_size, crop_size, 3)`. If nobody finishes, of the first two arguments of `finish_crops`. A
+        `tf.data.Dataset`, but for "device".
     """
     rounds, side = crops_per_image, crop_size + 4 * scale
     sampler = Sampler(
@@ -100,10 +103,11 @@ def crops(
     if rounds > 1:
         data = data.prefetch(1)  # the next block is made while this one is trained on
     data = data.unbatch().skip(passed).take(stop - start)
-    if finish:
-        finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla, autograph=False)
+    finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla, autograph=False)
+    if finish == "input":
         data = data.map(finished, num_parallel_calls=workers, deterministic=True)
-    return data.prefetch(2)
+    data = data.prefetch(2)
+    return itertools.starmap(finished, data) if finish == "device" else data
 
 
 def _together(share, rounds):

@@ -40,8 +40,12 @@ def balance_file(path, batches):
         path: The file, which is replaced.
         batches: See `balance_colours`.
     """
+    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
-    generator = load_generator(path)
+    try:
+        generator = load_generator(path)
+    finally:
+        keras.config.set_dtype_policy(policy)  # mode srgan has another phase to come
     off = ", ".join(f"{name} {value:+.2f}" for name, value in zip("RGB", balance_colours(generator, batches)))
     save_generator(generator, path)
     print(f"colours    were off by {off} levels of 255, and are balanced in {path}")

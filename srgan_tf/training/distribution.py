@@ -13,8 +13,10 @@ import tensorflow as tf
 from srgan_tf.errors import UserError
 from srgan_tf.training.normalization import BatchNormalization
 
-# What the runtime raises in one worker when another is gone.
+# What the runtime raises in one worker when another is gone; the last two with these words.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+_PERHAPS_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
+_WORDS_OF_LOSS = re.compile("NCCL|Collective ops is aborted", re.IGNORECASE)
 
 
 class Distribution:
@@ -174,8 +176,8 @@ class Distribution:
         """
         try:
             yield
-        except _LOST as error:
-            if self.workers == 1:
+        except (*_LOST, *_PERHAPS_LOST) as error:
+            if self.workers == 1 or isinstance(error, _PERHAPS_LOST) and not _WORDS_OF_LOSS.search(str(error)):
                 raise
             found = re.search(r"task:(\d+)", str(error))
             lost = f"worker {int(found[1]) + 1}" if found and int(found[1]) != self.worker else "another worker"

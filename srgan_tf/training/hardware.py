@@ -1,5 +1,6 @@
 """What the step runs on: the device, the precision policy, XLA, and the memory that there is and that a step needs."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -49,12 +50,32 @@ def find_device():
 
 
 def _free_gpu_bytes():
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=0"]
+    """Of the GPU that has least, of those that TensorFlow may use."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which nvidia-smi does not go by
+    command += [f"--id={visible}"] if visible else []
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
-        return int(answer.split()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return min(int(free) for free in answer.split()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
+
+
+def cache_bytes(photographs, most_gb=None):
+    """How much main memory decoded photographs will take: what they need, within what they may have.
+
+    Args:
+        photographs: With `height` and `width`.
+        most_gb: GB that they may have; None: a quarter of what is free, and nothing where that would hold few of them.
+
+    Returns:
+        Bytes.
+    """
+    needed = sum(3 * picture.height * picture.width for picture in photographs)
+    if most_gb is not None:
+        return min(needed, int(most_gb * 1e9))
+    allowed = free_host_bytes() // 4
+    return min(needed, allowed) if needed < 10 * allowed else 0
 
 
 def set_precision(precision, device):
@@ -155,6 +176,9 @@ def step_memory(crop_size, generator, scale, discriminator=None, features=None):
 def check_memory(memory, device, batch_size, crops, accumulate, cache):
     """Prints what a step needs and what there is; refuses a step that cannot fit.
 
+    A GPU may try: the estimate was measured on CPUs, and there a step that does not fit ends in one line, not in a
+    machine that swaps; see `enough_memory`.
+
     Args:
         memory: Of `step_memory`.
         device: A `Device`.
@@ -164,7 +188,7 @@ def check_memory(memory, device, batch_size, crops, accumulate, cache):
         cache: Bytes of main memory that are for decoded photographs.
 
     Raises:
-        UserError: It cannot fit; the message says which batch would.
+        UserError: It cannot fit into a CPU's memory; the message says which batch would.
     """
     needed, free = memory.needed(crops), device.free_bytes
     if free is not None and device.kind == "CPU":
@@ -181,4 +205,23 @@ def check_memory(memory, device, batch_size, crops, accumulate, cache):
         of_device = crops * accumulate
         more = next(n for n in range(1, of_device + 1) if of_device % n == 0 and of_device // n <= fitting)
         mend = f"--batch_size={batch_size // crops * fitting} fits, or --accumulate={more}"
+    if device.kind == "GPU":
+        print(f"memory     may not suffice; if so, {mend}")
+        return
     raise UserError(f"--batch_size={batch_size}: {needed / 1e9:.1f} GB are needed and {available} are free; {mend}")
+
+
+@contextlib.contextmanager
+def enough_memory(folder):
+    """Says in one line that a step did not fit, and how to go on.
+
+    Args:
+        folder: Of the phase.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"{folder}: out of memory; start anew in another --run_dir with a smaller --batch_size, or with --accumulate"
+            " to take the batch in parts; or free memory, and the same command goes on from the last checkpoint"
+        ) from None

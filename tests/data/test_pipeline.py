@@ -103,17 +103,18 @@ def test_a_batch_is_a_function_of_seed_and_step(photographs):
     assert any((hr != hr_other).any() for (_, hr), (_, hr_other) in zip(whole, _batches(photographs, 0, 9, seed=4)))
 
 
-def test_the_step_can_finish_the_crops(photographs):
+def test_the_device_can_finish_the_crops(photographs):
+    _assert_same(_batches(photographs, 0, 3), _batches(photographs, 0, 3, finish="device"))
     finished = [
         tuple(values.numpy() for values in pipeline.finish_crops(tf.constant(windows), tf.constant(turns), 4))
-        for windows, turns in _batches(photographs, 0, 3, finish=False)
+        for windows, turns in _batches(photographs, 0, 3, finish="nobody")
     ]
     _assert_same(_batches(photographs, 0, 3), finished)
 
 
 def test_every_picture_comes_once_an_epoch_in_another_order(photographs):
     wholes = [np.array(Image.open(path)) for path in sorted(photographs.iterdir())]
-    batches = _batches(photographs, 0, 20, batch_size=1, finish=False)
+    batches = _batches(photographs, 0, 20, batch_size=1, finish="nobody")
     order = [_locate(windows[0, 8:-8, 8:-8], wholes)[0] for windows, _ in batches]
     epochs = [order[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(epoch) == [0, 1, 2, 3, 4] for epoch in epochs)
@@ -135,7 +136,7 @@ class _Numbers(Store):
 def _numbers(store, start, stop, **options):
     count = len(store.asked)
     options = {"crop_size": 16, "scale": 4, "seed": 0, "workers": 2} | options
-    dataset = pipeline.crops(store, [(64, 64)] * count, start=start, stop=stop, finish=False, **options)
+    dataset = pipeline.crops(store, [(64, 64)] * count, start=start, stop=stop, finish="nobody", **options)
     return np.array([windows.numpy()[:, 0, 0, 0] for windows, _ in dataset])
 
 
@@ -238,7 +239,7 @@ def test_jpegs_are_decoded_around_the_crop(jpegs, monkeypatch):
     wholly = []
     read = files.read_rgb
     monkeypatch.setattr(files, "read_rgb", lambda path: wholly.append(path.stem.partition("-")[0]) or read(path))
-    _batches(jpegs, 0, 28, batch_size=1, finish=False)
+    _batches(jpegs, 0, 28, batch_size=1, finish="nobody")
     assert set(wholly) == WHOLLY.keys()
 
 
@@ -249,7 +250,7 @@ def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data)
         runs = [
             [windows.numpy() for windows, _ in pipeline.crops(
                 PhotographStore(pictures, 4, cache), sizes, crop_size=96, batch_size=1, scale=4, seed=0, start=0,
-                stop=2 * len(pictures), workers=2, finish=False,
+                stop=2 * len(pictures), workers=2, finish="nobody",
             )]
             for cache in (0, 10**10)
         ]  # fmt: skip
@@ -271,7 +272,7 @@ def test_a_picture_that_is_damaged_while_training_is_named(tmp_path, cache_bytes
     store, pictures = _open(tmp_path, cache_bytes=cache_bytes, crop_size=64)
     damage(tmp_path / "3.jpg")
     dataset = pipeline.crops(
-        store, [(66, 75)] * 5, crop_size=64, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2, finish=False
+        store, [(66, 75)] * 5, crop_size=64, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2, finish="nobody"
     )
     with pytest.raises(UserError, match=f"3.jpg: {reason}") as error, store.plain_errors():
         list(dataset)
@@ -288,7 +289,7 @@ def test_a_folder_that_vanishes_is_named(photographs, tmp_path, form):
     store, pictures = _open(folder)
     sizes = [(picture.height, picture.width) for picture in pictures]
     dataset = pipeline.crops(
-        store, sizes, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=90, workers=2, finish=False
+        store, sizes, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=90, workers=2, finish="nobody"
     )
     with pytest.raises(UserError, match=rf"^{folder}/\S+: .*[Nn]o such file") as error, store.plain_errors():
         for number, _ in enumerate(dataset):

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.models.generator import build_generator
+from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.models.initial import start_as_upsampling
-from srgan_tf.training.colours import balance_colours
+from srgan_tf.training.colours import balance_colours, balance_file
 
 
 def test_a_shift_is_found_and_taken_back():
@@ -21,3 +21,16 @@ def test_a_shift_is_found_and_taken_back():
     np.testing.assert_allclose(balance_colours(generator, batches), 0, atol=0.05)
     moved = [v.path for v, old in zip(generator.variables, before) if (v.numpy() != old).any()]
     assert len(moved) == 1 and "last_conv/bias" in moved[0]
+
+
+def test_a_file_is_balanced_in_float32_and_the_policy_stays(tmp_path):
+    path = tmp_path / "generator.weights.h5"
+    save_generator(build_generator(blocks=0), path)
+    lr, hr = tf.zeros((2, 4, 4, 3), tf.uint8), tf.fill((2, 16, 16, 3), np.uint8(130))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        balance_file(path, [(lr, hr)])
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert (load_generator(path).get_layer("last_conv").bias.numpy() != 0).all()

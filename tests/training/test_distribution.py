@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from srgan_tf.errors import UserError
 from srgan_tf.training.distribution import Distribution
@@ -101,7 +102,8 @@ def test_train_on_two_workers(start, tmp_path):
             assert all(process.poll() is None for process in processes), _finish(processes)
             time.sleep(0.05)
 
-    printed = _finish(workers("--steps=5", other=tmp_path / "empty"))
+    printed = _finish(workers("--steps=5", "--balance_colours", other=tmp_path / "empty"))
+    assert "were off by R" in printed[0][0] and "were off by R" not in printed[1][0]
     assert "multiworker, 2 devices of 2 processes" in printed[0][0] and "worker 2 of 127.0.0.1" in printed[1][0]
     assert "validation PSNR" in printed[0][0] and "validation PSNR" not in printed[1][0]
     assert not (tmp_path / "empty").exists()
@@ -149,6 +151,20 @@ def test_what_is_not_there_is_named(monkeypatch):
         Distribution("multiworker")
     with pytest.raises(UserError, match="there is no GPU"):
         Distribution("mirrored")
+
+
+@pytest.mark.parametrize("error, lost", [
+    (tf.errors.UnavailableError(None, None, "failed to connect to /job:worker/replica:0/task:1"), "worker 2 of 2"),
+    (tf.errors.InternalError(None, None, "NCCL: unhandled system error"), "another worker of 2"),
+    (tf.errors.InternalError(None, None, "cuDNN launch failure"), None),
+])  # fmt: skip
+def test_what_a_lost_worker_leaves_is_told_from_other_errors(error, lost):
+    pair = Distribution("none")
+    pair.workers = 2
+    with pytest.raises(UserError if lost else tf.errors.InternalError) as raised, pair.plain_errors("runs/mine"):
+        raise error
+    if lost:
+        assert str(raised.value).startswith(f"{lost} was lost") and "runs/mine" in str(raised.value)
 
 
 def test_alone_nothing_is_spread():

@@ -5,7 +5,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from srgan_tf.data.folders import PictureFile
+from srgan_tf.errors import UserError
 from srgan_tf.models.generator import build_generator
 from srgan_tf.training import hardware
 from srgan_tf.training.hardware import Device
@@ -81,3 +84,34 @@ def test_precision_follows_the_device(asked, device, policy):
         assert output.dtype == "float32"
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_a_step_that_does_not_fit_is_refused_but_a_gpu_may_try(capsys):
+    memory = hardware.StepMemory(per_crop=10**9, fixed=10**9)
+    with pytest.raises(UserError, match="--batch_size=16: 17.0 GB are needed and 9.0 GB are free; --batch_size=8 fits"):
+        hardware.check_memory(memory, Device("CPU", "", (0, 0), 10 * 10**9), 16, 16, 1, 10**9)
+    hardware.check_memory(memory, Device("GPU", "", (9, 0), 9 * 10**9), 16, 16, 1, 10**9)
+    assert "may not suffice; if so, --batch_size=8 fits, or --accumulate=2" in capsys.readouterr().out
+    with pytest.raises(UserError, match="^runs/mine: out of memory.*--accumulate"), hardware.enough_memory("runs/mine"):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+@pytest.mark.parametrize("visible, asked", [(None, []), ("3,1", ["--id=3,1"])])
+def test_free_memory_is_that_of_the_visible_gpu_that_has_least(monkeypatch, visible, asked):
+    def smi(command, **_):
+        assert command[3:] == asked
+        return subprocess.CompletedProcess(command, 0, "81000\n500\n", "")
+
+    monkeypatch.setattr(hardware.subprocess, "run", smi)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert hardware._free_gpu_bytes() == 500 * 2**20
+
+
+def test_the_cache_takes_what_is_needed_or_allowed(monkeypatch):
+    monkeypatch.setattr(hardware, "free_host_bytes", lambda: 4000)
+    pictures = [PictureFile(Path("a.png"), 10, 10)] * 4
+    assert [hardware.cache_bytes(pictures[:n]) for n in (1, 4)] == [300, 1000]
+    assert hardware.cache_bytes(pictures * 9) == 0  # a few of very many would gain nothing
+    assert [hardware.cache_bytes(pictures, most) for most in (1e-6, 1)] == [1000, 1200]
