@@ -21,10 +21,11 @@ def import_tensorflow():
     with tempfile.TemporaryFile() as unseen:
         os.dup2(unseen.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    tensorflow.get_logger().setLevel("ERROR")
 
 
 def print_error(script, error):

@@ -1,5 +1,7 @@
 """Scores a generator during training: whole pictures, in inference mode."""
 
+import gc
+
 import numpy as np
 
 from srgan_tf.errors import UserError
@@ -93,6 +95,9 @@ class Validation:
             if number < STRIPS:
                 parts = (upscale_bicubic(lr, self._scale), sr, hr)
                 strips[pair.name] = np.concatenate([_centre(part) for part in parts], axis=1)
+        # TensorFlow's graphs hold themselves, and with them a copy of the weights for each validation.
+        del upscaler
+        gc.collect()
         return {"psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}, strips
 
 

@@ -1,3 +1,5 @@
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from srgan_tf.evaluation import benchmark, metrics, validation
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.inference.windows import Windows
 from srgan_tf.models.generator import build_generator
 from srgan_tf.models.initial import start_as_upsampling
 
@@ -74,6 +77,12 @@ def test_a_generators_weights_at_the_time_of_the_call_count(tmp_path):
     assert after["psnr"] > before["psnr"] + 10
     assert after["psnr"] == pytest.approx(metrics.psnr(hr, Upscaler(generator, tile=0).upscale(downscale(hr))))
     assert strips["ramp"].shape == (40, 3 * 40, 3)
+
+
+def test_nothing_of_a_validation_stays_in_memory(pairs):
+    validate = validation.Validation(build_generator(blocks=0, filters=4), pairs, 4)
+    validate()
+    assert not [held for held in gc.get_objects() if isinstance(held, Upscaler | Windows)]
 
 
 def test_a_picture_too_large_for_the_memory_is_named(pairs, monkeypatch):
