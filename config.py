@@ -296,8 +296,9 @@ class EvaluateSettings:
 
     data: str = setting(
         "",
-        "test set: folder of HR pictures, or with HR/ and LR/; folder of such folders; or the name of one that is"
-        " fetched: set5, set14, bsd100, urban100, div2k-valid (empty: embedded photographs)",
+        "test set: folder of HR pictures, with its subfolders; folder with HR/ and, if given, LR/; folder of several"
+        " sets, each a folder with HR/; or the name of one that is fetched: set5, set14, bsd100, urban100, div2k-valid"
+        " (empty: embedded photographs)",
         modes=("evaluate", "mos"),
     )
     lpips: str = setting(

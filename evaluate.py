@@ -12,9 +12,9 @@ from tqdm import tqdm
 import config
 from srgan_tf import command_line
 from srgan_tf.data.downloads import find_set
-from srgan_tf.data.folders import Pair, embedded_pictures, find_pictures
+from srgan_tf.data.folders import Pair, embedded_pictures, few, find_pictures
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, score_set, spread
+from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_left_out, find_sets, score_set, spread
 from srgan_tf.evaluation.contents import HR, LR, Pictures
 from srgan_tf.evaluation.faces import SIZES
 from srgan_tf.evaluation.facts import facts, sha256
@@ -56,7 +56,11 @@ def load_systems(weights, settings):
 def load_sets(data):
     """The test sets that `--data` names; without it the embedded photographs."""
     if data:
-        return find_sets(find_set(data))
+        folder = find_set(data)
+        sets, left_out = find_sets(folder), find_left_out(folder)
+        if left_out:
+            print(f"{folder}: left out, because they are in no folder with HR/: {few(left_out)}\n")
+        return sets
     pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
     print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")
     return [PictureSet("scikit-image", tuple(pairs))]

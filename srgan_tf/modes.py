@@ -46,6 +46,11 @@ def check_modes(settings):
         path = getattr(settings, name)
         if path and settings.report and Path(path).resolve().is_relative_to(Path(settings.report).resolve()):
             raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
+    read = "input" if mode == "compare" else "data"
+    for name in ("report", "pictures"):  # whose pictures the next run would take for some of its own
+        path, folder = getattr(settings, name), getattr(settings, read)
+        if path and folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
+            raise UserError(f"--{name}={path}: lies in the folder of --{read}; give a place outside of {folder}")
     if mode == "upscale" and settings.model and settings.weights:
         raise UserError(f"--mode=upscale takes --model={settings.model} or --weights, not both")
     if mode in ONE_WEIGHTS and len(settings.weights) > 1:

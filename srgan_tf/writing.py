@@ -11,6 +11,11 @@ from srgan_tf.errors import UserError
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `whole_file` writes to
 
 
+def shortened(name):
+    """The start of a file's name, for a longer one: systems allow 255 bytes, and a character may have four."""
+    return os.fsencode(name)[:100].decode(errors="ignore")
+
+
 @contextlib.contextmanager
 def whole_file(path, ending=".part", room=0):
     """Lets a file be written beside its place, and puts it there when it is complete.
@@ -30,7 +35,7 @@ def whole_file(path, ending=".part", room=0):
         UserError: The system does not let it be written, or the disk is full; what was at `path` is still there.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{ending}")
+    beside = path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

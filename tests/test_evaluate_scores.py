@@ -111,6 +111,13 @@ def test_sets_results_rgb_and_intervals(run, two_sets, tmp_path):
     ]  # fmt: skip
 
 
+def test_pictures_beside_the_sets_are_named(run, two_sets):
+    files.write(two_sets / "plain" / "a.png", noise(40, 40))
+    status, out, err = run(f"--data={two_sets}")
+    assert status == 0 and err == []
+    assert out[0] == f"{two_sets}: left out, because they are in no folder with HR/: plain"
+
+
 def test_missing_results_are_named_before_anything_is_scored(run, two_sets, tmp_path, monkeypatch):
     files.write(tmp_path / "theirs" / "a.png", noise(40, 48))
     monkeypatch.setattr(evaluate, "score_set", lambda *_, **__: pytest.fail("came too late"))

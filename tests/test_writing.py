@@ -14,6 +14,13 @@ def test_is_there_when_it_is_complete_and_not_before(tmp_path):
     assert path.read_text() == "whole" and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["\u9577" * 82 + ".png", "a" + "\U0002a6b2" * 62], ids=["three", "four"])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path, name):
+    with whole_file(tmp_path / name, ending=".weights.h5") as beside:
+        beside.touch()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize("error, seen", [(OSError(errno.ENOSPC, "No space left"), UserError), (KeyError(1), KeyError)])
 def test_a_failure_keeps_what_was_there(tmp_path, error, seen):
     path = tmp_path / "a.txt"

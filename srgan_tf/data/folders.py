@@ -197,10 +197,27 @@ def _by_name(folder, role):
     return named
 
 
-def _few(paths):
+def few(paths):
+    """The first of some paths as text, and how many more there are."""
     paths = sorted(paths)
     more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
     return ", ".join(map(str, paths[:_FEW])) + more
+
+
+def find_side(folder, side):
+    """The folder `HR` or `LR` in a folder, in whatever case it is written; None if there is none.
+
+    Raises:
+        UserError: There are two.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.upper() == side)
+    except OSError:  # what it is, is said where its pictures are looked for
+        return None
+    found = [Path(folder, name) for name in names if os.path.isdir(os.path.join(folder, name))]
+    if len(found) > 1:
+        raise UserError(f"{folder}: has {found[0].name}/ and {found[1].name}/; remove or rename one")
+    return found[0] if found else None
 
 
 def find_pairs(folder):
@@ -211,28 +228,32 @@ def find_pairs(folder):
     them, with `-` for `_`, in any case. So `HR/baby_HR.png` and `LR/babyx4.png` are partners.
 
     Args:
-        folder: One with `HR/` and, if the LR files are given, `LR/` in it; or a plain folder of HR pictures.
+        folder: One with `HR/` and, if the LR files are given, `LR/` in it, in any case; or a plain folder of HR
+            pictures.
 
     Returns:
         A list of `Pair`, sorted by name: the HR file's relative path without suffix.
 
     Raises:
-        UserError: There is no such folder, no picture in it, a partner is missing, or two files have one name.
+        UserError: There is no such folder, no picture in it, a partner is missing, two files have one name, or an LR/
+            is further down.
     """
     folder = Path(folder)
-    hr_folder, lr_folder = folder / "HR", folder / "LR"
-    if not hr_folder.is_dir():
-        if lr_folder.is_dir():
-            raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
-        hr_folder, lr_folder = folder, None
-    names = _by_name(hr_folder, None)
-    if lr_folder is None or not lr_folder.is_dir():
+    hr_folder, lr_folder = find_side(folder, "HR"), find_side(folder, "LR")
+    if lr_folder and not hr_folder:
+        raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
+    names = _by_name(hr_folder or folder, None)
+    if not hr_folder:
+        for path in names.values():  # LR would be scored as if it were HR
+            if any(part.upper() == "LR" for part in path.relative_to(folder).parts[:-1]):
+                raise UserError(f"{folder}: has no HR/, but {path} is in an LR/; name the folder that this LR/ is in")
+    if not lr_folder:
         return [Pair(name, hr, None) for name, hr in sorted(names.items())]
     hr, lr = names, _by_name(lr_folder, None)
     if hr.keys() != lr.keys():
         hr, lr = _by_name(hr_folder, _ROLE), _by_name(lr_folder, _ROLE)
     alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
     if alone:
-        raise UserError(f"{folder}: {len(alone)} without a partner in HR/ or LR/: {_few(alone)}; add or remove them")
+        raise UserError(f"{folder}: {len(alone)} without a partner in HR/ or LR/: {few(alone)}; add or remove them")
     partners = {path: lr[key] for key, path in hr.items()}
     return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from srgan_tf.data.folders import Pair, find_pairs
+from srgan_tf.data.folders import Pair, find_pairs, find_pictures, find_side
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
 from srgan_tf.evaluation.contents import PictureScores
@@ -92,7 +92,8 @@ def find_sets(folder):
     """The test sets of a folder.
 
     Args:
-        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it.
+        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it,
+            in any case. Whatever else is there is left out; see `find_left_out`.
 
     Returns:
         A list of `PictureSet`, named after their folders; Set5 comes before Set14.
@@ -100,12 +101,30 @@ def find_sets(folder):
     Raises:
         UserError: See `find_pairs`.
     """
+    found = _set_folders(folder) or [Path(folder).absolute()]
+    return [PictureSet(path.name, tuple(find_pairs(path))) for path in found]
+
+
+def find_left_out(folder):
+    """What `find_sets` leaves out of a folder of sets: names in it, of pictures and of folders with some but no `HR/`.
+
+    Args:
+        folder: As of `find_sets`; there is nothing to tell of a single set.
+
+    Returns:
+        A sorted list.
+    """
+    sets = {path.name for path in _set_folders(folder)}
+    return sorted({path.relative_to(folder).parts[0] for path in find_pictures(folder)} - sets) if sets else []
+
+
+def _set_folders(folder):
+    """The folders in a folder of sets, in order; none if it is a set itself."""
     folder = Path(folder)
-    inside = []
-    if folder.is_dir() and not (folder / "HR").is_dir():
-        inside = [path for path in folder.iterdir() if (path / "HR").is_dir() and not path.name.startswith(".")]
-    found = sorted(inside, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in _parts(path)])
-    return [PictureSet(path.name, tuple(find_pairs(path))) for path in found or [folder.absolute()]]
+    if not folder.is_dir() or find_side(folder, "HR"):
+        return []
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".") and find_side(path, "HR")]
+    return sorted(inside, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in _parts(path)])
 
 
 def spread(picture_set, count):

@@ -183,7 +183,7 @@ def agreement(raters):
     try:
         import krippendorff
     except ImportError:
-        raise UserError("the raters' agreement needs a package more: pip install 'srgan_tf[mos]'") from None
+        raise UserError("it needs a package more: pip install 'srgan_tf[mos]'") from None
     keys = sorted({key for rater in raters for key in rater.ratings})
     table = np.array([[rater.ratings.get(key, np.nan) for key in keys] for rater in raters])
     shared = table[:, (~np.isnan(table)).sum(0) > 1]

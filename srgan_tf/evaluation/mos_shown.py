@@ -24,16 +24,20 @@ def text(raters, found):
         The text, without a newline at its end.
 
     Raises:
-        UserError: See `mos.agreement`; or there are no ratings.
+        UserError: There are no ratings.
     """
-    alpha = agreement(raters)
     if not found:
         raise UserError(f"{raters[0].path}: no ratings in it")
     given = sum(len(rater.ratings) for rater in raters)
     people = f"{len(raters)} rater{'s' * (len(raters) != 1)}"
     lines = [f"{people}, {given:,} ratings; means with 95 % intervals over the raters (Student's t)", "", table(found)]
-    if alpha is not None:
-        lines += ["", f"agreement: Krippendorff's alpha {alpha:.3f} (ordinal scores; 1 is perfect, 0 is chance)"]
+    try:
+        alpha = agreement(raters)
+    except UserError as error:  # the table does without the package
+        lines += ["", f"agreement: not known; {error}"]
+    else:
+        if alpha is not None:
+            lines += ["", f"agreement: Krippendorff's alpha {alpha:.3f} (ordinal scores; 1 is perfect, 0 is chance)"]
     return "\n".join(lines)
 
 

@@ -18,13 +18,13 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation import figures
 from srgan_tf.evaluation.contents import Pictures, PictureScores, Row, by_set, used_columns
 from srgan_tf.evaluation.page import write_page
+from srgan_tf.writing import shortened
 
 __all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
 _OWN = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
-_LONGEST_NAME = 80  # characters of a file's name that are taken from a picture's
 
 
 def check_target(folder, overwrite=False):
@@ -114,7 +114,8 @@ def _replaced(folder, overwrite):
     """Yields a new folder, which takes the place of `folder` at the end, or is removed if that is not reached."""
     check_target(folder, overwrite)
     folder = Path(folder).resolve()  # a link stays, and leads to the new one
-    beside, old = (folder.with_name(f".{folder.name[:100]}.{secrets.token_hex(4)}.{end}") for end in ("part", "old"))
+    start = f".{shortened(folder.name)}"
+    beside, old = (folder.with_name(f"{start}.{secrets.token_hex(4)}.{end}") for end in ("part", "old"))
     try:
         try:
             beside.mkdir(parents=True)
@@ -163,7 +164,7 @@ def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes,
 
 def _file_name(item, taken):
     """A name for a file that any system can hold, and that is not yet taken."""
-    plain = re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (item.set, item.picture)))).strip(".")[:_LONGEST_NAME]
+    plain = shortened(re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (item.set, item.picture)))).strip("."))
     name, number = plain or "picture", 1
     while name.lower() in taken:
         number += 1

@@ -24,7 +24,7 @@ from srgan_tf.inference import export_litert, export_onnx, export_savedmodel
 from srgan_tf.inference.networks import as_network
 from srgan_tf.inference.quiet import quiet
 from srgan_tf.models.generator import describe
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import shortened, whole_file
 
 KINDS = {"savedmodel": export_savedmodel, "onnx": export_onnx, "litert": export_litert}
 SAVED_MODEL = "saved_model.pb"  # the file that makes a folder a SavedModel
@@ -175,7 +175,7 @@ def _folder(path, ending, overwrite):
             raise UserError(f"{path}: holds a SavedModel already; --overwrite replaces it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name[:100]}.", dir=path.parent) as beside:
+        with tempfile.TemporaryDirectory(prefix=f".{shortened(path.name)}.", dir=path.parent) as beside:
             exported, replaced = Path(beside, "exported"), Path(beside, "replaced")
             yield exported
             if path.exists():

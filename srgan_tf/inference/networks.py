@@ -1,8 +1,10 @@
 """A model as the function that fills windows."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from srgan_tf.errors import UserError
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.models import selfex
 from srgan_tf.models.plain import is_plain, margin_of, scale_of
@@ -22,9 +24,15 @@ class PlainNetwork(tf.Module):
         scale: The enlargement.
         margin: LR pixels beyond its own that an output pixel sees.
         filters: For the plan of the memory.
+
+    Raises:
+        UserError: Keras has another backend, whose layers do not take TensorFlow's tensors.
     """
 
     def __init__(self, model):
+        if keras.backend.backend() != "tensorflow":
+            how = f"not {keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
+            raise UserError(f"{model.name}: upscaling with it needs Keras' backend TensorFlow, {how}")
         super().__init__(name="plain_network")
         self.scale, self.margin = scale_of(model), margin_of(model)
         self.filters = _FILTERS.get(model.name, _MOST_FILTERS)
@@ -72,5 +80,8 @@ def as_network(model):
 
     Returns:
         A `FusedGenerator` or `PlainNetwork`.
+
+    Raises:
+        UserError: See `PlainNetwork`.
     """
     return PlainNetwork(model) if is_plain(model) else FusedGenerator(model)

@@ -34,9 +34,12 @@ def read_tensorlayerx(path):
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it is a single array")
+        with file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"{path}: cannot be read as an npz_dict of TensorLayerX ({error})") from None
     found = {}
     for name, array in arrays.items():
@@ -67,7 +70,7 @@ def read_krasserm(path):
                 for name in map(_text, file[layer].attrs["weight_names"]):
                     role = name.rpartition("/")[2].partition(":")[0]
                     found.setdefault(layer, {})[_ROLES.get(role, role)] = np.asarray(file[layer][name])
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:  # h5py's is a RuntimeError at times
         raise UserError(f"{path}: cannot be read as the weights of krasserm's generator ({error})") from None
     return _build(path, "krasserm", found)
 

@@ -139,7 +139,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
             generator.load_weights(path)
     except KeyError:
         raise UserError(f"{path}: not the weights of a generator of this project") from None
-    except (OSError, ValueError, TypeError, UserWarning) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, UserWarning) as error:  # h5py's is a RuntimeError at times
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: damaged or not a generator's weights ({reason})") from None
     return generator

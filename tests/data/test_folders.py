@@ -146,6 +146,28 @@ def test_pairs_of_hr_alone(tmp_path):
     assert folders.find_pairs(tmp_path) == [folders.Pair("a", tmp_path / "HR" / "a.png", None)]
 
 
+@pytest.mark.parametrize("hr, lr", [("hr", "lr"), ("Hr", "LR")])
+def test_the_two_sides_are_found_in_any_case(tmp_path, hr, lr):
+    hr, lr = _picture(tmp_path / hr / "a.png"), _picture(tmp_path / lr / "a.png")
+    assert folders.find_pairs(tmp_path) == [folders.Pair("a", hr, lr)]
+
+
+def test_a_side_that_is_there_twice_is_refused(tmp_path):
+    _picture(tmp_path / "hr" / "a.png")
+    if (tmp_path / "HR").exists():
+        pytest.skip("this file system has one case of letters")
+    _picture(tmp_path / "HR" / "a.png")
+    with pytest.raises(UserError, match="has HR/ and hr/; remove or rename one"):
+        folders.find_pairs(tmp_path)
+
+
+def test_lr_further_down_is_not_taken_for_hr(tmp_path):
+    for name in ("Set5/HR/a.png", "Set5/lr/a.png"):
+        _picture(tmp_path / name)
+    with pytest.raises(UserError, match=r"has no HR/, but .*Set5/lr/a\.png is in an LR/"):
+        folders.find_pairs(tmp_path)
+
+
 @pytest.mark.parametrize("hr, lr", [
     ("001.png", "001.png"), ("baby.png", "baby.bmp"), ("baby.png", "babyx4.png"), ("baby_HR.png", "baby_LR.png"),
     ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png"), ("a/b-hr.png", "a/b-x4-lr.png"),

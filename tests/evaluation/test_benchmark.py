@@ -136,6 +136,15 @@ def test_sets_of_a_folder(picture_pairs, tmp_path):
         benchmark.find_sets(tmp_path / "none")
 
 
+def test_what_is_in_no_set_is_told(tmp_path):
+    for name in ("Set5/hr/x.png", "Set14/HR/x.png", "plain/x.png", "plain/y.png", "half/LR/x.png", "loose.png"):
+        files.write(tmp_path / name, np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "notes").mkdir()
+    assert [found.name for found in benchmark.find_sets(tmp_path)] == ["Set5", "Set14"]
+    assert benchmark.find_left_out(tmp_path) == ["half", "loose.png", "plain"]
+    assert benchmark.find_left_out(tmp_path / "Set5") == benchmark.find_left_out(tmp_path / "plain") == []
+
+
 def test_a_set_is_called_as_its_folder_even_from_inside(picture_pairs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert benchmark.find_sets(".")[0].name == tmp_path.name

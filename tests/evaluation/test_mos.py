@@ -161,6 +161,14 @@ def test_score_prints_the_table_with_the_published_rows(tmp_path, monkeypatch, c
     assert evaluate.main(flags) == 0 and "3 raters" in capsys.readouterr().out
 
 
+def test_the_table_does_without_the_package_of_the_agreement(monkeypatch):
+    monkeypatch.setitem(sys.modules, "krippendorff", None)
+    raters = [rater("a", {("p", "x"): 3}), rater("b", {("p", "x"): 4})]
+    lines = mos_shown.text(raters, mos.opinions(raters)).splitlines()
+    assert any(line.startswith("x ") and "3.50" in line for line in lines)
+    assert lines[-1] == "agreement: not known; it needs a package more: pip install 'srgan_tf[mos]'"
+
+
 def test_mistakes_in_the_flags_get_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     saved(tmp_path / "a.json", "a", GOOD | {"HR": (1, 1)})

@@ -129,6 +129,13 @@ def test_an_existing_report_is_replaced_only_on_request(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"report", "link"}
 
 
+def test_long_names_of_other_scripts(tmp_path):
+    folder, picture = tmp_path / ("\u9577" * 80), "\U0002a6b2" * 63
+    shown = Pictures("", picture, None, {"one": noise(32, 48), "two": noise(32, 48, 1)})
+    report.write_comparison(folder, [shown], FACTS)
+    assert [path.stem for path in (folder / "strips").iterdir()] == [picture[:25]]
+
+
 def test_folders_with_other_files_are_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="thesis.txt, which is no part of a report"):

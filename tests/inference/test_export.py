@@ -137,6 +137,12 @@ def test_what_is_no_savedmodel_is_never_replaced(generator, converted, tmp_path)
     assert (tmp_path / "empty" / "saved_model.pb").is_file()
 
 
+def test_the_folders_name_may_be_as_long_as_the_system_allows(generator, converted, tmp_path):
+    converted(lambda result: result)
+    export(generator, tmp_path / ("\u9577" * 85))
+    assert (tmp_path / ("\u9577" * 85) / "saved_model.pb").is_file()
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_another_file_is_never_replaced(generator, converted, tmp_path, kind):
     converted(lambda result: result)

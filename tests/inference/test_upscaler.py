@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference import budget, windows
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.models.baselines import build_espcn
 from srgan_tf.models.generator import build_generator, receptive_margin
 
 
@@ -299,3 +301,11 @@ def test_one_graph_serves_all_sizes(generator):
     assert len(graphs) == 1
     assert [graph.experimental_get_tracing_count() for graph in graphs.values()] == [1]
     assert upscaler._windows._generate.experimental_get_tracing_count() == 1
+
+
+def test_models_besides_g_name_the_backend_that_they_need(generator, monkeypatch):
+    espcn = build_espcn()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert Upscaler(generator).scale == 4
+    with pytest.raises(UserError, match="espcn: .* needs Keras' backend TensorFlow, not jax; set KERAS_BACKEND="):
+        Upscaler(espcn)

@@ -131,7 +131,8 @@ def test_what_does_not_fit_is_refused_with_the_layers_name(tmp_path):
     ):
         with pytest.raises(UserError, match=f"bad.npz: {message}"):
             exchange.read_tensorlayerx(npz(tmp_path / "bad.npz", **changes))
-    for path in (tmp_path / "text.npz", tmp_path / "none.npz"):
+    np.save(tmp_path / "one.npy", np.ones(3))
+    for path in (tmp_path / "text.npz", tmp_path / "none.npz", tmp_path / "one.npy"):
         with pytest.raises(UserError, match="cannot be read as an npz_dict"):
             exchange.read_tensorlayerx(path)
         with pytest.raises(UserError, match="cannot be read as the weights of krasserm's"):
@@ -164,6 +165,21 @@ def krasserm_file(path, seed=3):
                 values[name, role] = middle + rng.uniform(-0.05, 0.05, shape).astype(np.float32)
                 group[f"{name}/{role}:0"] = values[name, role]
     return values
+
+
+def test_damage_that_is_a_runtime_error_is_one_line(tmp_path, monkeypatch):
+    content = bytearray(npz(tmp_path / "g.npz").read_bytes())
+    content[content.find(b"PK\1\2") + 8] |= 1  # the first member is encrypted, it says
+    (tmp_path / "g.npz").write_bytes(content)
+    with pytest.raises(UserError, match="g.npz: cannot be read as an npz_dict of TensorLayerX .*encrypted"):
+        exchange.read_tensorlayerx(tmp_path / "g.npz")
+
+    def damaged(path, mode):
+        raise RuntimeError("bad local heap signature")
+
+    monkeypatch.setattr(exchange.h5py, "File", damaged)
+    with pytest.raises(UserError, match="g.h5: cannot be read as the weights of krasserm's generator .bad local heap"):
+        exchange.read_krasserm(tmp_path / "g.h5")
 
 
 def test_reads_krasserms_layout(tmp_path):

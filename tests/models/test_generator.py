@@ -93,6 +93,10 @@ def _truncated(path):
     path.write_bytes(path.read_bytes()[:5000])
 
 
+def _zeroed(path):
+    path.write_bytes(path.read_bytes().replace(b"HEAP", bytes(4)))
+
+
 def _pointer(path):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5000000\n")
 
@@ -107,7 +111,9 @@ def _other_network(path):
         file.attrs["srgan_tf"] = '{"blocks": 3, "scale": 4, "filters": 4}'
 
 
-@pytest.mark.parametrize("damage", [_truncated, _pointer, _without_shape, _other_network, lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "damage", [_truncated, _zeroed, _pointer, _without_shape, _other_network, lambda path: path.unlink()]
+)
 def test_a_bad_weights_file_is_one_line(tmp_path, damage):
     path = tmp_path / "g.weights.h5"
     save_generator(build_generator(blocks=1, filters=4), path)
