@@ -161,16 +161,29 @@ def check_csv_target(path):
         path: The file.
 
     Raises:
-        UserError: It is a folder, or the folder that it is to lie in cannot be written to.
+        UserError: It is a folder, or a file that is no table of `write_csv`; or the folder that it is to lie in cannot
+            be written to.
     """
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: a folder; name a file for the scores, {path / 'scores.csv'} say")
+    if path.exists() and not (path.is_file() and _is_own_csv(path)):  # a pipe would wait for ever
+        raise UserError(f"{path}: exists already and is no table of scores; name another file")
     try:
         nearest = next(folder for folder in path.absolute().parents if folder.exists())
         tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _is_own_csv(path):
+    """Whether a file begins as `write_csv` begins one."""
+    head = ",".join(_CSV).encode()
+    try:
+        with open(path, "rb") as file:
+            return file.readline(len(head) + 2).rstrip(b"\r\n") == head
+    except OSError:
+        return False
 
 
 def write_csv(scores, path):
