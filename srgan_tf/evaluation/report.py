@@ -25,6 +25,7 @@ TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
 _OWN = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
 _LONGEST_NAME = 80  # characters of a file's name that are taken from a picture's
+_ENCODED = {"encoding": "utf-8", "errors": "backslashreplace"}  # a picture's name need not be text
 
 
 def check_target(folder, overwrite=False):
@@ -156,7 +157,7 @@ def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes,
             if on_progress:
                 on_progress(item.title)
 
-    with open(beside / PAGE, "x", encoding="utf-8", newline="\n") as file:
+    with open(beside / PAGE, "x", newline="\n", **_ENCODED) as file:
         left_out = write_page(file, title, rows, scores, shown(), facts, figure, notes)
     return strips, [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
 
@@ -186,7 +187,7 @@ def _notes_on_figure(figure, rows, left_out):
 
 def _write_csv(path, scores):
     fields = [field.name for field in dataclasses.fields(PictureScores)]
-    with open(path, "x", newline="", encoding="utf-8") as file:
+    with open(path, "x", newline="", **_ENCODED) as file:
         writer = csv.writer(file)
         writer.writerow(fields)
         for entry in scores:
@@ -196,7 +197,7 @@ def _write_csv(path, scores):
 
 def _write_json(path, data):
     text = json.dumps(_strict(data), ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", **_ENCODED)
 
 
 def _strict(value):
@@ -216,7 +217,7 @@ def _write_text(path, title, parts, facts, notes):
     measured = ["## How it was made", "\n".join(_list(facts))] if facts else []
     noted = ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
     page = f"[Compare the pictures and sort the tables]({PAGE})."
-    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", encoding="utf-8")
+    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", **_ENCODED)
 
 
 def _table(rows):

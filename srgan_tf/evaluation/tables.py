@@ -199,7 +199,8 @@ def write_csv(scores, path):
     Raises:
         UserError: The file cannot be written.
     """
-    with whole_file(path) as beside, open(beside, "x", newline="", encoding="utf-8") as file:
+    text = {"encoding": "utf-8", "errors": "backslashreplace"}  # a picture's name need not be text
+    with whole_file(path) as beside, open(beside, "x", newline="", **text) as file:
         writer = csv.writer(file)
         writer.writerow(_CSV)
         for score in scores:

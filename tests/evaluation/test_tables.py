@@ -109,6 +109,11 @@ def test_csv(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["scores.csv"]
 
 
+def test_csv_of_a_picture_whose_name_is_no_text(tmp_path):
+    tables.write_csv([Score("s", "c\udcff", "nearest", 20.0, 0.5, 0.5)], tmp_path / "scores.csv")
+    assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("s,c\\udcff,nearest,")
+
+
 def test_csv_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="scores.csv: cannot be written"):
