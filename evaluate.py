@@ -24,7 +24,7 @@ from srgan_tf.imaging import files
 from srgan_tf.modes import SELFEX, check_modes
 from srgan_tf.upscalers import load_upscaler, load_upscalers
 from srgan_tf.weights import shown_weights
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import check_writable, whole_file
 
 SCRIPT = "evaluate.py"
 # Of the output; any other is a folder with a SavedModel.
@@ -89,6 +89,8 @@ def evaluate(settings):
         report.check_target(settings.report, settings.overwrite)
     if settings.csv:
         tables.check_csv_target(settings.csv)
+    if settings.pictures:
+        check_writable(settings.pictures, folder=True)
     sets = load_sets(settings.data)
     ready_made = {each.name: load_results(results, each) for each in sets}
     lpips = load_lpips(settings)
@@ -337,8 +339,11 @@ def make_study(settings):
     path = Path(settings.output or "study.html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--output={path}: the page's name must end in .html")
+    if path.is_dir():
+        raise UserError(f"--output={path}: a folder; name a file for the page")
     if path.exists() and not settings.overwrite:
         raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
+    check_writable(path)
     weights = named_weights(settings.weights or shown_weights(), TAKEN)
     results = named_results(settings.results, (*TAKEN, *weights))
     sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]

@@ -18,6 +18,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation import figures
 from srgan_tf.evaluation.contents import Pictures, PictureScores, Row, by_set, used_columns
 from srgan_tf.evaluation.page import write_page
+from srgan_tf.writing import check_writable
 
 __all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]
 
@@ -36,9 +37,11 @@ def check_target(folder, overwrite=False):
         overwrite: Whether a report that is there may be replaced.
 
     Raises:
-        UserError: There is a report already, another file, or a folder with other files in it.
+        UserError: There is a report already, another file, or a folder with other files in it; or nothing can be
+            written there.
     """
     folder = Path(folder)
+    check_writable(folder.resolve())
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -1,7 +1,6 @@
 """Shows scores: as tables for the terminal and as CSV."""
 
 import csv
-import tempfile
 from pathlib import Path
 from statistics import fmean
 
@@ -11,7 +10,7 @@ from srgan_tf.evaluation.benchmark import METRICS
 from srgan_tf.evaluation.contents import COLUMNS, Row, used_columns
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.evaluation.metrics import SHAVE
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import check_writable, whole_file
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
@@ -169,11 +168,7 @@ def check_csv_target(path):
         raise UserError(f"{path}: a folder; name a file for the scores, {path / 'scores.csv'} say")
     if path.exists() and not (path.is_file() and _is_own_csv(path)):  # a pipe would wait for ever
         raise UserError(f"{path}: exists already and is no table of scores; name another file")
-    try:
-        nearest = next(folder for folder in path.absolute().parents if folder.exists())
-        tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    check_writable(path)
 
 
 def _is_own_csv(path):

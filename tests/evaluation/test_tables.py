@@ -2,6 +2,7 @@ import csv
 import errno
 import math
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_a_csv_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
         assert dir == tmp_path
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(tables.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
     with pytest.raises(UserError) as caught:
         tables.check_csv_target(tmp_path / "new" / "deep" / "scores.csv")
     assert str(caught.value) == f"{tmp_path}/new/deep/scores.csv: cannot be written (Read-only file system)"
