@@ -14,7 +14,7 @@ from srgan_tf import command_line
 from srgan_tf.data.downloads import find_set
 from srgan_tf.data.folders import Pair, embedded_pictures, find_pictures
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, score_set, spread
+from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_sets, fit_sets, score_set, spread
 from srgan_tf.evaluation.contents import HR, LR, Pictures
 from srgan_tf.evaluation.faces import SIZES
 from srgan_tf.evaluation.facts import facts, sha256
@@ -95,6 +95,8 @@ def evaluate(settings):
     ready_made = {each.name: load_results(results, each) for each in sets}
     lpips = load_lpips(settings)
     systems, scale = load_systems(weights, settings)
+    sets, notes = fit_sets(sets, scale)
+    print("".join(f"{note}\n\n" for note in notes), end="")
 
     with contextlib.ExitStack() as cleanup:
         pictures = settings.pictures
@@ -349,6 +351,8 @@ def make_study(settings):
     sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]
     ready_made = [load_results(results, each) for each in sets]
     systems, scale = load_systems(weights, settings)
+    sets, notes = fit_sets(sets, scale)
+    print("".join(f"{note}\n" for note in notes), end="")
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
         versions = all_versions(sets, systems, ready_made, scale, lambda: bar.update())

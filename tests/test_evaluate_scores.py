@@ -193,6 +193,14 @@ def test_generator_of_another_scale(run, tmp_path, weights):
     save_generator(build_generator(blocks=1, scale=2, filters=8), twice)
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}")
     assert status == 0 and float(row(out, "twice")[0]) > 0
+    files.write(tmp_path / "fours" / "HR" / "a.png", noise(40, 40))
+    files.write(tmp_path / "fours" / "LR" / "a.png", noise(10, 10))
+    note = "fours: LR/ is HR/ divided by 4, not 2; LR is made by MATLAB's bicubic instead"
+    flags = [f"--data={tmp_path / 'fours'}", f"--weights=twice={twice}"]
+    status, fitted, err = run(*flags)
+    assert status == 0 and err == [] and fitted[0] == note and row(fitted, "twice")[:3] == row(out, "twice")[:3]
+    status, fitted, err = run("--mode=mos", "--make", *flags, f"--output={tmp_path / 'study.html'}")
+    assert status == 0 and err == [] and fitted[0] == note
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
     assert status == 1 and err == ["evaluate.py: error: the weights enlarge 2 and 4 times; use them separately"]
 

@@ -136,6 +136,21 @@ def test_sets_of_a_folder(picture_pairs, tmp_path):
         benchmark.find_sets(tmp_path / "none")
 
 
+def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
+    lr = picture_pairs[1].hr.parents[1] / "LR" / "b.png"
+    files.write(lr, np.zeros((6, 6, 3), np.uint8))
+    given = [
+        benchmark.PictureSet("bare", tuple(picture_pairs)),
+        benchmark.PictureSet("fours", (Pair("b", picture_pairs[1].hr, lr),)),
+    ]
+    assert benchmark.fit_sets(given, 4) == (given, [])
+    (bare, fours), notes = benchmark.fit_sets(given, 2)
+    assert bare == given[0]
+    assert notes == ["fours: LR/ is HR/ divided by 4, not 2; LR is made by MATLAB's bicubic instead"]
+    scores, failures = score(fours.pairs, {"nearest": lambda lr: lr.repeat(2, 0).repeat(2, 1)}, 2)
+    assert not failures and scores[0].pixels == 24 * 24
+
+
 def test_a_set_is_called_as_its_folder_even_from_inside(picture_pairs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert benchmark.find_sets(".")[0].name == tmp_path.name
