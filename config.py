@@ -310,7 +310,7 @@ class EvaluateSettings:
     rgb: bool = setting(False, "PSNR and SSIM of RGB, too", modes=("evaluate",))
     confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over pictures", modes=("evaluate",))
     verbose: bool = setting(False, "a row for each picture, too", modes=("evaluate",))
-    csv: str = setting("", "file to write the scores of each picture to", modes=("evaluate",))
+    csv: str = setting("", "file for the scores of each picture; older scores are replaced", modes=("evaluate",))
     pictures: str = setting(
         "", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...", modes=("evaluate",)
     )

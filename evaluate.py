@@ -14,7 +14,9 @@ from srgan_tf import command_line
 from srgan_tf.data.downloads import find_set
 from srgan_tf.data.folders import Pair, embedded_pictures, few, find_pictures
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, find_cut, find_left_out, find_sets, score_set, spread
+from srgan_tf.evaluation.benchmark import (
+    BASELINES, PictureSet, find_cut, find_left_out, find_sets, fit_sets, score_set, spread,
+)  # fmt: skip
 from srgan_tf.evaluation.contents import HR, LR, Pictures
 from srgan_tf.evaluation.faces import SIZES
 from srgan_tf.evaluation.facts import facts, sha256
@@ -24,7 +26,7 @@ from srgan_tf.imaging import files
 from srgan_tf.modes import SELFEX, check_modes
 from srgan_tf.upscalers import load_upscaler, load_upscalers
 from srgan_tf.weights import shown_weights
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import check_writable, whole_file
 
 SCRIPT = "evaluate.py"
 # Of the output; any other is a folder with a SavedModel.
@@ -93,10 +95,14 @@ def evaluate(settings):
         report.check_target(settings.report, settings.overwrite)
     if settings.csv:
         tables.check_csv_target(settings.csv)
+    if settings.pictures:
+        check_writable(settings.pictures, folder=True)
     sets = load_sets(settings.data)
     ready_made = {each.name: load_results(results, each) for each in sets}
     lpips = load_lpips(settings)
     systems, scale = load_systems(weights, settings)
+    sets, notes = fit_sets(sets, scale)
+    print("".join(f"{note}\n\n" for note in notes), end="")
 
     with contextlib.ExitStack() as cleanup:
         pictures = settings.pictures
@@ -341,13 +347,18 @@ def make_study(settings):
     path = Path(settings.output or "study.html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--output={path}: the page's name must end in .html")
+    if path.is_dir():
+        raise UserError(f"--output={path}: a folder; name a file for the page")
     if path.exists() and not settings.overwrite:
         raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
+    check_writable(path)
     weights = named_weights(settings.weights or shown_weights(), TAKEN)
     results = named_results(settings.results, (*TAKEN, *weights))
     sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]
     ready_made = [load_results(results, each) for each in sets]
     systems, scale = load_systems(weights, settings)
+    sets, notes = fit_sets(sets, scale)
+    print("".join(f"{note}\n" for note in notes), end="")
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
         versions = all_versions(sets, systems, ready_made, scale, lambda: bar.update())

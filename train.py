@@ -78,6 +78,9 @@ def find_validation(settings):
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
     print(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
+    pairs, note = folders.fit_lr(pairs, settings.scale)
+    if note:
+        print(f"  {note}")
     return pairs
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 
 from srgan_tf.errors import UserError
@@ -46,6 +47,25 @@ def whole_file(path, ending=".part", room=0):
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def check_writable(path, folder=False):
+    """Finds out before long work whether its result can be written; nothing is there afterwards.
+
+    Args:
+        path: Of a file, or of a folder that is made beside its place as `whole_file` makes a file.
+        folder: Whether it is a folder that is written into instead.
+
+    Raises:
+        UserError: The system does not let anything be written there.
+    """
+    place = Path(path).absolute()
+    candidates = [place, *place.parents] if folder else place.parents
+    nearest = next(candidate for candidate in candidates if os.path.lexists(candidate))
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 

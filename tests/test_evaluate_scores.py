@@ -65,16 +65,24 @@ def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
     assert np.abs(files.read_rgb(tmp_path / "out" / "mine" / "a.png").astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("place, message", [
-    ("folder", "a folder; name a file for the scores"),
-    ("file/scores.csv", "cannot be written (Not a directory)"),
-    ("file/deep/scores.csv", "cannot be written (Not a directory)"),
+@pytest.mark.parametrize("flags, place, message", [
+    ("--csv", "folder", "a folder; name a file for the scores"),
+    ("--csv", "file/scores.csv", "cannot be written (Not a directory)"),
+    ("--csv", "file/deep/scores.csv", "cannot be written (Not a directory)"),
+    ("--pictures", "file", "cannot be written (Not a directory)"),
+    ("--pictures", "file/out", "cannot be written (Not a directory)"),
+    ("--report", "file/report", "cannot be written (Not a directory)"),
+    ("--mode=mos --make --output", "folder.html", "a folder; name a file for the page"),
+    ("--mode=mos --make --output", "file/study.html", "cannot be written (Not a directory)"),
 ])  # fmt: skip
-def test_an_impossible_csv_is_named_before_anything_is_scored(run, two_sets, tmp_path, monkeypatch, place, message):
+def test_an_impossible_place_is_named_before_anything_is_scored(
+    run, two_sets, tmp_path, monkeypatch, flags, place, message
+):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(evaluate, "score_set", lambda *_, **__: pytest.fail("came too late"))
-    status, _, err = run(f"--data={two_sets}", f"--csv={tmp_path / place}")
+    monkeypatch.setattr(evaluate, "load_systems", lambda *_: pytest.fail("came too late"))
+    status, _, err = run(f"--data={two_sets}", *f"{flags}={tmp_path / place}".split())
     assert status == 1 and len(err) == 1 and f"{tmp_path / place}: {message}" in err[0]
 
 
@@ -192,6 +200,14 @@ def test_generator_of_another_scale(run, tmp_path, weights):
     save_generator(build_generator(blocks=1, scale=2, filters=8), twice)
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}")
     assert status == 0 and float(row(out, "twice")[0]) > 0
+    files.write(tmp_path / "fours" / "HR" / "a.png", noise(40, 40))
+    files.write(tmp_path / "fours" / "LR" / "a.png", noise(10, 10))
+    note = "fours: LR/ is HR/ divided by 4, not 2; LR is made by MATLAB's bicubic instead"
+    flags = [f"--data={tmp_path / 'fours'}", f"--weights=twice={twice}"]
+    status, fitted, err = run(*flags)
+    assert status == 0 and err == [] and fitted[0] == note and row(fitted, "twice")[:3] == row(out, "twice")[:3]
+    status, fitted, err = run("--mode=mos", "--make", *flags, f"--output={tmp_path / 'study.html'}")
+    assert status == 0 and err == [] and fitted[0] == note
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
     assert status == 1 and err == ["evaluate.py: error: the weights enlarge 2 and 4 times; use them separately"]
 

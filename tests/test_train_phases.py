@@ -181,7 +181,11 @@ def test_validation_pictures_are_checked_at_the_scale_of_the_run(run, tmp_path):
         (tmp_path / "valid" / role).mkdir(parents=True)
         (tmp_path / "valid" / role / "one.png").write_bytes(_picture(side))
     status, out, _ = run("--scale=2", f"--valid_dir={tmp_path}/valid", "--dry_run")
-    assert status == 0 and "skipped" not in out
+    note = "LR/ is HR/ divided by"
+    assert status == 0 and "skipped" not in out and note not in out
+    status, out, _ = run(f"--valid_dir={tmp_path}/valid", "--dry_run")
+    assert status == 0 and "skipped" not in out and f"{note} 2, not 4; LR is made by MATLAB's bicubic" in out
+    (tmp_path / "valid" / "LR" / "one.png").write_bytes(_picture(30))  # fits no enlargement
     status, _, err = run(f"--valid_dir={tmp_path}/valid", "--dry_run")
     assert status == 1 and "one.png" in err
 

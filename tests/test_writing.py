@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from srgan_tf.errors import UserError
-from srgan_tf.writing import remove_unfinished, whole_file
+from srgan_tf.writing import check_writable, remove_unfinished, whole_file
 
 
 def test_is_there_when_it_is_complete_and_not_before(tmp_path):
@@ -37,6 +37,22 @@ def test_a_file_in_the_way_of_the_folder_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"), whole_file(tmp_path / "file" / "a.txt"):
         pass
+
+
+def test_whether_something_can_be_written_is_known_before(tmp_path):
+    file, folder, link = (tmp_path / name for name in ("file", "folder", "link"))
+    file.touch()
+    folder.mkdir()
+    link.symlink_to(tmp_path / "absent")
+    for path in (file, folder, folder / "new" / "deep"):
+        check_writable(path)
+    for path in (folder, folder / "new" / "deep"):
+        check_writable(path, folder=True)
+    for path, inside in ((file, True), (file / "a", False), (file / "new" / "deep", True), (link, True)):
+        with pytest.raises(UserError) as raised:
+            check_writable(path, folder=inside)
+        assert str(raised.value).startswith(f"{path}: cannot be written (")
+    assert sorted(tmp_path.rglob("*")) == [file, folder, link]
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):

@@ -257,3 +257,31 @@ def find_pairs(folder):
         raise UserError(f"{folder}: {len(alone)} without a partner in HR/ or LR/: {few(alone)}; add or remove them")
     partners = {path: lr[key] for key, path in hr.items()}
     return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
+
+
+def fit_lr(pairs, scale):
+    """Leaves out the LR files of a set that was made for another enlargement, so that LR is made of HR.
+
+    Args:
+        pairs: `Pair`s.
+        scale: Enlargement from LR to HR.
+
+    Returns:
+        `(pairs, note)`: a tuple of them, without LR files if all of these are HR divided by one other whole number; and
+        a clause that says so, or "". Files that cannot be read do not count.
+    """
+    known = [factors for pair in pairs if pair.lr for factors in [_factors(pair)] if factors is not None]
+    common = set.intersection(*known) if known else set()
+    if not common or scale in common:
+        return tuple(pairs), ""
+    note = f"LR/ is HR/ divided by {min(common)}, not {scale}; LR is made by MATLAB's bicubic instead"
+    return tuple(dataclasses.replace(pair, lr=None) for pair in pairs), note
+
+
+def _factors(pair):
+    """The whole numbers by which HR may have been divided to LR, None if a file cannot be read."""
+    try:
+        (height, width), lr = files.probe(pair.hr), files.probe(pair.lr)
+    except UserError:  # it is reported when it is scored
+        return None
+    return {factor for factor in range(2, height // lr[0] + 1) if (height // factor, width // factor) == lr}

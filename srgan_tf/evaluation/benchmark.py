@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from srgan_tf.data.folders import Pair, find_pairs, find_pictures, find_side
+from srgan_tf.data.folders import Pair, find_pairs, find_pictures, find_side, fit_lr
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
 from srgan_tf.evaluation.contents import PictureScores
@@ -133,6 +133,25 @@ def spread(picture_set, count):
     if not 0 < count < len(pairs):
         return picture_set
     return PictureSet(picture_set.name, tuple(pairs[number * len(pairs) // count] for number in range(count)))
+
+
+def fit_sets(sets, scale):
+    """The sets, without the LR files of those that were made for another enlargement; see `data.folders.fit_lr`.
+
+    Args:
+        sets: `PictureSet`s.
+        scale: Enlargement.
+
+    Returns:
+        `(sets, notes)`: a list of `PictureSet`, and a list of sentences, each about a set whose LR files are left out.
+    """
+    fitted, notes = [], []
+    for each in sets:
+        pairs, note = fit_lr(each.pairs, scale)
+        fitted.append(PictureSet(each.name, pairs))
+        if note:
+            notes.append(f"{each.name}: {note}")
+    return fitted, notes
 
 
 def _parts(path):

@@ -179,6 +179,7 @@ def _label(axis, rows):
 
 
 def _plain(text):
+    text = text.encode(errors="backslashreplace").decode()  # a folder's name need not be text
     return text.replace("$", r"\$")  # which starts a formula
 
 

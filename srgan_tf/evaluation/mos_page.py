@@ -91,6 +91,7 @@ def write_study(path, title, shown, largest=LARGEST):
             f'<script type="text/plain" id="picture-{number}">{text}</script>' for number, text in enumerate(encoded)
         ),
     }
+    page = re.sub(r"{{(\w+)}}", lambda match: values[match[1]], template)
     with whole_file(path) as beside:
-        beside.write_text(re.sub(r"{{(\w+)}}", lambda match: values[match[1]], template), encoding="utf-8")
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")  # a picture's name need not be text
     return len(items)

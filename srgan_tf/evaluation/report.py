@@ -18,13 +18,14 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation import figures
 from srgan_tf.evaluation.contents import Pictures, PictureScores, Row, by_set, used_columns
 from srgan_tf.evaluation.page import write_page
-from srgan_tf.writing import shortened
+from srgan_tf.writing import check_writable, shortened
 
 __all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
 _OWN = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
+_ENCODED = {"encoding": "utf-8", "errors": "backslashreplace"}  # a picture's name need not be text
 
 
 def check_target(folder, overwrite=False):
@@ -35,9 +36,11 @@ def check_target(folder, overwrite=False):
         overwrite: Whether a report that is there may be replaced.
 
     Raises:
-        UserError: There is a report already, another file, or a folder with other files in it.
+        UserError: There is a report already, another file, or a folder with other files in it; or nothing can be
+            written there.
     """
     folder = Path(folder)
+    check_writable(folder.resolve())
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -157,7 +160,7 @@ def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes,
             if on_progress:
                 on_progress(item.title)
 
-    with open(beside / PAGE, "x", encoding="utf-8", newline="\n") as file:
+    with open(beside / PAGE, "x", newline="\n", **_ENCODED) as file:
         left_out = write_page(file, title, rows, scores, shown(), facts, figure, notes)
     return strips, [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
 
@@ -187,7 +190,7 @@ def _notes_on_figure(figure, rows, left_out):
 
 def _write_csv(path, scores):
     fields = [field.name for field in dataclasses.fields(PictureScores)]
-    with open(path, "x", newline="", encoding="utf-8") as file:
+    with open(path, "x", newline="", **_ENCODED) as file:
         writer = csv.writer(file)
         writer.writerow(fields)
         for entry in scores:
@@ -197,7 +200,7 @@ def _write_csv(path, scores):
 
 def _write_json(path, data):
     text = json.dumps(_strict(data), ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", **_ENCODED)
 
 
 def _strict(value):
@@ -217,7 +220,7 @@ def _write_text(path, title, parts, facts, notes):
     measured = ["## How it was made", "\n".join(_list(facts))] if facts else []
     noted = ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
     page = f"[Compare the pictures and sort the tables]({PAGE})."
-    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", encoding="utf-8")
+    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", **_ENCODED)
 
 
 def _table(rows):

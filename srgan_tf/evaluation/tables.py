@@ -1,7 +1,6 @@
 """Shows scores: as tables for the terminal and as CSV."""
 
 import csv
-import tempfile
 from pathlib import Path
 from statistics import fmean
 
@@ -11,7 +10,7 @@ from srgan_tf.evaluation.benchmark import METRICS
 from srgan_tf.evaluation.contents import COLUMNS, Row, used_columns
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.evaluation.metrics import SHAVE
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import check_writable, whole_file
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
@@ -161,16 +160,25 @@ def check_csv_target(path):
         path: The file.
 
     Raises:
-        UserError: It is a folder, or the folder that it is to lie in cannot be written to.
+        UserError: It is a folder, or a file that is no table of `write_csv`; or the folder that it is to lie in cannot
+            be written to.
     """
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: a folder; name a file for the scores, {path / 'scores.csv'} say")
+    if path.exists() and not (path.is_file() and _is_own_csv(path)):  # a pipe would wait for ever
+        raise UserError(f"{path}: exists already and is no table of scores; name another file")
+    check_writable(path)
+
+
+def _is_own_csv(path):
+    """Whether a file begins as `write_csv` begins one."""
+    head = ",".join(_CSV).encode()
     try:
-        nearest = next(folder for folder in path.absolute().parents if folder.exists())
-        tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+        with open(path, "rb") as file:
+            return file.readline(len(head) + 2).rstrip(b"\r\n") == head
+    except OSError:
+        return False
 
 
 def write_csv(scores, path):
@@ -186,7 +194,8 @@ def write_csv(scores, path):
     Raises:
         UserError: The file cannot be written.
     """
-    with whole_file(path) as beside, open(beside, "x", newline="", encoding="utf-8") as file:
+    text = {"encoding": "utf-8", "errors": "backslashreplace"}  # a picture's name need not be text
+    with whole_file(path) as beside, open(beside, "x", newline="", **text) as file:
         writer = csv.writer(file)
         writer.writerow(_CSV)
         for score in scores:

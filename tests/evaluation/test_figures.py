@@ -82,7 +82,7 @@ def test_figure_of_psnr_and_lpips(sets):
     rows = [
         Row(f"set{number}", system, psnr=psnr, lpips=lpips)
         for number in range(sets)
-        for system, psnr, lpips in (("$a_b^", 20, 0.3), ("near", 21, 0.301), ("c" * 40, 30, 0.1))
+        for system, psnr, lpips in (("$a_b^", 20, 0.3), ("ne\udcffar", 21, 0.301), ("c" * 40, 30, 0.1))
     ]
     unknown = [Row("set0", "published", True, psnr=30), Row("set0", "HR", psnr=float("inf"), lpips=0.0)]
     png, left_out = psnr_lpips(rows + unknown)

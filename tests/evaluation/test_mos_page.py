@@ -1,6 +1,7 @@
 """The page of a study in a headless Chromium, from the first key to the saved file."""
 
 import json
+import re
 import time
 
 import numpy as np
@@ -28,6 +29,13 @@ def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match="no pictures"):
         write_study(tmp_path / "page.html", "t", ())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_whose_name_is_no_text(tmp_path):
+    ((_, _, layers),) = shown(1)
+    write_study(tmp_path / "page.html", "t", [("Set5", "c\udcff", layers)])
+    (study,) = re.findall('id="study">(.*?)</script>', (tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert {item["picture"] for item in json.loads(study)["items"]} == {"c\udcff"}
 
 
 class Rating:

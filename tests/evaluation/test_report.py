@@ -115,6 +115,20 @@ def test_comparison_has_no_scores(tmp_path):
     assert "## Scores" not in (tmp_path / "new" / "report.md").read_text(encoding="utf-8")
 
 
+def test_names_that_are_no_text(tmp_path):
+    folder, name = tmp_path / "report", "c\udcff e"
+    shown = [Pictures("s", name, None, {"one": noise(32, 48), "two": noise(32, 48, 1)})]
+    report.write_report(folder, [Row("s", "one", psnr=30.0)], [PictureScores("s", name, "one", 30.0)], shown, {"f": name})
+    read = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
+    assert read["scores.csv"].splitlines()[1].startswith("s,c\\udcff e,one,")
+    assert json.loads(read["scores.json"])["pictures"][0]["picture"] == name
+    assert "### s / c\\udcff e\n\n![s / c\\udcff e](strips/s-c_e.png)" in read["report.md"]
+    assert (folder / "strips" / "s-c_e.png").is_file()
+    assert 'data-value="c\\udcff e"' in read["index.html"]
+    (index,) = re.findall('id="index">(.*?)</script>', read["index.html"])
+    assert json.loads(index)["pictures"][0]["name"] == name
+
+
 def test_an_existing_report_is_replaced_only_on_request(tmp_path):
     folder = tmp_path / "report"
     folder.mkdir()  # an empty one is no obstacle

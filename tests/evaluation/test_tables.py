@@ -1,6 +1,8 @@
 import csv
 import errno
 import math
+import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -108,6 +110,11 @@ def test_csv(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["scores.csv"]
 
 
+def test_csv_of_a_picture_whose_name_is_no_text(tmp_path):
+    tables.write_csv([Score("s", "c\udcff", "nearest", 20.0, 0.5, 0.5)], tmp_path / "scores.csv")
+    assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("s,c\\udcff,nearest,")
+
+
 def test_csv_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="scores.csv: cannot be written"):
@@ -115,6 +122,20 @@ def test_csv_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         tables.write_csv(SCORES, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_a_table_of_scores_is_replaced(tmp_path):
+    tables.write_csv(SCORES, tmp_path / "scores.csv")
+    tables.check_csv_target(tmp_path / "scores.csv")
+    head = (tmp_path / "scores.csv").read_bytes().splitlines()[0]
+    for name, content in {"a.png": b"\x89PNG", "notes.csv": b"set,picture\r\n", "more.csv": head + b",x\r\n"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            tables.check_csv_target(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: exists already and is no table of scores; name another file"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="no table of scores"):
+        tables.check_csv_target(tmp_path / "pipe")
 
 
 def test_a_csv_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
@@ -125,7 +146,7 @@ def test_a_csv_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
         assert dir == tmp_path
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(tables.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
     with pytest.raises(UserError) as caught:
         tables.check_csv_target(tmp_path / "new" / "deep" / "scores.csv")
     assert str(caught.value) == f"{tmp_path}/new/deep/scores.csv: cannot be written (Read-only file system)"
