@@ -136,7 +136,6 @@ def test_sets_of_a_folder(picture_pairs, tmp_path):
         benchmark.find_sets(tmp_path / "none")
 
 
-<<<<<<< HEAD
 def test_what_is_in_no_set_is_told(tmp_path):
     for name in ("Set5/hr/x.png", "Set14/HR/x.png", "plain/x.png", "plain/y.png", "half/LR/x.png", "loose.png"):
         files.write(tmp_path / name, np.zeros((20, 20, 3), np.uint8))
@@ -144,7 +143,8 @@ def test_what_is_in_no_set_is_told(tmp_path):
     assert [found.name for found in benchmark.find_sets(tmp_path)] == ["Set5", "Set14"]
     assert benchmark.find_left_out(tmp_path) == ["half", "loose.png", "plain"]
     assert benchmark.find_left_out(tmp_path / "Set5") == benchmark.find_left_out(tmp_path / "plain") == []
-=======
+
+
 def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
     lr = picture_pairs[1].hr.parents[1] / "LR" / "b.png"
     files.write(lr, np.zeros((6, 6, 3), np.uint8))
@@ -158,7 +158,6 @@ def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
     assert notes == ["fours: LR/ is HR/ divided by 4, not 2; LR is made by MATLAB's bicubic instead"]
     scores, failures = score(fours.pairs, {"nearest": lambda lr: lr.repeat(2, 0).repeat(2, 1)}, 2)
     assert not failures and scores[0].pixels == 24 * 24
->>>>>>> 5e282d0899b206ff94f8fcc667038fa3019edf61
 
 
 def test_a_set_is_called_as_its_folder_even_from_inside(picture_pairs, tmp_path, monkeypatch):
