@@ -234,10 +234,12 @@ class EvaluateSettings:
         "of a generator: a file, NAME=FILE, or the package's srresnet, srgan, espcn or srcnn. evaluate, compare, faces"
         " and mos take several; without it upscale takes srgan, and faces and mos srresnet and srgan",
         many=True,
+        modes=("evaluate", "compare", "upscale", "export", "faces", "mos"),
     )
     overwrite: bool = setting(
-        False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off"
-    )
+        False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off",
+        modes=("evaluate", "compare", "upscale", "export", "import", "mos"),
+    )  # fmt: skip
 
     model: str = setting(
         "", "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; in the place of"

@@ -223,7 +223,12 @@ def upscale(settings):
 def export(settings):
     """Writes a generator for other software."""
     ((name, path),) = named_weights(settings.weights).items()
-    kind = chosen(settings.format) or EXPORT_ENDINGS.get(Path(settings.output).suffix.lower(), "savedmodel")
+    named = EXPORT_ENDINGS.get(Path(settings.output).suffix.lower())
+    kind = chosen(settings.format) or named or "savedmodel"
+    if named not in (None, kind):
+        raise UserError(f"{settings.output}: named as {named}, but --format={kind}; change one or leave --format out")
+    if settings.precision == "float16" and kind != "litert":
+        raise UserError(f"--precision=float16 is for --format=litert, not {kind}; leave it out")
     command_line.import_tensorflow()
     from srgan_tf.inference.export import describe_weights
     from srgan_tf.inference.export import export as export_generator
@@ -316,8 +321,6 @@ def faces(settings):
 
 def mos(settings):
     """Writes the page of a study of opinions, or the table of what raters saved; see `evaluation.mos`."""
-    if settings.make == bool(settings.score):
-        raise UserError("--mode=mos needs either --make, to write the page, or --score, the files that raters saved")
     if settings.make:
         return make_study(settings)
     from srgan_tf.evaluation.mos import opinions, read_raters

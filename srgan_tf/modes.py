@@ -19,6 +19,7 @@ NEEDED_BY = {
 }
 ONE_WEIGHTS = ("upscale", "export")
 FORMATS = {"upscale": PICTURE_FORMATS, "export": EXPORT_FORMATS}
+OF_SCORE, OF_BOTH = ("score", "exclude_failed"), ("mode", "output")  # in mode mos; all else is of --make
 SELFEX = "selfex"  # the value of --model
 SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
 
@@ -27,11 +28,13 @@ def check_modes(settings):
     """Refuses flags that the mode does not use, and a mode without what it needs."""
     mode = settings.mode
     for field in dataclasses.fields(settings):
-        given = getattr(settings, field.name) != field.default
+        given = _given(settings, field)
         if given and mode not in (field.metadata["modes"] or [mode]):
             raise UserError(f"--{field.name} has no use with --mode={mode}; leave it out")
         if not given and field.name in NEEDED_BY[mode]:
             raise UserError(f"--mode={mode} needs --{field.name}")
+    if mode == "mos":
+        _check_mos(settings)
     if settings.tile != AUTO and 0 < settings.tile < SMALLEST_TILE:
         raise UserError(f"--tile={settings.tile}: must be {SMALLEST_TILE} or more, or 0 for whole pictures")
     if settings.format not in (AUTO, *FORMATS.get(mode, ())):
@@ -55,3 +58,16 @@ def check_modes(settings):
         raise UserError(f"--mode=upscale takes --model={settings.model} or --weights, not both")
     if mode in ONE_WEIGHTS and len(settings.weights) > 1:
         raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")
+
+
+def _given(settings, field):
+    return getattr(settings, field.name) != field.default
+
+
+def _check_mos(settings):
+    if settings.make == bool(settings.score):
+        raise UserError("--mode=mos needs either --make, to write the page, or --score, the files that raters saved")
+    task = "make" if settings.make else "score"
+    for field in dataclasses.fields(settings):
+        if field.name not in OF_BOTH and (field.name in OF_SCORE) == settings.make and _given(settings, field):
+            raise UserError(f"--{field.name} has no use with --{task}; leave it out")

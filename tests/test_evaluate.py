@@ -169,7 +169,7 @@ def test_a_real_photograph(run, shared_data, tmp_path):
     ("model", [], "savedmodel"),
     ("model.onnx", [], "onnx"),
     ("MODEL.tflite", ["--precision=float16"], "litert"),
-    ("model.onnx", ["--format=savedmodel"], "savedmodel"),
+    ("model.v2", ["--format=savedmodel"], "savedmodel"),
 ])  # fmt: skip
 def test_export(run, generator, weights, tmp_path, monkeypatch, name, flags, expected):
     calls = []
@@ -224,6 +224,15 @@ MISTAKES = [
     (["--mode=upscale", "--input=a", "--output=b", "--outscale=0"], "--outscale=0: must be above 0"),
     (["--mode=upscale", "--input=a", "--output=b", "--max_memory=much"], "not a size such as 2GiB"),
     (["--mode=export", "--weights=WEIGHTS", "--weights=b=WEIGHTS", "--output=x"], "takes one --weights, not 2"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=a.npz", "--precision=float16"], "is for --format=litert"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=a.onnx", "--format=savedmodel"], "a.onnx: named as onnx"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=b.onnx", "--format=tensorlayerx"], "b.onnx: named as onnx, but"),
+    (["--mode=import", "--weights=WEIGHTS", "--krasserm=x"], "--weights has no use with --mode=import"),
+    (["--mode=faces", "--lfw=x", "--pairs=x", "--facenet=x", "--overwrite"], "--overwrite has no use with"),
+    (["--mode=mos", "--score=x", "--weights=WEIGHTS"], "--weights has no use with --score"),
+    (["--mode=mos", "--score=x", "--data=x"], "--data has no use with --score"),
+    (["--mode=mos", "--score=x", "--model=selfex"], "--model has no use with --score"),
+    (["--mode=mos", "--make", "--exclude_failed"], "--exclude_failed has no use with --make"),
     (["--mode=export", "--weights=WEIGHTS", "--output=x", "--tile=3"], "--tile has no use with --mode=export"),
     (["--mode=evaluate", "--output=x"], "--output has no use with --mode=evaluate"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--csv=c"], "--csv has no use"),
