@@ -52,8 +52,8 @@ class Upscaler:
         max_memory: As it was given.
 
     Raises:
-        UserError: There are no such weights, they are damaged, or Keras' backend is not for them: G runs under each, the
-            other models under TensorFlow alone.
+        UserError: There are no such weights, they are damaged, or Keras' backend is not for them: G runs under each,
+            the other models under TensorFlow alone.
         ValueError: `tile` is negative, `max_memory` is not positive, or `weights` is something else.
     """
 
