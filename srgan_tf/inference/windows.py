@@ -12,9 +12,9 @@ from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference import tiles
 
 # What a window takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and for
-# each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with windows
-# of 64x64 to 512x512, 1 and 16 blocks, scales 4 and 8: 324 to 334 with 64 channels, of which this makes 363; 255 with 32
-# (276), 194 with 16 (233), 157 with 8 (212). At scale 2 it is 272 (363).
+# each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with
+# windows of 64x64 to 512x512, 1 and 16 blocks, scales 4 and 8: 324 to 334 with 64 channels, of which this makes 363;
+# 255 with 32 (276), 194 with 16 (233), 157 with 8 (212). At scale 2 it is 272 (363).
 _BYTES_PER_CHANNEL = 2.7
 _BYTES_MADE = 190
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing

@@ -118,7 +118,8 @@ def test_comparison_has_no_scores(tmp_path):
 def test_names_that_are_no_text(tmp_path):
     folder, name = tmp_path / "report", "c\udcff e"
     shown = [Pictures("s", name, None, {"one": noise(32, 48), "two": noise(32, 48, 1)})]
-    report.write_report(folder, [Row("s", "one", psnr=30.0)], [PictureScores("s", name, "one", 30.0)], shown, {"f": name})
+    scores = [PictureScores("s", name, "one", 30.0)]
+    report.write_report(folder, [Row("s", "one", psnr=30.0)], scores, shown, {"f": name})
     read = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
     assert read["scores.csv"].splitlines()[1].startswith("s,c\\udcff e,one,")
     assert json.loads(read["scores.json"])["pictures"][0]["picture"] == name
