@@ -141,7 +141,7 @@ def psnr_lpips(rows):
     axes = figure.subplots(down, across, squeeze=False).ravel()
     systems = list(dict.fromkeys(row.system for row in drawn))
     for axis, (name, own) in zip(axes, sets.items()):
-        axis.set_title(_plain(name))
+        axis.set_title(plain(name))
         axis.set(xlabel="PSNR, dB (higher is better)", ylabel="LPIPS (lower is better)")
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
@@ -172,13 +172,14 @@ def _label(axis, rows):
         text_y = max([y, *(height + _LABEL for height in heights[side])])
         heights[side].append(text_y)
         axis.annotate(
-            _plain(rows[index].system), (x, y), (x + 0.03 * side, text_y), "axes fraction", "axes fraction", fontsize=9,
+            plain(rows[index].system), (x, y), (x + 0.03 * side, text_y), "axes fraction", "axes fraction", fontsize=9,
             ha="left" if side > 0 else "right", va="center",
             arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6} if text_y > y else None,
         )  # fmt: skip
 
 
-def _plain(text):
+def plain(text):
+    """A name as matplotlib can show it."""
     text = text.encode(errors="backslashreplace").decode()  # a folder's name need not be text
     return text.replace("$", r"\$")  # which starts a formula
 

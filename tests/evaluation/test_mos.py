@@ -145,6 +145,12 @@ def test_the_figure_has_a_bar_for_each_system():
         assert (pixels == color).all(-1).sum() > 1000
 
 
+def test_the_figure_takes_names_that_are_no_formula_and_no_text():
+    found = mos.opinions([rater("a", {("p", system): 3 for system in ("$a_b^", "ne\udcffar")})])
+    with Image.open(io.BytesIO(mos_shown.distributions(found))) as figure:
+        assert min(figure.size) > 100
+
+
 def test_score_prints_the_table_with_the_published_rows(tmp_path, monkeypatch, capsys):
     pytest.importorskip("krippendorff")
     monkeypatch.chdir(tmp_path)
