@@ -47,17 +47,22 @@ def check_modes(settings):
         raise UserError("--lpips_net has no use without --lpips; leave it out or give LPIPS' weights")
     for name in ("csv", "pictures"):
         path = getattr(settings, name)
-        if path and settings.report and Path(path).resolve().is_relative_to(Path(settings.report).resolve()):
+        if _lies_in(path, settings.report):
             raise UserError(f"--{name}={path}: lies in the report's folder; give a place outside of {settings.report}")
     read = "input" if mode == "compare" else "data"
     for name in ("report", "pictures"):  # whose pictures the next run would take for some of its own
         path, folder = getattr(settings, name), getattr(settings, read)
-        if path and folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
+        if _lies_in(path, folder):
             raise UserError(f"--{name}={path}: lies in the folder of --{read}; give a place outside of {folder}")
     if mode == "upscale" and settings.model and settings.weights:
         raise UserError(f"--mode=upscale takes --model={settings.model} or --weights, not both")
     if mode in ONE_WEIGHTS and len(settings.weights) > 1:
         raise UserError(f"--mode={mode} takes one --weights, not {len(settings.weights)}")
+
+
+def _lies_in(path, folder):
+    """Whether a place is in a folder or is that folder; both must have been given."""
+    return bool(path and folder) and Path(path).resolve().is_relative_to(Path(folder).resolve())
 
 
 def _given(settings, field):

@@ -62,12 +62,26 @@ def check_writable(path, folder=False):
         UserError: The system does not let anything be written there.
     """
     place = Path(path).absolute()
-    candidates = [place, *place.parents] if folder else place.parents
-    nearest = next(candidate for candidate in candidates if os.path.lexists(candidate))
+    _, reason = nearest_folder(place if folder else place.parent)
+    if reason:
+        raise UserError(f"{path}: cannot be written ({reason})")
+
+
+def nearest_folder(folder):
+    """What is there of a folder that may have to be made, and why it cannot be written into.
+
+    Args:
+        folder: A `Path`.
+
+    Returns:
+        `(nearest, reason)`: it, or the first above it that there is; and the system's words, or "" if it can be.
+    """
+    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
     try:
         tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+        return nearest, error.strerror or str(error)
+    return nearest, ""
 
 
 def remove_unfinished(folder):

@@ -6,13 +6,13 @@ import glob
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 from srgan_tf.data.folders import find_pictures
 from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster_writer import KINDS, SUFFIXES
+from srgan_tf.writing import nearest_folder
 
 STREAM = "-"  # in place of a file's name: standard input, standard output
 _ENDING = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # that a kind is given: the first of its own
@@ -215,9 +215,6 @@ def _identity(path):
 
 def _check_folder(folder):
     """Refuses a folder in which nothing can be written, or the one in which it would be made."""
-    folder = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror}); give another --output") from None
+    nearest, reason = nearest_folder(folder)
+    if reason:
+        raise UserError(f"{nearest}: cannot be written to ({reason}); give another --output")

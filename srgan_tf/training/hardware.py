@@ -223,5 +223,6 @@ def enough_memory(folder):
     except tf.errors.ResourceExhaustedError:
         raise UserError(
             f"{folder}: out of memory; start anew in another --run_dir with a smaller --batch_size, or with"
-            " --accumulate to take the batch in parts; or free memory, and the same command goes on from the last checkpoint"
+            " --accumulate to take the batch in parts; or free memory, and the same command goes on from the last"
+            " checkpoint"
         ) from None
