@@ -56,12 +56,12 @@ def test_a_run_goes_on_from_the_packed_photographs_as_from_the_folder(photograph
 def test_mistakes_are_one_line(photographs, tmp_path, run):
     packed = tmp_path / "packed"
     run(f"--train_dir={photographs}", f"--pack={packed}")
-    (packed / "photographs-00000.npy").write_bytes(b"")
+    (packed / "photographs-00000.tfrecord").write_bytes(b"")
     for flags, named in (
         ([f"--pack={packed}"], "--pack needs --train_dir"),
         ([f"--train_dir={packed}", f"--pack={tmp_path / 'again'}"], "is packed already"),
         ([f"--train_dir={photographs}", f"--pack={photographs}"], "is there already and not packed photographs"),
-        ([f"--train_dir={packed}", "--dry_run"], "photographs-00000.npy: damaged"),
+        ([f"--train_dir={packed}", "--dry_run"], "photographs-00000.tfrecord: damaged"),
     ):
         status, _, err = run(*flags)
         assert status == 1 and len(err) == 1 and named in err[0]

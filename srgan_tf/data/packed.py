@@ -1,7 +1,11 @@
 """Photographs decoded once into a few large files, of which windows are read as they lie.
 
-A packed folder holds `photographs-00000.npy` and so on, each a NumPy array of bytes: the RGB values of picture after
-picture, row by row; and `manifest.json`, which says what lies where. Anything that NumPy reads reads it.
+A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says what lies where. A shard has
+a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
+
+- `name`, bytes: the path in the folder of the photographs.
+- `height` and `width`, int64.
+- `rgb`, bytes: height x width x 3 values of uint8, row by row.
 """
 
 import contextlib
@@ -16,8 +20,7 @@ from srgan_tf.data.store import Store, cut
 from srgan_tf.errors import UserError
 
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "photographs packed by srgan_tf", 1
-HEADER = 128  # bytes of an .npy file before its values
+FORMAT, VERSION = "photographs packed by srgan_tf", 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,20 +29,23 @@ class Shard:
 
     Attributes:
         file: Its name in the folder.
-        pictures: `(name, height, width)` of each, one after the other; `name` is the path in the source folder, POSIX.
+        pictures: `(name, height, width, offset)` of each. `name` is the path in the source folder, POSIX; the values begin
+            at the byte `offset` of the file, 0 while it is still to be written.
+        size: Of the file, in bytes; 0 while it is still to be written.
         skipped: `(name, reason)` of those that could not be decoded.
         sha256: Of the file, hexadecimal; empty while it is still to be written.
     """
 
     file: str
-    pictures: tuple[tuple[str, int, int], ...]
+    pictures: tuple[tuple[str, int, int, int], ...]
+    size: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     sha256: str = ""
 
     @property
-    def size(self):
-        """Of the file, in bytes."""
-        return HEADER + sum(3 * height * width for _, height, width in self.pictures)
+    def values(self):
+        """How many bytes of values the pictures have; some more are in the file."""
+        return sum(3 * height * width for _, height, width, _ in self.pictures)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +88,7 @@ def read_manifest(folder):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
-            raise UserError(f"{path}: of version {content['version']}, not {VERSION}; pack the photographs again")
+            raise UserError(f"{path}: of version {content['version']}, not {VERSION}; pack into a new folder")
         shards = []
         for shard in content["shards"]:
             pictures, skipped = (tuple(map(tuple, shard.pop(name))) for name in ("pictures", "skipped"))
@@ -114,7 +120,7 @@ def scan(folder, min_side=1):
     pictures, skipped = [], []
     for shard in manifest.shards:
         check_size(folder / shard.file, shard.size)
-        for name, height, width in shard.pictures:
+        for name, height, width, _ in shard.pictures:
             if min(height, width) >= min_side:
                 pictures.append(PictureFile(folder / name, height, width))
             else:
@@ -159,10 +165,8 @@ class PackedStore(Store):
         super().__init__(pictures, scale)
         places = {}
         for shard in read_manifest(folder).shards:
-            path, offset = Path(folder, shard.file), HEADER
-            for name, height, width in shard.pictures:
-                places[name] = path, offset
-                offset += 3 * height * width
+            path = Path(folder, shard.file)
+            places |= {name: (path, offset) for name, _, _, offset in shard.pictures}
         self._places = [places[picture.path.relative_to(folder).as_posix()] for picture in pictures]
 
     def _windows(self, index, picture, rows, columns):

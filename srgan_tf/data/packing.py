@@ -4,17 +4,17 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from srgan_tf.data import packed
-from srgan_tf.data.packed import HEADER, MANIFEST, Manifest, Shard
+from srgan_tf.data.packed import MANIFEST, Manifest, Shard
 from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.writing import remove_unfinished, whole_file
@@ -22,6 +22,8 @@ from srgan_tf.writing import remove_unfinished, whole_file
 _LOCK = ".lock"
 _SHARD = 1 << 30  # bytes, about
 _MOST_SHARDS = 500
+_LENGTH = 12  # bytes of a TFRecord before its content: the length, and the checksum of that
+_OVERHEAD = 400  # bytes of a record beside the values and the name, at most
 
 
 def pack(pictures, source, folder, workers=2):
@@ -49,18 +51,18 @@ def pack(pictures, source, folder, workers=2):
     """
     source, folder = Path(source), Path(folder)
     plan = _plan(pictures, source)
-    size = sum(shard.size for shard in plan.shards)
+    size = sum(shard.values for shard in plan.shards)
     with _alone(folder), tqdm(total=size, desc=folder.name, unit="B", unit_scale=True, disable=None) as bar:
         manifest = _begun(plan, folder)
         checked = manifest.complete
         shards, missing = list(manifest.shards), []
         for number, shard in enumerate(shards):
             if _is_sound(folder, shard, checked):
-                bar.update(plan.shards[number].size)
+                bar.update(plan.shards[number].values)
             else:
                 missing.append(number)
                 shards[number] = plan.shards[number]
-        _need_room(folder, sum(shards[number].size for number in missing))
+        _need_room(folder, sum(_most_bytes(shards[number]) for number in missing))
         for number in missing:
             shards[number] = _write_shard(shards[number], source, folder, workers, bar)
             manifest = dataclasses.replace(manifest, shards=tuple(shards))
@@ -85,10 +87,10 @@ def _plan(pictures, source):
         if shard and size + needed > limit:
             shards.append(shard)
             shard, size = [], 0
-        shard.append((name, picture.height, picture.width))
+        shard.append((name, picture.height, picture.width, 0))
         size += needed
     shards.append(shard)
-    named = (Shard(f"photographs-{number:05}.npy", tuple(shard)) for number, shard in enumerate(shards))
+    named = (Shard(f"photographs-{number:05}.tfrecord", tuple(shard)) for number, shard in enumerate(shards))
     return Manifest(digest.hexdigest(), tuple(named))
 
 
@@ -140,6 +142,11 @@ def _sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _most_bytes(shard):
+    """How many a planned shard takes at most."""
+    return shard.values + sum(_OVERHEAD + len(os.fsencode(name)) for name, *_ in shard.pictures)
+
+
 def _need_room(folder, size):
     free = shutil.disk_usage(folder).free
     if free < size:
@@ -149,38 +156,65 @@ def _need_room(folder, size):
 
 def _write_shard(shard, source, folder, workers, bar):
     """Writes a planned shard; returns what it became."""
-    pictures, skipped = [], []
+    import tensorflow as tf  # only here: all that reads packed photographs does without it
+
+    pictures, skipped, size = [], [], 0
     with whole_file(folder / shard.file) as beside:
-        with open(beside, "xb") as file, concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            file.seek(HEADER)
+        with (
+            _plain_errors(tf),
+            tf.io.TFRecordWriter(os.fsencode(beside)) as file,
+            concurrent.futures.ThreadPoolExecutor(workers) as pool,
+        ):
             for picture, pixels in _ahead(pool, lambda picture: _decode(source, picture), shard.pictures, 4 * workers):
-                name, height, width = picture
+                name, height, width, _ = picture
                 if isinstance(pixels, str):
                     skipped.append((name, pixels))
                 else:
-                    file.write(pixels.data)
-                    pictures.append(picture)
+                    content, begin = _record(tf, name, pixels)
+                    file.write(content)
+                    pictures.append((name, height, width, size + _LENGTH + begin))
+                    size += _LENGTH + len(content) + 4  # its checksum
                 bar.update(3 * height * width)
-            file.seek(0)
-            length = sum(3 * height * width for _, height, width in pictures)
-            header = {"descr": "|u1", "fortran_order": False, "shape": (length,)}
-            np.lib.format.write_array_header_1_0(file, header)
-            if file.tell() != HEADER:
-                raise ValueError(f"NumPy wrote a header of {file.tell()} bytes instead of {HEADER}")
+        packed.check_size(beside, size)
         sha256 = _sha256(beside)
-    return dataclasses.replace(shard, pictures=tuple(pictures), skipped=tuple(skipped), sha256=sha256)
+    return dataclasses.replace(shard, pictures=tuple(pictures), size=size, skipped=tuple(skipped), sha256=sha256)
+
+
+@contextlib.contextmanager
+def _plain_errors(tf):
+    """Makes TensorFlow's errors of writing those of the system."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from None
+
+
+def _record(tf, name, pixels):
+    """The `tf.train.Example` of a picture, and the byte of it where the values begin."""
+    values = pixels.tobytes()
+    height, width, _ = pixels.shape
+    features = {
+        "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[os.fsencode(name)])),
+        "height": tf.train.Feature(int64_list=tf.train.Int64List(value=[height])),
+        "width": tf.train.Feature(int64_list=tf.train.Int64List(value=[width])),
+        "rgb": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
+    }
+    content = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+    return content, content.index(values)
 
 
 def _decode(source, picture):
     """The values `(H, W, 3)` of a picture, or why there are none."""
-    name, height, width = picture
+    name, height, width, _ = picture
     try:
         pixels = files.read_rgb(source / name)
     except files.PictureError as error:
         return error.reason
     if pixels.shape[:2] != (height, width):
         raise UserError(f"{source / name}: was changed meanwhile; pack the photographs again")
-    return np.ascontiguousarray(pixels)
+    return pixels
 
 
 def _ahead(pool, function, items, count):

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.data import folders, packed, packing
@@ -57,31 +58,38 @@ def test_windows_are_those_of_the_pictures(folder):
             np.testing.assert_array_equal(window, padded[top + 8 : top + 24, left + 8 : left + 24])
 
 
-def test_numpy_reads_it(folder):
+def test_tensorflow_reads_it(folder):
     packed_folder, pictures = folder
-    values = np.load(packed_folder / "photographs-00000.npy")
-    np.testing.assert_array_equal(values, np.concatenate([pixels.ravel() for pixels in pictures.values()]))
+    kinds = {"name": tf.string, "height": tf.int64, "width": tf.int64, "rgb": tf.string}
+    features = {name: tf.io.FixedLenFeature([], kind) for name, kind in kinds.items()}
+    found = {}
+    for content in tf.data.TFRecordDataset(str(packed_folder / "photographs-00000.tfrecord")):  # checks the checksums
+        one = {name: value.numpy() for name, value in tf.io.parse_single_example(content, features).items()}
+        found[one["name"].decode()] = np.frombuffer(one["rgb"], np.uint8).reshape(one["height"], one["width"], 3)
+    assert list(found) == list(pictures)
+    for name, pixels in pictures.items():
+        np.testing.assert_array_equal(found[name], pixels)
 
 
 def test_damage_is_one_line(folder):
     packed_folder, _ = folder
     pictures = packed.scan(packed_folder).pictures
     store = packed.PackedStore(packed_folder, pictures, 4)
-    shard = packed_folder / "photographs-00000.npy"
+    shard = packed_folder / "photographs-00000.tfrecord"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-500])
-    reason = f"photographs-00000.npy: damaged .{len(whole) - 500:,} bytes instead of {len(whole):,}.; pack"
+    reason = f"photographs-00000.tfrecord: damaged .{len(whole) - 500:,} bytes instead of {len(whole):,}.; pack"
     with pytest.raises(UserError, match=reason):
         packed.scan(packed_folder)
-    with pytest.raises(UserError, match="photographs-00000.npy: damaged .it ends too early"), store.plain_errors():
+    with pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .it ends too early"), store.plain_errors():
         store.windows(2, np.array([(10, 0)]), 32)
     shard.unlink()
-    with pytest.raises(UserError, match="photographs-00000.npy: damaged .No such file"):
+    with pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .No such file"):
         packed.scan(packed_folder)
 
 
 @pytest.mark.parametrize("change, reason", [
-    (lambda content: content | {"version": 2}, "of version 2, not 1; pack the photographs again"),
+    (lambda content: content | {"version": 1}, "of version 1, not 2; pack into a new folder"),
     (lambda content: content | {"shards": [{}]}, "cannot be read"),
     (lambda content: content | {"shards": content["shards"] + [content["shards"][0] | {"sha256": ""}]},
      "only 1 of 2 files are packed; pack it again to go on"),

@@ -32,19 +32,22 @@ def _pack(source):
 
 
 def _written(folder):
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*.npy")}
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*.tfrecord")}
 
 
 def test_the_manifest_says_what_lies_where(source):
     manifest = _pack(source)
     folder = source.parent / "packed"
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "manifest.json"] + [
-        f"photographs-0000{number}.npy" for number in range(3)
+        f"photographs-0000{number}.tfrecord" for number in range(3)
     ]
     assert packed.read_manifest(folder) == manifest and manifest.complete
     for number, shard in enumerate(manifest.shards):
-        assert shard.pictures == tuple((f"{name}.png", 20, 30) for name in (2 * number, 2 * number + 1))
         content = (folder / shard.file).read_bytes()
+        for (name, height, width, offset), index in zip(shard.pictures, (2 * number, 2 * number + 1), strict=True):
+            assert (name, height, width) == (f"{index}.png", 20, 30)
+            with Image.open(source / name) as picture:
+                assert content[offset : offset + 20 * 30 * 3] == picture.tobytes()
         assert len(content) == shard.size and hashlib.sha256(content).hexdigest() == shard.sha256
 
 
@@ -59,7 +62,7 @@ def test_packing_goes_on_where_it_stopped(source, monkeypatch):
     write = packing._write_shard
 
     def stop(shard, *rest):
-        if shard.file == "photographs-00002.npy":
+        if shard.file == "photographs-00002.tfrecord":
             raise KeyboardInterrupt
         return write(shard, *rest)
 
@@ -81,16 +84,16 @@ def test_packing_again_checks_and_mends(source):
     whole = _written(folder)
     _pack(source)
     assert _written(folder) == whole
-    damaged = bytearray(whole["photographs-00001.npy"][0])
+    damaged = bytearray(whole["photographs-00001.tfrecord"][0])
     damaged[1000] ^= 1  # which no length shows
-    (folder / "photographs-00001.npy").write_bytes(damaged)
-    (folder / "photographs-00002.npy").write_bytes(b"")
+    (folder / "photographs-00001.tfrecord").write_bytes(damaged)
+    (folder / "photographs-00002.tfrecord").write_bytes(b"")
     manifest = _pack(source)
     mended = _written(folder)
     assert {name: content for name, (content, _) in mended.items()} == {
         name: content for name, (content, _) in whole.items()
     }
-    assert mended["photographs-00000.npy"] == whole["photographs-00000.npy"], "it was not written again"
+    assert mended["photographs-00000.tfrecord"] == whole["photographs-00000.tfrecord"], "it was not written again"
     assert manifest == packed.read_manifest(folder) and manifest.complete
 
 
@@ -126,7 +129,7 @@ def test_too_little_room_is_told_before(source, monkeypatch):
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda _: usage(10_000))
     with pytest.raises(UserError, match=r"packed: 0\.0 GB are needed and 0\.0 GB are free"):
         _pack(source)
-    assert not list((source.parent / "packed").glob("*.npy"))
+    assert not list((source.parent / "packed").glob("*.tfrecord"))
 
 
 def test_a_killed_process_leaves_nothing_half_written(source):

@@ -90,6 +90,11 @@ def results(folder):
     return {path.relative_to(folder): path.stat() for path in folder.rglob("*") if path.is_file()}
 
 
+def finished(folder):
+    """The pictures that are whole, of a folder that is being written into: other files may vanish at any moment."""
+    return [path for path in folder.rglob("*.*") if not path.name.startswith(".")]
+
+
 def read(path):
     with open_raster(path) as raster:
         return raster.rows(0, raster.height), raster.metadata
@@ -108,7 +113,7 @@ def test_killed_and_completed_it_gives_what_upscale_gives(exported, photos, weig
     log = tmp_path / "log.txt"
     with open(log, "w") as file:
         process = start(file, f"--model={exported}", *flags)
-        while len(results(large)) < 20 and process.poll() is None:
+        while len(finished(large)) < 20 and process.poll() is None:
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, log.read_text()

@@ -5,7 +5,9 @@ import subprocess
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
+from srgan_tf.data import folders, packing
 from srgan_tf.errors import UserError
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.training.checkpoints import Checkpoints
@@ -77,3 +79,13 @@ def test_reports_on_a_full_disk_are_one_line(disk):
     monitor.close()
     with pytest.raises(UserError, match="cannot be written"):
         Monitor(disk, start=1, total=9, name="test")
+
+
+def test_packing_leaves_nothing_half_written(disk, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 1500, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    pictures = folders.scan(tmp_path).pictures
+    monkeypatch.setattr(packing, "_need_room", lambda *_: None)  # something else fills the disk meanwhile
+    with pytest.raises(UserError, match=r"photographs-00000\.tfrecord: cannot be written .No space left on device"):
+        packing.pack(pictures, tmp_path, disk / "packed")
+    assert sorted(path.name for path in (disk / "packed").iterdir()) == [".lock", "manifest.json"]
