@@ -17,6 +17,7 @@ import contextlib
 import math
 import os
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -26,6 +27,8 @@ RATE = 1e-4  # Adam's, as in the slides
 # The paper's scale of the features, squared; and the adversarial weight.
 VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1 / 12.75**2, 1e-3
 TERMS = ("mse", "vgg", "adversarial", "d_loss")
+FIRST_SCALE = 2.0**8  # of losses under float16: what frameworks begin with overflows, and they skip their first steps
+SKIPPED = "a gradient of the first steps was not finite, so that no step was taken"
 PART_TURNS = 3
 
 
@@ -101,6 +104,9 @@ class Ours:
             self.features = build_vgg("vgg54", start["vgg_path"])
         rate = optimizers.LearningRate(RATE)
         self.adams = {name: optimizers.make_optimizer(network, rate) for name, network in self.networks.items()}
+        if precision == "mixed_float16":
+            for adam in self.adams.values():
+                adam.dynamic_scale.assign(FIRST_SCALE)
         if phase == "srgan":
             weights = steps.LossWeights(1.0, VGG_WEIGHT, ADVERSARIAL_WEIGHT)
             self.step = steps.make_adversarial_step(
@@ -120,7 +126,10 @@ class Ours:
         return self.step(*map(self.tf.constant, self.batch))
 
     def losses(self):
-        return {name: float(value) for name, value in self.run_step().items() if name in TERMS}
+        terms = self.run_step()
+        if terms["skipped"]:
+            sys.exit(SKIPPED)
+        return {name: float(value) for name, value in terms.items() if name in TERMS}
 
     def run(self, steps):
         for _ in range(steps):
@@ -196,7 +205,8 @@ class Ours:
 
         def run():
             start = time.perf_counter()
-            tf.nest.flatten(compiled(*map(tf.constant, values)))[-1].numpy()
+            compiled(*map(tf.constant, values))
+            tf.test.experimental.sync_devices()
             return time.perf_counter() - start
 
         run()
@@ -238,7 +248,7 @@ class Torch:
         torch.backends.cudnn.benchmark = True
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         half = precision.removeprefix("mixed_")
-        self.autocast = contextlib.nullcontext
+        self.autocast, self.scalers = contextlib.nullcontext, []
         if half != precision:
             self.autocast = lambda: torch.autocast(self.device, getattr(torch, half))
         self.generator = self.place(torch_networks.generator(start["generator"]).train())
@@ -255,7 +265,9 @@ class Torch:
     def optimizer(self, network, half):
         """Adam with Keras' epsilon, and the loss scale that float16 needs."""
         adam = self.torch.optim.Adam(network.parameters(), RATE, eps=1e-7, fused=True)
-        return adam, self.torch.amp.GradScaler(self.device, enabled=half == "float16")
+        scaler = self.torch.amp.GradScaler(self.device, FIRST_SCALE, enabled=half == "float16")
+        self.scalers.append(scaler)
+        return adam, scaler
 
     def on_gpu(self):
         return self.device == "cuda"
@@ -272,7 +284,10 @@ class Torch:
         return self.content_step(lr, hr) if self.phase == "srresnet" else self.adversarial_step(lr, hr)
 
     def losses(self):
-        return {name: value.item() for name, value in self.run_step().items()}
+        terms = {name: value.item() for name, value in self.run_step().items()}
+        if any(scaler.get_scale() < FIRST_SCALE for scaler in self.scalers if scaler.is_enabled()):
+            sys.exit(SKIPPED)
+        return terms
 
     def run(self, steps):
         for _ in range(steps):

@@ -121,6 +121,9 @@ def measure(arguments, context, start, phase, shape, precision):
     print(f"\n{PHASES[phase]}, {crops} crops of {side // scale}x{side // scale} to {side}x{side}, {precision}")
     names = [name for name in arguments.programs if phase == "srgan" or name not in ONLY_SRGAN]
     programs = start_all(context, PROGRAMS, names, start, phase, make_batch(crops, side, scale), precision)
+    for name, program in programs.items():
+        if program.on_gpu != programs[OURS].on_gpu:
+            sys.exit(f"only one of {OURS} and {name} computes on a GPU; install both for it, or name one in --programs")
     seconds, (first, second) = check(programs, precision)
     print(f"largest difference of the losses from ours: {first:.0e} in the first step, {second:.0e} in the second")
     results = in_turns(programs, {name: steps[-1] for name, steps in seconds.items()}, arguments.turns)
