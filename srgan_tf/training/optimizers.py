@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from srgan_tf.training.adam import Adam
 from srgan_tf.training.muon import Muon
 
 
@@ -86,7 +87,7 @@ def make_optimizer(model, rate, *, kind="adam", beta1=0.9, last_layer_rate=1.0, 
         A built `keras.optimizers.Optimizer`, or one in a `keras.optimizers.LossScaleOptimizer`.
     """
     if kind == "adam":
-        optimizer = keras.optimizers.Adam(rate, beta_1=beta1, name=name)
+        optimizer = Adam(rate, beta_1=beta1, name=name)
     elif kind == "muon":
         optimizer = Muon(rate, beta_1=beta1, name=name)
     else:

@@ -67,12 +67,12 @@ def _largest_difference(one, other, names):
     return max(np.abs(one[name].astype(np.float64) - other[name]).max() for name in names)
 
 
-def test_two_workers_take_the_steps_of_one_process(start, tmp_path):
+def test_two_workers_or_devices_take_the_steps_of_one(start, tmp_path):
     script = str(Path(__file__).with_name("worker.py"))
     _finish(start(*([script, str(tmp_path / f"{index}.npz")] for index in range(2))))
-    _finish(start([script, str(tmp_path / "alone.npz")]))
-    first, second, alone = (np.load(tmp_path / f"{name}.npz") for name in ("0", "1", "alone"))
-    assert first.files == alone.files
+    _finish(start([script, str(tmp_path / "alone.npz")]) + start([script, str(tmp_path / "devices.npz"), "mirrored"]))
+    first, second, alone, devices = (np.load(tmp_path / f"{name}.npz") for name in ("0", "1", "alone", "devices"))
+    assert first.files == alone.files and devices.files == [name for name in first.files if name[:5] != "step/"]
     assert _largest_difference(first, second, first.files) == 0
     terms = [name for name in alone.files if "/term " in name]
     assert len(terms) == 18 and all(first[name] == pytest.approx(alone[name], rel=1e-3) for name in terms)
@@ -82,9 +82,10 @@ def test_two_workers_take_the_steps_of_one_process(start, tmp_path):
     )
     assert len(whole) == len(halves) == 70
     assert _largest_difference(first, alone, whole + halves) < 1e-5
+    assert _largest_difference(devices, alone, halves) < 1e-5
     assert max(np.abs(first[one] - first[other]).max() for one, other in zip(whole, halves)) > 1e-3
-    # One replica's infinite gradient stops both, and both scales fall.
-    for found in (first, second, alone):
+    # One replica's infinite gradient stops all, and every scale falls.
+    for found in (first, second, alone, devices):
         assert (found["half/skipped"], found["half/moved"]) == (1, 0)
         assert found["half/scales"][1] == found["half/scales"][0] / 2
 

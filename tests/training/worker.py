@@ -1,4 +1,8 @@
-"""What test_distribution.py starts: one worker's part of a few steps. `python worker.py RESULT.npz`"""
+"""What test_distribution.py starts: one worker's part of a few steps. `python worker.py RESULT.npz [mirrored]`
+
+With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do, and batches are always in
+two parts.
+"""
 
 import sys
 
@@ -58,7 +62,14 @@ def infinite_in_the_last_crop(distribution):
 
 
 if __name__ == "__main__":
-    found = Distribution("auto")
-    results = {"step": adversarial(found, 1), "two": adversarial(found, 2), "half": infinite_in_the_last_crop(found)}
+    results = {}
+    if "mirrored" in sys.argv:
+        halves = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+        found = Distribution("mirrored", ["CPU:0", "CPU:1"])
+    else:
+        found = Distribution("auto")
+        results["step"] = adversarial(found, 1)
+    results |= {"two": adversarial(found, 2), "half": infinite_in_the_last_crop(found)}
     arrays = {f"{group}/{name}": value for group, values in results.items() for name, value in values.items()}
     np.savez(sys.argv[1], **arrays)
