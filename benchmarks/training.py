@@ -6,7 +6,8 @@
 Each program has a process of its own, which sleeps while another's turn is timed, and takes uint8 crops from the host.
 Before the turns all must give the same losses in their first two steps. PyTorch is left out where it is not installed.
 Best without other work on the machine: each program wants all cores. On a GPU also under mixed precision and, for
-PyTorch, autocast. Without --vgg_path, VGG19 has random weights, which cost the same.
+PyTorch, autocast; since Ampere float32 means convolutions in TF32, in both frameworks. Without --vgg_path, VGG19 has
+random weights, which cost the same.
 """
 
 import argparse

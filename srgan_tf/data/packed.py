@@ -1,7 +1,7 @@
 """Photographs decoded once into a few large files, of which windows are read as they lie.
 
-A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says what lies where. A shard has
-a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
+A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says what lies where. A shard
+has a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
 
 - `name`, bytes: the path in the folder of the photographs.
 - `height` and `width`, int64.
@@ -29,8 +29,8 @@ class Shard:
 
     Attributes:
         file: Its name in the folder.
-        pictures: `(name, height, width, offset)` of each. `name` is the path in the source folder, POSIX; the values begin
-            at the byte `offset` of the file, 0 while it is still to be written.
+        pictures: `(name, height, width, offset)` of each. `name` is the path in the source folder, POSIX; the values
+            begin at the byte `offset` of the file, 0 while it is still to be written.
         size: Of the file, in bytes; 0 while it is still to be written.
         skipped: `(name, reason)` of those that could not be decoded.
         sha256: Of the file, hexadecimal; empty while it is still to be written.

@@ -1,7 +1,7 @@
 """What test_distribution.py starts: one worker's part of a few steps. `python worker.py RESULT.npz [mirrored]`
 
-With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do, and batches are always in
-two parts.
+With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do, and batches are always
+in two parts.
 """
 
 import sys
