@@ -124,7 +124,7 @@ def measure(arguments, context, start, phase, shape, precision):
     programs = start_all(context, PROGRAMS, names, start, phase, make_batch(crops, side, scale), precision)
     for name, program in programs.items():
         if program.on_gpu != programs[OURS].on_gpu:
-            sys.exit(f"only one of {OURS} and {name} computes on a GPU; install both for it, or name one in --programs")
+            sys.exit(f"only one of {OURS} and {name} computes on a GPU; install both for it, or leave {name} out")
     seconds, (first, second) = check(programs, precision)
     print(f"largest difference of the losses from ours: {first:.0e} in the first step, {second:.0e} in the second")
     results = in_turns(programs, {name: steps[-1] for name, steps in seconds.items()}, arguments.turns)

@@ -1,6 +1,8 @@
 """Finds, checks and pairs the pictures of a folder."""
 
+import contextlib
 import dataclasses
+import gc
 import importlib.util
 import os
 import re
@@ -102,6 +104,19 @@ def find_pictures(folder):
     return [Path(path) for path in _find(folder) if _is_picture(path) and os.path.isfile(path)]
 
 
+@contextlib.contextmanager
+def _nothing_collected():
+    """Python's collector of cycles left out, which goes through all of TensorFlow while a long list grows: seconds."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@_nothing_collected()
 def _scan(paths, min_side, name, folder=None):
     found = dict.fromkeys(paths, "not a picture")
     candidates = [path for path in paths if _is_picture(path)]

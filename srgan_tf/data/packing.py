@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from srgan_tf import command_line
 from srgan_tf.data import packed
 from srgan_tf.data.packed import MANIFEST, Manifest, Shard
 from srgan_tf.errors import UserError
@@ -22,7 +22,7 @@ from srgan_tf.writing import remove_unfinished, whole_file
 _LOCK = ".lock"
 _SHARD = 1 << 30  # bytes, about
 _MOST_SHARDS = 500
-_LENGTH = 12  # bytes of a TFRecord before its content: the length, and the checksum of that
+_LENGTH, _CHECKSUM = 12, 4  # bytes of a TFRecord before its content, the length and a checksum of that; and behind it
 _OVERHEAD = 400  # bytes of a record beside the values and the name, at most
 
 
@@ -156,13 +156,14 @@ def _need_room(folder, size):
 
 def _write_shard(shard, source, folder, workers, bar):
     """Writes a planned shard; returns what it became."""
-    import tensorflow as tf  # only here: all that reads packed photographs does without it
+    command_line.import_tensorflow()
+    import tensorflow as tf  # only here: it takes seconds, and a folder that is complete does without it
 
     pictures, skipped, size = [], [], 0
     with whole_file(folder / shard.file) as beside:
         with (
             _plain_errors(tf),
-            tf.io.TFRecordWriter(os.fsencode(beside)) as file,
+            tf.io.TFRecordWriter(os.fsencode(beside.resolve())) as file,
             concurrent.futures.ThreadPoolExecutor(workers) as pool,
         ):
             for picture, pixels in _ahead(pool, lambda picture: _decode(source, picture), shard.pictures, 4 * workers):
@@ -173,35 +174,36 @@ def _write_shard(shard, source, folder, workers, bar):
                     content, begin = _record(tf, name, pixels)
                     file.write(content)
                     pictures.append((name, height, width, size + _LENGTH + begin))
-                    size += _LENGTH + len(content) + 4  # its checksum
+                    size += _LENGTH + len(content) + _CHECKSUM
                 bar.update(3 * height * width)
-        packed.check_size(beside, size)
+        if (written := beside.stat().st_size) != size:
+            raise OSError(f"{written:,} bytes were written instead of {size:,}")
         sha256 = _sha256(beside)
     return dataclasses.replace(shard, pictures=tuple(pictures), size=size, skipped=tuple(skipped), sha256=sha256)
 
 
 @contextlib.contextmanager
 def _plain_errors(tf):
-    """Makes TensorFlow's errors of writing those of the system."""
+    """Makes TensorFlow's errors of writing, "FILE; REASON", those of the system."""
     try:
         yield
-    except tf.errors.ResourceExhaustedError:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
     except tf.errors.OpError as error:
-        raise OSError(error.message) from None
+        raise OSError(error.message.rpartition("; ")[2]) from None
+    except UnicodeDecodeError as error:  # the message, where the file's name is no UTF-8
+        raise OSError(error.object.decode(errors="replace").rpartition("; ")[2]) from None
 
 
 def _record(tf, name, pixels):
     """The `tf.train.Example` of a picture, and the byte of it where the values begin."""
     values = pixels.tobytes()
     height, width, _ = pixels.shape
-    features = {
-        "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[os.fsencode(name)])),
-        "height": tf.train.Feature(int64_list=tf.train.Int64List(value=[height])),
-        "width": tf.train.Feature(int64_list=tf.train.Int64List(value=[width])),
-        "rgb": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
-    }
-    content = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+    example = tf.train.Example()
+    features = example.features.feature  # filled in place: a message in another is copied
+    features["name"].bytes_list.value.append(os.fsencode(name))
+    features["height"].int64_list.value.append(height)
+    features["width"].int64_list.value.append(width)
+    features["rgb"].bytes_list.value.append(values)
+    content = example.SerializeToString(deterministic=True)
     return content, content.index(values)
 
 

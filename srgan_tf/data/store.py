@@ -148,7 +148,7 @@ class PhotographStore(Store):
     def _undecodable(self, message):
         if "JPEG" not in message:
             return None
-        import tensorflow as tf  # only here: packing does without it
+        import tensorflow as tf  # only here: it takes seconds
 
         for path in list(self._to_decode):
             try:

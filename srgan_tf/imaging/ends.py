@@ -9,11 +9,14 @@ _TAIL = 1 << 16  # bytes
 
 
 def jpeg_has_end(file):
-    """Whether FFD9 follows the start of the scan.
+    """Whether FFD9 follows the start of the scan, which Pillow must have found.
 
-    Compressed data cannot hold FFD9, but a thumbnail in the header does, hence the walk to the scan. The tail is
-    searched first and then everything, since phones append a second picture or a video.
+    Mostly it ends the file. Phones append a second picture or a video, so that else the tail is searched and then
+    everything, from the scan on: compressed data cannot hold FFD9, but a thumbnail in the header does.
     """
+    file.seek(-2, os.SEEK_END)
+    if file.read() == b"\xff\xd9":
+        return True
     file.seek(2)
     while (head := file.read(2)) != b"\xff\xda":
         if len(head) < 2:

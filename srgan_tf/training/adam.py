@@ -8,8 +8,8 @@ import tensorflow as tf
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam`, each weight's step being one operation instead of some twenty (Kingma and Ba 2015).
 
-    It passes over the weights once: half the time on two cores, and some seconds less until the first step. Its
-    variables are Keras', and its results, too, but for rounding. Only for float32 weights, without AMSGrad.
+    It passes over the weights once: on two cores the update takes half the time, and the first step comes some seconds
+    earlier. Its variables are Keras', and its results, too, but for rounding. For float32 weights, without AMSGrad.
     """
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,7 +1,7 @@
 """What test_distribution.py starts: one worker's part of a few steps. `python worker.py RESULT.npz [mirrored]`
 
-With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do, and batches are always
-in two parts.
+With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do; five steps of whole
+batches are left to the others, since those of batches in two parts hold all that differs.
 """
 
 import sys
@@ -42,7 +42,10 @@ def adversarial(distribution, accumulate):
 
 
 def infinite_in_the_last_crop(distribution):
-    """Whether a step in float16 was skipped, by how much it moved the weights, and the loss scale before and after."""
+    """Of a step in float16: whether it was skipped, how far it moved the weights, and the loss scale before and after.
+
+    Then of one by Adam whose gradients are finite: how far it moved them, and how far apart the devices are.
+    """
     keras.config.set_dtype_policy("mixed_float16")
     real = losses.mse
     # Infinite where the last crop of the replica is black.
@@ -55,10 +58,16 @@ def infinite_in_the_last_crop(distribution):
     hr = np.full((BATCH, 16, 16, 3), 200, np.uint8)
     hr[-1] = 0
     hr = hr[distribution.share(BATCH, 1)]
-    before, scale = [value.numpy() for value in generator.variables], float(optimizers.loss_scale(optimizer))
-    skipped = float(step(tf.constant(hr[:, ::4, ::4]), tf.constant(hr))["skipped"])
-    moved = max(np.abs(new.numpy() - old).max() for new, old in zip(generator.variables, before))
-    return {"skipped": skipped, "moved": moved, "scales": [scale, float(optimizers.loss_scale(optimizer))]}
+    before, scales = [value.numpy() for value in generator.variables], [float(optimizers.loss_scale(optimizer))]
+    skipped, moved = [], []
+    for hr in (hr, np.full_like(hr, 200)):
+        skipped.append(float(step(tf.constant(hr[:, ::4, ::4]), tf.constant(hr))["skipped"]))
+        moved.append(max(np.abs(new.numpy() - old).max() for new, old in zip(generator.variables, before)))
+        scales.append(float(optimizers.loss_scale(optimizer)))
+    kept = [variable.value for variable in (*generator.variables, *optimizer.variables)]
+    devices = [[each.numpy() for each in getattr(value, "values", [value])] for value in kept]
+    apart = max(np.abs(each - values[0]).max() for values in devices for each in values)
+    return {"skipped": skipped, "moved": moved, "scales": scales, "apart": apart}
 
 
 if __name__ == "__main__":
