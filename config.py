@@ -74,8 +74,9 @@ class TrainSettings:
     workers: int = setting(2, "threads that decode, crop and degrade", lower=1)
     pack: str = setting(
         "",
-        "folder to write the photographs of --train_dir into, decoded, for faster reading and the same batches: 3 bytes"
-        " a pixel; nothing is trained; the same command goes on with what was stopped, and checks what is complete",
+        "folder to write the photographs of --train_dir into, decoded, as TFRecords, for faster reading and the same"
+        " batches: 3 bytes a pixel; nothing is trained; the same command goes on with what was stopped, and checks what"
+        " is complete",
     )
 
     # Generator
