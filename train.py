@@ -50,6 +50,7 @@ def pack_photographs(settings):
         raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
     scan = folders.scan(settings.train_dir)
     print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
+    command_line.import_tensorflow()
     shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
         print(f"  skipped {name}: {reason}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from srgan_tf import command_line
 from srgan_tf.data import packed
 from srgan_tf.data.packed import MANIFEST, Manifest, Shard
 from srgan_tf.errors import UserError
@@ -156,7 +155,6 @@ def _need_room(folder, size):
 
 def _write_shard(shard, source, folder, workers, bar):
     """Writes a planned shard; returns what it became."""
-    command_line.import_tensorflow()
     import tensorflow as tf  # only here: it takes seconds, and a folder that is complete does without it
 
     pictures, skipped, size = [], [], 0
