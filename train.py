@@ -9,7 +9,7 @@ from pathlib import Path
 
 import config
 from srgan_tf import command_line
-from srgan_tf.data import folders, packed, packing
+from srgan_tf.data import folders, packed
 from srgan_tf.errors import UserError
 
 
@@ -51,6 +51,7 @@ def pack_photographs(settings):
     scan = folders.scan(settings.train_dir)
     print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
     command_line.import_tensorflow()
+    from srgan_tf.data import packing
     shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
         print(f"  skipped {name}: {reason}")

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from srgan_tf.data import folders, packed, packing
+from srgan_tf.data import folders, packed
 from srgan_tf.imaging import files
 
 MOST = 150  # photographs, the first ones
@@ -109,6 +109,8 @@ def main(argv):
     if not 2 <= len(argv) <= 3:
         sys.exit("usage: python benchmarks/input_pipeline.py PHOTOGRAPHS [REPETITIONS]    (a folder of JPEGs; 7)")
     repetitions = int(argv[2]) if len(argv) > 2 else 7
+    from srgan_tf.data import packing  # with TensorFlow, which would print what it finds while it is not told otherwise
+
     with tempfile.TemporaryDirectory() as temporary:
         jpegs = folders.scan(argv[1], SHAPES[0][0]).pictures[:MOST]
         pngs, folder = Path(temporary, "pngs"), Path(temporary, "packed")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from srgan_tf.errors import UserError
 
+# For text with names of files, which need not be text themselves.
+ENCODED = {"encoding": "utf-8", "errors": "backslashreplace"}
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `whole_file` writes to
 
 

@@ -48,8 +48,13 @@ def weights(generator, tmp_path_factory):
 @pytest.fixture
 def run(capfd):
     """Runs the command line of evaluate.py; returns the exit status and the lines on stdout and stderr."""
+    import tensorflow as tf
 
     import evaluate
+
+    # TensorFlow looks for devices once a process, and where a test has imported it says that there is no GPU.
+    tf.config.list_logical_devices()
+    capfd.readouterr()
 
     def run(*flags):
         status = evaluate.main(["evaluate.py", *map(str, flags)])

@@ -105,7 +105,7 @@ def find_pictures(folder):
 
 
 @contextlib.contextmanager
-def _nothing_collected():
+def nothing_collected():
     """Python's collector of cycles left out, which goes through all of TensorFlow while a long list grows: seconds."""
     collects = gc.isenabled()
     gc.disable()
@@ -116,7 +116,7 @@ def _nothing_collected():
             gc.enable()
 
 
-@_nothing_collected()
+@nothing_collected()
 def _scan(paths, min_side, name, folder=None):
     found = dict.fromkeys(paths, "not a picture")
     candidates = [path for path in paths if _is_picture(path)]

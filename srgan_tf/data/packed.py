@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.data.folders import PictureFile, Scan
+from srgan_tf.data.folders import PictureFile, Scan, nothing_collected
 from srgan_tf.data.store import Store, cut
 from srgan_tf.errors import UserError
 
@@ -99,6 +99,7 @@ def read_manifest(folder):
         raise UserError(f"{path}: cannot be read ({reason}); pack the photographs again") from None
 
 
+@nothing_collected()
 def scan(folder, min_side=1):
     """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order.
 
@@ -161,6 +162,7 @@ class PackedStore(Store):
         scale: See `Store`.
     """
 
+    @nothing_collected()
     def __init__(self, folder, pictures, scale):
         super().__init__(pictures, scale)
         places = {}

@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
+import tensorflow as tf
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -155,12 +156,10 @@ def _need_room(folder, size):
 
 def _write_shard(shard, source, folder, workers, bar):
     """Writes a planned shard; returns what it became."""
-    import tensorflow as tf  # only here: it takes seconds, and a folder that is complete does without it
-
     pictures, skipped, size = [], [], 0
     with whole_file(folder / shard.file) as beside:
         with (
-            _plain_errors(tf),
+            _plain_errors(),
             tf.io.TFRecordWriter(os.fsencode(beside.resolve())) as file,
             concurrent.futures.ThreadPoolExecutor(workers) as pool,
         ):
@@ -169,7 +168,7 @@ def _write_shard(shard, source, folder, workers, bar):
                 if isinstance(pixels, str):
                     skipped.append((name, pixels))
                 else:
-                    content, begin = _record(tf, name, pixels)
+                    content, begin = _record(name, pixels)
                     file.write(content)
                     pictures.append((name, height, width, size + _LENGTH + begin))
                     size += _LENGTH + len(content) + _CHECKSUM
@@ -181,7 +180,7 @@ def _write_shard(shard, source, folder, workers, bar):
 
 
 @contextlib.contextmanager
-def _plain_errors(tf):
+def _plain_errors():
     """Makes TensorFlow's errors of writing, "FILE; REASON", those of the system."""
     try:
         yield
@@ -191,7 +190,7 @@ def _plain_errors(tf):
         raise OSError(error.object.decode(errors="replace").rpartition("; ")[2]) from None
 
 
-def _record(tf, name, pixels):
+def _record(name, pixels):
     """The `tf.train.Example` of a picture, and the byte of it where the values begin."""
     values = pixels.tobytes()
     height, width, _ = pixels.shape

@@ -10,7 +10,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation.benchmark import load_pair, load_ready_made
 from srgan_tf.evaluation.contents import HR
 from srgan_tf.evaluation.page import LARGEST, data_uri, policy_hash
-from srgan_tf.writing import whole_file
+from srgan_tf.writing import ENCODED, whole_file
 
 WORST = "nearest"
 EXPECTED = {WORST: 1, HR: 5}  # of the calibration, as the paper has it for 20 pictures (section 3.3)
@@ -93,5 +93,5 @@ def write_study(path, title, shown, largest=LARGEST):
     }
     page = re.sub(r"{{(\w+)}}", lambda match: values[match[1]], template)
     with whole_file(path) as beside:
-        beside.write_text(page, encoding="utf-8", errors="backslashreplace")  # a picture's name need not be text
+        beside.write_text(page, **ENCODED)
     return len(items)

@@ -18,14 +18,13 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation import figures
 from srgan_tf.evaluation.contents import Pictures, PictureScores, Row, by_set, used_columns
 from srgan_tf.evaluation.page import write_page
-from srgan_tf.writing import check_writable, shortened
+from srgan_tf.writing import ENCODED, check_writable, shortened
 
 __all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
 _OWN = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
-_ENCODED = {"encoding": "utf-8", "errors": "backslashreplace"}  # a picture's name need not be text
 
 
 def check_target(folder, overwrite=False):
@@ -160,7 +159,7 @@ def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes,
             if on_progress:
                 on_progress(item.title)
 
-    with open(beside / PAGE, "x", newline="\n", **_ENCODED) as file:
+    with open(beside / PAGE, "x", newline="\n", **ENCODED) as file:
         left_out = write_page(file, title, rows, scores, shown(), facts, figure, notes)
     return strips, [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
 
@@ -190,7 +189,7 @@ def _notes_on_figure(figure, rows, left_out):
 
 def _write_csv(path, scores):
     fields = [field.name for field in dataclasses.fields(PictureScores)]
-    with open(path, "x", newline="", **_ENCODED) as file:
+    with open(path, "x", newline="", **ENCODED) as file:
         writer = csv.writer(file)
         writer.writerow(fields)
         for entry in scores:
@@ -200,7 +199,7 @@ def _write_csv(path, scores):
 
 def _write_json(path, data):
     text = json.dumps(_strict(data), ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(text + "\n", **_ENCODED)
+    path.write_text(text + "\n", **ENCODED)
 
 
 def _strict(value):
@@ -220,7 +219,7 @@ def _write_text(path, title, parts, facts, notes):
     measured = ["## How it was made", "\n".join(_list(facts))] if facts else []
     noted = ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
     page = f"[Compare the pictures and sort the tables]({PAGE})."
-    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", **_ENCODED)
+    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", **ENCODED)
 
 
 def _table(rows):

@@ -10,7 +10,7 @@ from srgan_tf.evaluation.benchmark import METRICS
 from srgan_tf.evaluation.contents import COLUMNS, Row, used_columns
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.evaluation.metrics import SHAVE
-from srgan_tf.writing import check_writable, whole_file
+from srgan_tf.writing import ENCODED, check_writable, whole_file
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
@@ -194,8 +194,7 @@ def write_csv(scores, path):
     Raises:
         UserError: The file cannot be written.
     """
-    text = {"encoding": "utf-8", "errors": "backslashreplace"}  # a picture's name need not be text
-    with whole_file(path) as beside, open(beside, "x", newline="", **text) as file:
+    with whole_file(path) as beside, open(beside, "x", newline="", **ENCODED) as file:
         writer = csv.writer(file)
         writer.writerow(_CSV)
         for score in scores:
