@@ -177,6 +177,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     from srgan_tf.training.checkpoints import Checkpoints
     from srgan_tf.training.ema import MovingAverage
     from srgan_tf.training.monitoring import Monitor, NoMonitor
+    from srgan_tf.training.snapshot import Snapshot
 
     name = phase_of(settings)
     begun, facts = read_begun(folder)
@@ -228,9 +229,9 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         groups["learning_rate"] = rate.variables
     xla = hardware.compiles_step(settings.xla, device, distribution.spreads)
     average = MovingAverage(generator, settings.ema_decay, xla=xla) if settings.ema_decay else None
-    shown = average.model if average else generator
     if average:
-        groups["g_average"] = shown.variables
+        groups["g_average"] = average.model.variables
+    snapshot = Snapshot(average.model if average else generator)
     checkpoints = Checkpoints(folder, groups)
     state = checkpoints.restore() if resuming else None
     if state:
@@ -242,7 +243,8 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
                 longer = "the learning rate is at its end; another --run_dir with --weights trains on"
             print(f"{name}: {state['step']} steps are done already; {longer}")
             if not (folder / "generator.weights.h5").exists():
-                save_generator(shown, folder / "generator.weights.h5")
+                snapshot.refresh()
+                save_generator(snapshot.model, folder / "generator.weights.h5")
             return None
 
     found = {
@@ -313,7 +315,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             step_function = average.after(step_function)
         distribution.check_same(
             photographs=found["photographs"], checkpoint=str(state),
-            weights=runs.digest([*generator.variables, *shown.variables]), VGG19=found["vgg"],
+            weights=runs.digest([variable for group in groups.values() for variable in group]), VGG19=found["vgg"],
             flags=str({name: value for name, value in dataclasses.asdict(settings).items() if name not in runs.FREE}),
             steps=str(settings.steps),
         )  # fmt: skip
@@ -326,13 +328,13 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
             monitor = NoMonitor()
         try:
             done, _ = loop.train(
-                generator=shown,
+                snapshot=snapshot,
                 optimizers=updaters,
                 step_function=step_function,
                 make_batches=functools.partial(make_batches, stop=settings.steps, share=share),
                 checkpoints=checkpoints,
                 monitor=monitor,
-                validate=Validation(shown, pairs, settings.scale),
+                validate=Validation(snapshot.model, pairs, settings.scale),
                 folder=folder,
                 state=state,
                 steps=settings.steps,

@@ -18,7 +18,6 @@ ALLOWED = {
 }
 WITHOUT_TENSORFLOW = ("imaging", "models")
 FILES = sorted(path for path in REPOSITORY.rglob("*.py") if ".venv" not in path.parts and "build" not in path.parts)
-PAGES = sorted(PACKAGE.rglob("*.html"))
 
 
 def _imports(path):
@@ -47,11 +46,6 @@ def test_arrows_point_one_way(path):
 def test_only_public_interfaces_are_used(path):
     for name in _imports(path):
         assert not name.startswith(("tensorflow.python", "keras.src")), f"{path} imports {name}"
-
-
-@pytest.mark.parametrize("path", FILES + PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_files_are_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def test_the_lean_requirements_are_those_of_the_package():

@@ -23,7 +23,7 @@ class Interrupted(Exception):
 
 def train(
     *,
-    generator,
+    snapshot,
     optimizers,
     step_function,
     make_batches,
@@ -46,7 +46,8 @@ def train(
     """Trains until `steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
-        generator: G, or its moving average: what `validate` scores and the weights files hold.
+        snapshot: A `training.snapshot.Snapshot` of G, or of its moving average: what `validate` scores and the weights
+            files hold.
         optimizers: A dict from "g" and "d" to the optimizers, whose learning rate and loss scale are reported.
         step_function: Of `training.steps`.
         make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, this worker's share of the batches from
@@ -86,20 +87,22 @@ def train(
         count_skipped(uncounted, state)
         if not distribution.chief:
             return
+        snapshot.refresh()
         # In this order, so that with a checkpoint there are always weights that are not older.
-        save_generator(generator, folder / "generator.weights.h5")
+        save_generator(snapshot.model, folder / "generator.weights.h5")
         checkpoints.save(step, {name: value for name, value in state.items() if name != "step"})
 
     def check():
         if not distribution.chief:
             return None
+        snapshot.refresh()
         scores, strips = validate()
         monitor.validation(step, scores, strips)
         if keep_best and step > 0:
             state["waited"] += step % valid_every == 0  # a longer run has no other validation at this one's end
             if scores["psnr"] > state["best_psnr"]:
                 state["best_psnr"], state["waited"] = scores["psnr"], 0
-                save_generator(generator, folder / "best.weights.h5")
+                save_generator(snapshot.model, folder / "best.weights.h5")
         return scores
 
     if step == 0:

@@ -14,6 +14,7 @@ from srgan_tf.training import loop
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor
+from srgan_tf.training.snapshot import Snapshot
 
 
 class _Run:
@@ -47,7 +48,7 @@ class _Run:
         optimizer = keras.optimizers.Adam(0.25)
         try:
             return loop.train(
-                generator=self.generator, optimizers={"g": optimizer}, step_function=self.step,
+                snapshot=Snapshot(self.generator), optimizers={"g": optimizer}, step_function=self.step,
                 make_batches=self.batches, checkpoints=self.checkpoints, monitor=monitor, validate=self.validate,
                 folder=self.folder, state=state, steps=self.steps, distribution=Distribution("none"), **options,
             )  # fmt: skip
