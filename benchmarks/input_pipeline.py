@@ -53,10 +53,18 @@ def with_ours(store, pictures, crop_size, batch_size, **options):
 
     return iter(
         pipeline.crops(
-            store, [(picture.height, picture.width) for picture in pictures], crop_size=crop_size,
-            batch_size=batch_size, scale=SCALE, seed=0, start=0, stop=10**7, workers=WORKERS, **options,
+            store,
+            [(picture.height, picture.width) for picture in pictures],
+            crop_size=crop_size,
+            batch_size=batch_size,
+            scale=SCALE,
+            seed=0,
+            start=0,
+            stop=10**7,
+            workers=WORKERS,
+            **options,
         )
-    )  # fmt: skip
+    )
 
 
 def cpu_seconds():

@@ -44,7 +44,7 @@ def read_start(weights, vgg_path, random_vgg):
         A dict: what `read_model` gives as "generator"; "discriminator" and "vgg", `{layer: arrays}`; "vgg_path"; and
         "gpu", whether TensorFlow has one.
     """
-    from srgan_tf.command_line import import_tensorflow
+    from srgan_tf.cli.command_line import import_tensorflow
 
     import_tensorflow()
     import keras
@@ -79,7 +79,7 @@ class Ours:
     asked_xla, sequential = "auto", False
 
     def __init__(self, start, phase, batch, precision):
-        from srgan_tf.command_line import import_tensorflow
+        from srgan_tf.cli.command_line import import_tensorflow
 
         import_tensorflow()
         import tensorflow as tf
@@ -110,9 +110,15 @@ class Ours:
         if phase == "srgan":
             weights = steps.LossWeights(1.0, VGG_WEIGHT, ADVERSARIAL_WEIGHT)
             self.step = steps.make_adversarial_step(
-                self.generator, self.discriminator, self.adams["G"], self.adams["D"], weights, self.features,
-                sequential=self.sequential, xla=self.xla,
-            )  # fmt: skip
+                self.generator,
+                self.discriminator,
+                self.adams["G"],
+                self.adams["D"],
+                weights,
+                self.features,
+                sequential=self.sequential,
+                xla=self.xla,
+            )
         else:
             self.step = steps.make_content_step(self.generator, self.adams["G"], steps.LossWeights(), xla=self.xla)
 

@@ -25,7 +25,7 @@ import numpy as np
 from processes import start_all
 from trainers import ONLY_SRGAN, PROGRAMS, read_start
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 PHASES = {"srresnet": "SRResNet", "srgan": "SRGAN-VGG54"}
 OURS, USUAL, COMPILED = "ours", "torch", "torch.compile"

@@ -1,8 +1,8 @@
 """SRGAN in TensorFlow and Keras: pictures four times as large, trained, measured and exported.
 
-    from srgan_tf import Upscaler
+from srgan_tf import Upscaler
 
-    large = Upscaler().upscale(image)  # a NumPy array or a PIL.Image; the same comes back, 4 times as large
+large = Upscaler().upscale(image)  # a NumPy array or a PIL.Image; the same comes back, 4 times as large
 """
 
 __all__ = ["Upscaler"]

@@ -1,8 +1,8 @@
 import pytest
 
 from srgan_tf import weights
-from srgan_tf.errors import UserError
 from srgan_tf.models.generator import describe, load_generator
+from srgan_tf.system.errors import UserError
 
 
 @pytest.mark.parametrize("name", weights.shipped())

@@ -19,8 +19,8 @@ import requests
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
 
 _PAUSES = (1, 2, 4)  # seconds before each further try
 _TIMEOUT = (10, 30)  # seconds, to connect and between two pieces

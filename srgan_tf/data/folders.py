@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from srgan_tf.data import listing
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
 
 EMBEDDED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 EMBEDDED_VALIDATION = ("chelsea",)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 LARGE = 10_000  # files; fewer are probed in a second or two
 _CHUNK = 500  # files that a process probes at a time

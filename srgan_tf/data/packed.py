@@ -17,7 +17,7 @@ import numpy as np
 
 from srgan_tf.data.folders import PictureFile, Scan, nothing_collected
 from srgan_tf.data.store import Store, cut
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "photographs packed by srgan_tf", 2

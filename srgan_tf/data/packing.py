@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from srgan_tf.data import packed
 from srgan_tf.data.packed import MANIFEST, Manifest, Shard
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
-from srgan_tf.writing import remove_unfinished, whole_file
+from srgan_tf.system.atomic import remove_unfinished, whole_file
+from srgan_tf.system.errors import UserError
 
 _LOCK = ".lock"
 _SHARD = 1 << 30  # bytes, about

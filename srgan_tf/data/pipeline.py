@@ -57,9 +57,7 @@ def crops(
         `tf.data.Dataset`, but for "device".
     """
     rounds, side = crops_per_image, crop_size + 4 * scale
-    sampler = Sampler(
-        sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=rounds
-    )
+    sampler = Sampler(sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=rounds)
     share = np.arange(batch_size) if share is None else np.asarray(share)
     together = _together(share, rounds)
     # Each batch of a round begins at another visit, so that a picture meets others each time; but the crops of a visit

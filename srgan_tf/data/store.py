@@ -10,9 +10,9 @@ import threading
 import numpy as np
 from PIL import ExifTags, Image
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple
+from srgan_tf.system.errors import UserError
 
 # The chroma at the edge of a decoded box lacks its neighbour: one column is wrong, a whole block is left out.
 _EDGE = 8

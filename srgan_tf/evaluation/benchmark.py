@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from srgan_tf.data.folders import Pair, find_pairs, find_pictures, find_side, fit_lr
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
-from srgan_tf.evaluation.contents import PictureScores
+from srgan_tf.evaluation.records import PictureScores
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
+from srgan_tf.system.errors import UserError
 
 METRICS = ("psnr", "paper_ssim", "ssim", "rgb_psnr", "rgb_ssim", "lpips")  # fields of `Score`
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
@@ -223,9 +223,18 @@ def _size(image):
 
 
 def score(
-    pairs, systems, scale=4, pictures_folder=None, on_progress=None, *,
-    set_name="", ready_made=None, lpips=None, rgb=False, workers=None,
-):  # fmt: skip
+    pairs,
+    systems,
+    scale=4,
+    pictures_folder=None,
+    on_progress=None,
+    *,
+    set_name="",
+    ready_made=None,
+    lpips=None,
+    rgb=False,
+    workers=None,
+):
     """Lets every system upscale every picture.
 
     The systems run one after the other with nothing beside them, since they are timed; reading and scoring are spread
@@ -271,11 +280,15 @@ def score(
         made = item.upscaled | {system: (image, None) for system, image in item.ready_made.items()}
         item.scores = [
             Score(
-                set_name, item.pair.name, system, **_measure(item.hr, image, rgb),
-                seconds=seconds, pixels=image.shape[0] * image.shape[1],
+                set_name,
+                item.pair.name,
+                system,
+                **_measure(item.hr, image, rgb),
+                seconds=seconds,
+                pixels=image.shape[0] * image.shape[1],
             )
             for system, (image, seconds) in made.items()
-        ]  # fmt: skip
+        ]
         if pictures_folder is not None:
             for system, (image, _) in item.upscaled.items():
                 files.write(picture_path(pictures_folder, system, item.pair.name), image)
@@ -318,9 +331,15 @@ def score_set(picture_set, systems, scale=4, pictures_folder=None, on_progress=N
     """
     ready_made = ready_made or {}
     scores, failures = score(
-        picture_set.pairs, systems, scale, pictures_folder, on_progress,
-        set_name=picture_set.name, ready_made=ready_made, **options,
-    )  # fmt: skip
+        picture_set.pairs,
+        systems,
+        scale,
+        pictures_folder,
+        on_progress,
+        set_name=picture_set.name,
+        ready_made=ready_made,
+        **options,
+    )
     return SetScores(picture_set, scale, tuple(systems), ready_made, scores, failures, pictures_folder)
 
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation.lfw import SIDE
+from srgan_tf.system.errors import UserError
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
 STANDARDISATIONS = ("fixed", "per-image")

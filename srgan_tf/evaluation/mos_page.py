@@ -6,11 +6,11 @@ import re
 from html import escape
 from importlib import resources
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation.benchmark import load_pair, load_ready_made
-from srgan_tf.evaluation.contents import HR
-from srgan_tf.evaluation.page import LARGEST, data_uri, policy_hash
-from srgan_tf.writing import ENCODED, whole_file
+from srgan_tf.evaluation.records import HR
+from srgan_tf.evaluation.report.page import LARGEST, data_uri, policy_hash
+from srgan_tf.system.atomic import ENCODED, whole_file
+from srgan_tf.system.errors import UserError
 
 WORST = "nearest"
 EXPECTED = {WORST: 1, HR: 5}  # of the calibration, as the paper has it for 20 pictures (section 3.3)

@@ -27,7 +27,9 @@ class PublishedSet:
 # Table 2; SRResNet-MSE and SRGAN-VGG54 are its SRResNet and SRGAN. The rows that only table 1 has are between them;
 # there are none for BSD100.
 _SETS = {
-    "set5": (5, """
+    "set5": (
+        5,
+        """
         nearest         26.26  0.7552  1.28
         bicubic         28.43  0.8211  1.97
         SRCNN           30.07  0.8627  2.57
@@ -40,8 +42,11 @@ _SETS = {
         SRGAN-VGG22     29.84  0.8468  3.78
         SRGAN-VGG54     29.40  0.8472  3.58
         HR              inf    1       4.32
-    """),
-    "set14": (14, """
+    """,
+    ),
+    "set14": (
+        14,
+        """
         nearest         24.64  0.7100  1.20
         bicubic         25.99  0.7486  1.80
         SRCNN           27.18  0.7861  2.26
@@ -54,8 +59,11 @@ _SETS = {
         SRGAN-VGG22     26.44  0.7518  3.57
         SRGAN-VGG54     26.02  0.7397  3.72
         HR              inf    1       4.32
-    """),
-    "bsd100": (100, """
+    """,
+    ),
+    "bsd100": (
+        100,
+        """
         nearest         25.02  0.6606  1.11
         bicubic         25.94  0.6935  1.47
         SRCNN           26.68  0.7291  1.87
@@ -65,8 +73,9 @@ _SETS = {
         SRResNet-MSE    27.58  0.7620  2.29
         SRGAN-VGG54     25.16  0.6688  3.56
         HR              inf    1       4.46
-    """),
-}  # fmt: skip
+    """,
+    ),
+}
 _OTHER_NAMES = {"bsds100": "bsd100", "b100": "bsd100"}
 
 

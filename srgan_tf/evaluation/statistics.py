@@ -66,9 +66,14 @@ def difference(scores, system, baseline, metric, seed=0):
     low = high = math.nan
     if len(values) > 1:
         interval = bootstrap(
-            (np.array(values),), np.mean, vectorized=True, method="percentile", n_resamples=RESAMPLES,
-            confidence_level=CONFIDENCE, rng=np.random.default_rng(seed),
-        ).confidence_interval  # fmt: skip
+            (np.array(values),),
+            np.mean,
+            vectorized=True,
+            method="percentile",
+            n_resamples=RESAMPLES,
+            confidence_level=CONFIDENCE,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
         low, high = float(interval.low), float(interval.high)
     return Difference(system, baseline, metric, float(np.mean(values)), low, high, len(values))
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 from srgan_tf.weights import find_weights
 
 

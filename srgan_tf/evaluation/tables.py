@@ -4,13 +4,13 @@ import csv
 from pathlib import Path
 from statistics import fmean
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import published
 from srgan_tf.evaluation.benchmark import METRICS
-from srgan_tf.evaluation.contents import COLUMNS, Row, used_columns
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.evaluation.metrics import SHAVE
-from srgan_tf.writing import ENCODED, check_writable, whole_file
+from srgan_tf.evaluation.records import COLUMNS, Row, used_columns
+from srgan_tf.system.atomic import ENCODED, check_writable, whole_file
+from srgan_tf.system.errors import UserError
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"

@@ -4,12 +4,12 @@ import gc
 
 import numpy as np
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
 from srgan_tf.evaluation.benchmark import load_pair, smallest_side, too_small
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.system.errors import UserError
 
 STRIPS = 3  # pictures that are shown
 STRIP_SIDE = 192  # pixels of each that are shown

@@ -101,8 +101,9 @@ def read_exif(source):
     try:
         layout, first = _header(file)
         main, _ = _directory(file, layout, first)
-        details = {tag: _directory(file, layout, _integer(main[tag], layout))[0]
-                   for tag in (_DETAILS, _GPS) if tag in main}
+        details = {
+            tag: _directory(file, layout, _integer(main[tag], layout))[0] for tag in (_DETAILS, _GPS) if tag in main
+        }
     except (ValueError, OverflowError, OSError, struct.error):
         return None
     orientation = _integer(main[_ORIENTATION], layout) if _ORIENTATION in main else 1

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from srgan_tf.errors import UserError
-from srgan_tf.imaging import ends
-from srgan_tf.writing import whole_file
+from srgan_tf.imaging import truncation
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
@@ -178,19 +178,19 @@ def probe(path):
         width, height = image.size
         getexif = type(image).getexif
         if image.format in ("JPEG", "MPO"):
-            whole = ends.jpeg_has_end(file)
+            whole = truncation.jpeg_has_end(file)
         elif image.format == "PNG":
-            whole, late_metadata = ends.png_has_end(file)
+            whole, late_metadata = truncation.png_has_end(file)
             if not late_metadata:
                 getexif = Image.Image.getexif  # PNG's own decodes the picture to look behind it
         elif image.format == "TIFF":
-            whole = ends.tiff_has_end(file, image)
+            whole = truncation.tiff_has_end(file, image)
             # Newer Pillows have turned `size` already.
             width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
         elif image.format == "BMP":
-            whole = ends.bmp_has_end(file, image)
+            whole = truncation.bmp_has_end(file, image)
         else:
-            whole = image.format != "GIF" or ends.gif_has_end(file, image)
+            whole = image.format != "GIF" or truncation.gif_has_end(file, image)
         if not whole:
             raise PictureError(path, "cut short: its end is missing")
         turned = _orientation(image, getexif) in (5, 6, 7, 8)

@@ -11,14 +11,21 @@ import numpy as np
 import pyvips
 import tifffile
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging.files import PictureError
 from srgan_tf.imaging.raster import complaint, interpreted, vips_image
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP"}  # and how they are called
-SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff",
-            ".bmp": "bmp"}  # of `suffix.lower()`
+SUFFIXES = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+}  # of `suffix.lower()`
 _EIGHT_BITS = ("jpeg", "webp", "bmp")
 _OPAQUE = ("jpeg", "bmp")
 _LONGEST_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, what the encoders allow
@@ -207,9 +214,15 @@ def _gathered(strips, raster, height, width, dtype, raw, room):
         return vips_image(pixels)
     # As a TIFF without compression, since libvips would map a file of bare pixels into memory from end to end.
     start = tifffile.memmap(
-        raw, shape=shape if raster.bands > 1 else shape[:2], dtype=dtype, bigtiff=True, metadata=None,
-        photometric="minisblack" if raster.gray else "rgb", planarconfig="contig" if raster.bands > 1 else None,
-        extrasamples=["unassalpha"] if raster.alpha else None).offset
+        raw,
+        shape=shape if raster.bands > 1 else shape[:2],
+        dtype=dtype,
+        bigtiff=True,
+        metadata=None,
+        photometric="minisblack" if raster.gray else "rgb",
+        planarconfig="contig" if raster.bands > 1 else None,
+        extrasamples=["unassalpha"] if raster.alpha else None,
+    ).offset
     with open(raw, "r+b") as file:
         file.seek(start)
         for _, strip in placed:

@@ -6,9 +6,9 @@ import os
 import re
 import sys
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging.raster import MAX_PIXELS
 from srgan_tf.inference.plan import KINDS
+from srgan_tf.system.errors import UserError
 
 SCRIPT = "srgan_tf.inference.beam"
 

@@ -20,12 +20,12 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.transforms.window import GlobalWindows
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
 from srgan_tf.imaging.raster_writer import write_raster
-from srgan_tf.inference.memory import free_host_bytes, resident_bytes
 from srgan_tf.inference.plan import output_name
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
 BAD_PICTURES = "bad-pictures.jsonl"
 UNFINISHED = ".unfinished"  # ends the names of files that are being written

@@ -2,9 +2,9 @@
 
 import math
 
-from srgan_tf.errors import UserError
 from srgan_tf.inference import tiles
-from srgan_tf.inference.memory import free_host_bytes, resident_bytes
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
 _SHARE = 0.5  # of the free memory that is taken where no limit is set
 # What an allowed peak is undercut by: what Python and TensorFlow take besides what is counted.

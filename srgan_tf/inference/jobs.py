@@ -9,10 +9,10 @@ import warnings
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
 from srgan_tf.imaging.raster_writer import held_bytes, write_raster
+from srgan_tf.system.errors import UserError
 
 _ROOM = 8  # of the memory that is allowed, the part in which results are gathered
 

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.models import selfex
-from srgan_tf.models.plain import is_plain, margin_of, scale_of
+from srgan_tf.models.registry import is_plain, margin_of, scale_of
+from srgan_tf.system.errors import UserError
 
 # What the memory of a window is like, as channels of G: `windows.Windows` plans by them.
 _FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once

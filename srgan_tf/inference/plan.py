@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from srgan_tf.data.folders import find_pictures
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster_writer import KINDS, SUFFIXES
-from srgan_tf.writing import nearest_folder
+from srgan_tf.system.atomic import nearest_folder
+from srgan_tf.system.errors import UserError
 
 STREAM = "-"  # in place of a file's name: standard input, standard output
 _ENDING = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # that a kind is given: the first of its own

@@ -231,4 +231,3 @@ def _checked(rows, like, top, bottom):
         received = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise ValueError(f"rows({top}, {bottom}) must give {like.dtype} {expected}. Received: {received}")
     return values[None]
-

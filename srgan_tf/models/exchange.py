@@ -7,15 +7,23 @@ import h5py
 import numpy as np
 from keras import layers
 
-from srgan_tf.errors import UserError
 from srgan_tf.models import foreign, generator
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 # What the files call a layer's arrays, and their order in Keras' layers.
 _ROLES = {
-    "filters": "kernel", "kernel": "kernel", "biases": "bias", "bias": "bias", "gamma": "gamma", "beta": "beta",
-    "moving_mean": "mean", "moving_var": "variance", "moving_variance": "variance", "alpha": "alpha",
-}  # fmt: skip
+    "filters": "kernel",
+    "kernel": "kernel",
+    "biases": "bias",
+    "bias": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "moving_mean": "mean",
+    "moving_var": "variance",
+    "moving_variance": "variance",
+    "alpha": "alpha",
+}
 _BN = ("gamma", "beta", "mean", "variance")
 _LARGEST_KERNEL = 16
 
@@ -105,8 +113,10 @@ def _build(path, kind, found):
 
 def _flat(shapes):
     """PReLU's shapes without the axes of one."""
-    return [tuple(side for side in shape if side > 1) if shape[:2] == (1, 1) and len(shape) == 3 else shape
-            for shape in shapes]  # fmt: skip
+    return [
+        tuple(side for side in shape if side > 1) if shape[:2] == (1, 1) and len(shape) == 3 else shape
+        for shape in shapes
+    ]
 
 
 def _weighted(model):

@@ -8,10 +8,10 @@ import h5py
 import keras
 from keras import layers
 
-from srgan_tf.errors import UserError
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
-from srgan_tf.models.plain import build_plain, describe_plain, is_plain
-from srgan_tf.writing import whole_file
+from srgan_tf.models.registry import build_plain, describe_plain, is_plain
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 SCALES = (2, 4, 8)
 _METADATA = "srgan_tf"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 # phi_(i,j): the j-th convolution, after its ReLU, before the i-th max pooling; pool4 is the seminar's own choice.
 LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4", "pool4": "block4_pool"}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.errors import UserError
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 _STATE = "state"
 _NAME = re.compile(r"checkpoint-(\d+)\.npz")

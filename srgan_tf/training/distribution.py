@@ -10,7 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 from srgan_tf.training.normalization import BatchNormalization
 
 # What the runtime raises in one worker when another is gone; the last two with these words.

@@ -9,8 +9,8 @@ import subprocess
 import keras
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
-from srgan_tf.inference.memory import free_host_bytes
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.memory import free_host_bytes
 
 # Bytes at the peak of a step for each byte of layer outputs. On the CPU: SRResNet 1.4 at crops of 96x96 and 1.2
 # at 384x384, where the layers with most outputs have others inside; SRGAN-VGG54 0.7; SRResNet under XLA 1.0.

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
 from srgan_tf.models.generator import save_generator
+from srgan_tf.system.errors import UserError
 from srgan_tf.training.optimizers import loss_scale
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from srgan_tf.errors import UserError
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 
 class Monitor:

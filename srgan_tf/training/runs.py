@@ -5,8 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from srgan_tf.errors import UserError
-from srgan_tf.writing import whole_file
+from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.errors import UserError
 
 # What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
 # folder's path. With the schedule plateau, which goes by validations, `valid_every` does.

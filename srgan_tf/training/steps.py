@@ -52,16 +52,7 @@ def what_counts(model):
 
 
 def make_content_step(
-    generator,
-    optimizer,
-    weights,
-    features=None,
-    *,
-    left=None,
-    weight_decay=0.0,
-    clip_norm=0.0,
-    accumulate=1,
-    xla=True,
+    generator, optimizer, weights, features=None, *, left=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, xla=True
 ):
     """The step of SRResNet: G on its content loss.
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data import downloads, folders
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 MEMBER = "SelfExSR-master/data/{}/image_SRF_{}/img_{:03d}_SRF_{}_{}.png"
 SIDE = 128

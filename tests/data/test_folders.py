@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data import folders
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 
 def _picture(path, width=16, height=12):
@@ -67,7 +67,8 @@ def test_scan_names_what_it_skips(tmp_path):
     (tmp_path / "dead.png").symlink_to(tmp_path / "gone.png")
     scan = folders.scan(tmp_path, min_side=30)
     assert [(path.path.name, path.height, path.width) for path in scan.pictures] == [
-        ("good.jpg", 40, 30), ("good.png", 30, 40)
+        ("good.jpg", 40, 30),
+        ("good.png", 30, 40),
     ]
     skipped = {path.name: reason for path, reason in scan.skipped}
     assert list(skipped) == ["cut.jpg", "cut.png", "dead.png", "fake.png", "notes.txt", "small.png"]
@@ -104,8 +105,10 @@ def test_scan_sees_orientation(tmp_path):
 
 
 def test_embedded_pictures_are_there_without_importing_scikit_image():
-    code = ("import sys; from srgan_tf.data import folders; print(*folders.embedded_pictures()); "
-            "print('skimage' in sys.modules, 'tensorflow' in sys.modules)")
+    code = (
+        "import sys; from srgan_tf.data import folders; print(*folders.embedded_pictures()); "
+        "print('skimage' in sys.modules, 'tensorflow' in sys.modules)"
+    )
     root = Path(folders.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout == "astronaut chelsea coffee rocket motorcycle_left\nFalse False\n", done.stderr
@@ -168,11 +171,18 @@ def test_lr_further_down_is_not_taken_for_hr(tmp_path):
         folders.find_pairs(tmp_path)
 
 
-@pytest.mark.parametrize("hr, lr", [
-    ("001.png", "001.png"), ("baby.png", "baby.bmp"), ("baby.png", "babyx4.png"), ("baby_HR.png", "baby_LR.png"),
-    ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png"), ("a/b-hr.png", "a/b-x4-lr.png"),
-    ("0801.png", "0801_bicubic_x4.png"),
-])
+@pytest.mark.parametrize(
+    "hr, lr",
+    [
+        ("001.png", "001.png"),
+        ("baby.png", "baby.bmp"),
+        ("baby.png", "babyx4.png"),
+        ("baby_HR.png", "baby_LR.png"),
+        ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png"),
+        ("a/b-hr.png", "a/b-x4-lr.png"),
+        ("0801.png", "0801_bicubic_x4.png"),
+    ],
+)
 def test_partners_are_found(tmp_path, hr, lr):
     hr, lr = _picture(tmp_path / "HR" / hr), _picture(tmp_path / "LR" / lr)
     name = hr.relative_to(tmp_path / "HR").with_suffix("").as_posix()
@@ -184,7 +194,9 @@ def test_same_names_are_partners_whatever_they_end_in(tmp_path):
         for name in ("box1.png", "box2.png", "x4.png"):
             _picture(tmp_path / side / name)
     assert [(pair.name, pair.hr.name == pair.lr.name) for pair in folders.find_pairs(tmp_path)] == [
-        ("box1", True), ("box2", True), ("x4", True)
+        ("box1", True),
+        ("box2", True),
+        ("x4", True),
     ]
 
 

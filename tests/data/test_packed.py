@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.data import folders, packed, packing
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture
@@ -88,12 +88,17 @@ def test_damage_is_one_line(folder):
         packed.scan(packed_folder)
 
 
-@pytest.mark.parametrize("change, reason", [
-    (lambda content: content | {"version": 1}, "of version 1, not 2; pack into a new folder"),
-    (lambda content: content | {"shards": [{}]}, "cannot be read"),
-    (lambda content: content | {"shards": content["shards"] + [content["shards"][0] | {"sha256": ""}]},
-     "only 1 of 2 files are packed; pack it again to go on"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (lambda content: content | {"version": 1}, "of version 1, not 2; pack into a new folder"),
+        (lambda content: content | {"shards": [{}]}, "cannot be read"),
+        (
+            lambda content: content | {"shards": content["shards"] + [content["shards"][0] | {"sha256": ""}]},
+            "only 1 of 2 files are packed; pack it again to go on",
+        ),
+    ],
+)
 def test_a_manifest_that_does_not_fit_is_one_line(folder, change, reason):
     packed_folder, _ = folder
     path = packed_folder / "manifest.json"

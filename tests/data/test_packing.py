@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data import folders, packed, packing
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture
@@ -102,10 +102,14 @@ def test_a_picture_that_cannot_be_decoded_is_left_out(source):
     content = path.read_bytes()
     path.write_bytes(content[:300] + bytes(100) + content[400:])
     manifest = _pack(source)
-    (name, reason), = manifest.shards[1].skipped
+    ((name, reason),) = manifest.shards[1].skipped
     assert name == "3.png" and reason
     assert [picture.path.name for picture in packed.scan(source.parent / "packed").pictures] == [
-        "0.png", "1.png", "2.png", "4.png", "5.png"
+        "0.png",
+        "1.png",
+        "2.png",
+        "4.png",
+        "5.png",
     ]
     assert _pack(source) == manifest
 

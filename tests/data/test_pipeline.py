@@ -5,9 +5,9 @@ from PIL import Image
 
 from srgan_tf.data import folders, packed, packing, pipeline
 from srgan_tf.data.store import PhotographStore, Store
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,17 @@ def _open(folder, *, cache_bytes=0, crop_size=32, scale=4):
 def _batches(folder, start, stop, *, cache_bytes=0, crop_size=32, scale=4, seed=3, batch_size=2, **options):
     store, pictures = _open(folder, cache_bytes=cache_bytes, crop_size=crop_size, scale=scale)
     dataset = pipeline.crops(
-        store, [(picture.height, picture.width) for picture in pictures], crop_size=crop_size,
-        batch_size=batch_size, scale=scale, seed=seed, start=start, stop=stop, workers=2, **options,
-    )  # fmt: skip
+        store,
+        [(picture.height, picture.width) for picture in pictures],
+        crop_size=crop_size,
+        batch_size=batch_size,
+        scale=scale,
+        seed=seed,
+        start=start,
+        stop=stop,
+        workers=2,
+        **options,
+    )
     with store.plain_errors():
         return [tuple(values.numpy() for values in batch) for batch in dataset]
 
@@ -198,11 +206,17 @@ def _exif(orientation):
 
 
 AROUND = {
-    "444": {"subsampling": "4:4:4"}, "422": {"subsampling": "4:2:2"}, "420": {"subsampling": "4:2:0"},
-    "411": {"subsampling": "4:1:1"}, "progressive": {"progressive": True, "subsampling": "4:2:0"},
-    "restart": {"restart_marker_blocks": 3}, "rgb": {"keep_rgb": True, "subsampling": "4:4:4"}, "poor": {"quality": 5},
-    "upright": _exif(1), "optimised": {"optimize": True},
-}  # fmt: skip
+    "444": {"subsampling": "4:4:4"},
+    "422": {"subsampling": "4:2:2"},
+    "420": {"subsampling": "4:2:0"},
+    "411": {"subsampling": "4:1:1"},
+    "progressive": {"progressive": True, "subsampling": "4:2:0"},
+    "restart": {"restart_marker_blocks": 3},
+    "rgb": {"keep_rgb": True, "subsampling": "4:4:4"},
+    "poor": {"quality": 5},
+    "upright": _exif(1),
+    "optimised": {"optimize": True},
+}
 WHOLLY = {"turned": _exif(6), "mirrored": _exif(2), "cmyk": {}}
 
 
@@ -248,24 +262,38 @@ def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data)
         pictures = folders.scan(shared_data / "train" / kind, 384).pictures[::40]
         sizes = [(picture.height, picture.width) for picture in pictures]
         runs = [
-            [windows.numpy() for windows, _ in pipeline.crops(
-                PhotographStore(pictures, 4, cache), sizes, crop_size=96, batch_size=1, scale=4, seed=0, start=0,
-                stop=2 * len(pictures), workers=2, finish="nobody",
-            )]
+            [
+                windows.numpy()
+                for windows, _ in pipeline.crops(
+                    PhotographStore(pictures, 4, cache),
+                    sizes,
+                    crop_size=96,
+                    batch_size=1,
+                    scale=4,
+                    seed=0,
+                    start=0,
+                    stop=2 * len(pictures),
+                    workers=2,
+                    finish="nobody",
+                )
+            ]
             for cache in (0, 10**10)
-        ]  # fmt: skip
+        ]
         np.testing.assert_array_equal(*runs)
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 10**9])
-@pytest.mark.parametrize("damage, reason", [
-    (lambda path: path.unlink(), "no such file"),
-    (lambda path: path.write_bytes(path.read_bytes()[:300]), "damaged or cut short"),
-    (lambda path: path.write_bytes(path.read_bytes()[:-60]), "damaged or cut short"),
-    (lambda path: path.write_bytes(b""), "the file is empty"),
-    (lambda path: path.write_text("text"), "not a picture"),
-    (lambda path: Image.new("RGB", (60, 60)).save(path), "was 75x66 when the run began and is 60x60 now"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "damaged or cut short"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-60]), "damaged or cut short"),
+        (lambda path: path.write_bytes(b""), "the file is empty"),
+        (lambda path: path.write_text("text"), "not a picture"),
+        (lambda path: Image.new("RGB", (60, 60)).save(path), "was 75x66 when the run began and is 60x60 now"),
+    ],
+)
 def test_a_picture_that_is_damaged_while_training_is_named(tmp_path, cache_bytes, damage, reason):
     for number in range(5):
         _picture((75, 66), number).save(tmp_path / f"{number}.jpg")

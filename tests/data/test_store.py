@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data import folders, store
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture

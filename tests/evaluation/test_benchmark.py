@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import Pair, find_pairs
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark, metrics
 from srgan_tf.evaluation.benchmark import BASELINES, Score, score
 from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture
@@ -23,10 +23,9 @@ def picture_pairs(tmp_path):
 
 
 # PSNR is that of the slides; the SSIMs are those that the issue of this protocol states for the LR files.
-@pytest.mark.parametrize("system, psnr, paper_ssim, ssim", [
-    ("nearest", 26.258, 0.7547, 0.7380),
-    ("bicubic", 28.430, 0.8211, 0.8111),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "system, psnr, paper_ssim, ssim", [("nearest", 26.258, 0.7547, 0.7380), ("bicubic", 28.430, 0.8211, 0.8111)]
+)
 def test_the_known_values_of_set5(shared_data, system, psnr, paper_ssim, ssim):
     pairs = find_pairs(shared_data / "benchmarks" / "Set5")
     assert len(pairs) == 5 and all(pair.lr for pair in pairs)
@@ -55,8 +54,11 @@ def test_scores_and_pictures_of_each_system(picture_pairs, tmp_path):
     scores, failures = score(picture_pairs, BASELINES, pictures_folder=tmp_path / "out", on_progress=seen.append)
     assert not failures and seen == ["a", "b"]
     assert [(score.picture, score.system) for score in scores] == [
-        ("a", "nearest"), ("a", "bicubic"), ("b", "nearest"), ("b", "bicubic"),
-    ]  # fmt: skip
+        ("a", "nearest"),
+        ("a", "bicubic"),
+        ("b", "nearest"),
+        ("b", "bicubic"),
+    ]
     _, lr = benchmark.load_pair(picture_pairs[0])
     assert (files.read_rgb(tmp_path / "out" / "nearest" / "a.png")[2::4, 1::4] == lr).all()
     assert files.read_rgb(tmp_path / "out" / "bicubic" / "b.png").shape == (24, 24, 3)
@@ -74,10 +76,18 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
     hr, lr = benchmark.load_pair(picture_pairs[0])
     sr = BASELINES["bicubic"](lr)
     assert scores[1] == Score(
-        "ours", "a", "bicubic", metrics.psnr(hr, sr), metrics.paper_ssim(hr, sr), metrics.ssim(hr, sr),
-        lpips(hr, [sr])[0], metrics.psnr(hr, sr, channels="rgb"), metrics.ssim(hr, sr, channels="rgb"),
-        scores[1].seconds, 40 * 32,
-    )  # fmt: skip
+        "ours",
+        "a",
+        "bicubic",
+        metrics.psnr(hr, sr),
+        metrics.paper_ssim(hr, sr),
+        metrics.ssim(hr, sr),
+        lpips(hr, [sr])[0],
+        metrics.psnr(hr, sr, channels="rgb"),
+        metrics.ssim(hr, sr, channels="rgb"),
+        scores[1].seconds,
+        40 * 32,
+    )
     assert [score.lpips is None for score in scores] == [False, False, True, True]  # b is smaller than 30
 
 

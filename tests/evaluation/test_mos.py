@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import evaluate
-from srgan_tf.errors import UserError
-from srgan_tf.evaluation import mos, mos_shown
+from srgan_tf.evaluation import mos, mos_report
 from srgan_tf.evaluation.mos import Rater
+from srgan_tf.system.errors import UserError
 
 # Krippendorff's "C" data: four coders, twelve units (Computing Krippendorff's Alpha-Reliability, 2011, section C).
 CODERS = """
@@ -21,10 +21,7 @@ CODERS = """
     1 2 3 3 2 4 4 1 2 5 1 .
 """
 # Student 1908, The probable error of a mean: hours of sleep gained by ten patients, by each of two drugs.
-SLEEP = (
-    (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0),
-    (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4),
-)
+SLEEP = ((0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0), (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4))
 
 
 def rater(name, ratings, calibration=None, items=20):
@@ -44,9 +41,14 @@ def saved(path, who, scores, **changes):
         for picture, score in zip(("baby", "bird"), both)
     ]
     content = {
-        "format": "srgan_tf mos 1", "study": "abc", "title": "t", "rater": f"{who}-0", "name": who, "items": 8,
+        "format": "srgan_tf mos 1",
+        "study": "abc",
+        "title": "t",
+        "rater": f"{who}-0",
+        "name": who,
+        "items": 8,
         "ratings": ratings,
-    }  # fmt: skip
+    }
     path.write_text(json.dumps(content | changes))
     return path
 
@@ -139,7 +141,7 @@ def test_files_that_are_missing_or_damaged_are_refused(tmp_path):
 
 def test_the_figure_has_a_bar_for_each_system():
     found = mos.opinions([rater("a", {("p", system): score for score, system in enumerate("vwxyz", 1)})])
-    with Image.open(io.BytesIO(mos_shown.distributions(found))) as figure:
+    with Image.open(io.BytesIO(mos_report.distributions(found))) as figure:
         pixels = np.asarray(figure.convert("RGB"))
     for color in ((0xB2, 0x18, 0x2B), (0xEF, 0x8A, 0x62), (0xD9, 0xD9, 0xD9), (0x67, 0xA9, 0xCF), (0x21, 0x66, 0xAC)):
         assert (pixels == color).all(-1).sum() > 1000
@@ -147,7 +149,7 @@ def test_the_figure_has_a_bar_for_each_system():
 
 def test_the_figure_takes_names_that_are_no_formula_and_no_text():
     found = mos.opinions([rater("a", {("p", system): 3 for system in ("$a_b^", "ne\udcffar")})])
-    with Image.open(io.BytesIO(mos_shown.distributions(found))) as figure:
+    with Image.open(io.BytesIO(mos_report.distributions(found))) as figure:
         assert min(figure.size) > 100
 
 
@@ -170,7 +172,7 @@ def test_score_prints_the_table_with_the_published_rows(tmp_path, monkeypatch, c
 def test_the_table_does_without_the_package_of_the_agreement(monkeypatch):
     monkeypatch.setitem(sys.modules, "krippendorff", None)
     raters = [rater("a", {("p", "x"): 3}), rater("b", {("p", "x"): 4})]
-    lines = mos_shown.text(raters, mos.opinions(raters)).splitlines()
+    lines = mos_report.text(raters, mos.opinions(raters)).splitlines()
     assert any(line.startswith("x ") and "3.50" in line for line in lines)
     assert lines[-1] == "agreement: not known; it needs a package more: pip install 'srgan_tf[mos]'"
 

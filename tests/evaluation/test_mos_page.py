@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation.mos import opinions, read_raters
 from srgan_tf.evaluation.mos_page import write_study
+from srgan_tf.system.errors import UserError
 
 EVIL = "</script><script>document.title='evil'</script>{{study}}"
 COLORS = {"nearest": (255, 0, 0), "bicubic": (0, 255, 0), EVIL: (0, 0, 255), "HR": (255, 255, 255)}
@@ -18,9 +18,11 @@ OWN = {"nearest": 1, "bicubic": 2, EVIL: 4, "HR": 5}  # what the rater thinks of
 
 def shown(count=2):
     for number in range(count):
-        yield "Set5", f"p{number}", {
-            name: np.full((40 + number, 30, 3), color, np.uint8) for name, color in COLORS.items()
-        }  # fmt: skip
+        yield (
+            "Set5",
+            f"p{number}",
+            {name: np.full((40 + number, 30, 3), color, np.uint8) for name, color in COLORS.items()},
+        )
 
 
 def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path):

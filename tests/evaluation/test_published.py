@@ -5,15 +5,18 @@ import pytest
 from srgan_tf.evaluation import published
 
 
-@pytest.mark.parametrize("name, pictures, system, psnr, ssim, mos", [
-    # Ledig et al. 2017 (arXiv 1609.04802v5): table 2, and what only table 1 has.
-    ("set5", 5, "SelfExSR", 30.33, 0.872, 2.65),
-    ("Set5", 5, "SRGAN-VGG22", 29.84, 0.8468, 3.78),
-    ("Set 14", 14, "DRCN", 28.02, 0.8074, 2.84),
-    ("set14", 14, "SRResNet-VGG22", 27.19, 0.7807, 3.15),
-    ("BSD100", 100, "SRResNet-MSE", 27.58, 0.7620, 2.29),
-    ("BSDS_100", 100, "SRGAN-VGG54", 25.16, 0.6688, 3.56),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, pictures, system, psnr, ssim, mos",
+    [
+        # Ledig et al. 2017 (arXiv 1609.04802v5): table 2, and what only table 1 has.
+        ("set5", 5, "SelfExSR", 30.33, 0.872, 2.65),
+        ("Set5", 5, "SRGAN-VGG22", 29.84, 0.8468, 3.78),
+        ("Set 14", 14, "DRCN", 28.02, 0.8074, 2.84),
+        ("set14", 14, "SRResNet-VGG22", 27.19, 0.7807, 3.15),
+        ("BSD100", 100, "SRResNet-MSE", 27.58, 0.7620, 2.29),
+        ("BSDS_100", 100, "SRGAN-VGG54", 25.16, 0.6688, 3.56),
+    ],
+)
 def test_figures(name, pictures, system, psnr, ssim, mos):
     found = published.find(name)
     (row,) = [row for row in found.rows if row.system == system]

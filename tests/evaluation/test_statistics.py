@@ -55,6 +55,10 @@ def test_which_systems_are_compared():
     )
     found = [(entry.system, entry.baseline, entry.mean) for entry in differences(scored) if entry.metric == "psnr"]
     assert found == [
-        ("a", "bicubic", 2), ("b", "bicubic", 1), ("nearest", "bicubic", -1), ("theirs", "bicubic", 3), ("a", "b", 1),
-    ]  # fmt: skip
+        ("a", "bicubic", 2),
+        ("b", "bicubic", 1),
+        ("nearest", "bicubic", -1),
+        ("theirs", "bicubic", 3),
+        ("a", "b", 1),
+    ]
     assert {entry.metric for entry in differences(scored)} == {"psnr", "ssim"}

@@ -7,10 +7,10 @@ import tempfile
 import numpy as np
 import pytest
 
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import tables
 from srgan_tf.evaluation.benchmark import PictureSet, Score, SetScores
 from srgan_tf.evaluation.statistics import Difference
+from srgan_tf.system.errors import UserError
 
 SCORES = [
     Score("my set", "a", "nearest", 20.0, 0.55, 0.5, seconds=0.1, pixels=1_000_000),
@@ -87,11 +87,13 @@ def test_protocol():
 
 
 def test_differences():
-    lines = tables.differences_text([
-        Difference("ours", "bicubic", "psnr", 1.234, 1.0, 1.5, 5),
-        Difference("ours", "bicubic", "lpips", -0.1, -0.15, 0.05, 5),
-        Difference("nearest", "bicubic", "psnr", -2.0, math.nan, math.nan, 1),
-    ]).splitlines()  # fmt: skip
+    lines = tables.differences_text(
+        [
+            Difference("ours", "bicubic", "psnr", 1.234, 1.0, 1.5, 5),
+            Difference("ours", "bicubic", "lpips", -0.1, -0.15, 0.05, 5),
+            Difference("nearest", "bicubic", "psnr", -2.0, math.nan, math.nan, 1),
+        ]
+    ).splitlines()
     assert [cell.strip() for cell in lines[0].split("  ") if cell] == ["difference [95 %]", "PSNR dB", "LPIPS"]
     assert lines[2].split("  ", 1)[0] == "ours - bicubic"
     assert lines[2].endswith("  +1.23 [+1.00, +1.50]  -0.1000 [-0.1500, +0.0500]")

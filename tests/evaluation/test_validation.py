@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import Pair
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark, metrics, validation
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
@@ -13,6 +12,7 @@ from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.inference.windows import Windows
 from srgan_tf.models.generator import build_generator
 from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.system.errors import UserError
 
 
 def noise(height, width, seed=0):
@@ -54,8 +54,10 @@ def test_strips_show_bicubic_sr_and_hr_of_the_centre(pairs, monkeypatch):
     monkeypatch.setattr(validation, "Upscaler", Nearest)
     _, strips = validation.Validation(None, pairs, 4)()
     assert {name: strip.shape for name, strip in strips.items()} == {
-        "a": (48, 3 * 192, 3), "b": (40, 3 * 32, 3), "c": (40, 3 * 40, 3),
-    }  # fmt: skip
+        "a": (48, 3 * 192, 3),
+        "b": (40, 3 * 32, 3),
+        "c": (40, 3 * 40, 3),
+    }
     hr = noise(48, 240, 1)
     lr = downscale(hr)
     bicubic, sr, original = np.split(strips["a"], 3, axis=1)
@@ -106,9 +108,15 @@ def test_unusable_pairs_are_skipped_with_their_reason(pairs, tmp_path):
     short.write_bytes(short.read_bytes()[:-12])
     missing = tmp_path / "bad" / "missing.png"
     given = [
-        Pair("short", short, None), pairs[0], Pair("small", small, None), Pair("just", just, None),
-        Pair("lost", missing, None), Pair("bad LR", other, short), Pair("other LR", other, pairs[1].hr), pairs[2],
-    ]  # fmt: skip
+        Pair("short", short, None),
+        pairs[0],
+        Pair("small", small, None),
+        Pair("just", just, None),
+        Pair("lost", missing, None),
+        Pair("bad LR", other, short),
+        Pair("other LR", other, pairs[1].hr),
+        pairs[2],
+    ]
     usable, skipped = validation.usable_pairs(given)
     assert usable == [pairs[0], given[3], pairs[2]]
     assert skipped == [

@@ -27,13 +27,7 @@ def test_from_network_rounds_and_clips():
 
 @pytest.mark.parametrize(
     "rgb, expected",  # MATLAB's rgb2ycbcr
-    [
-        ((255, 255, 255), 235),
-        ((0, 0, 0), 16),
-        ((255, 0, 0), 81.481),
-        ((0, 255, 0), 144.553),
-        ((0, 0, 255), 40.966),
-    ],
+    [((255, 255, 255), 235), ((0, 0, 0), 16), ((255, 0, 0), 81.481), ((0, 255, 0), 144.553), ((0, 0, 255), 40.966)],
 )
 def test_luma_of_known_colors(rgb, expected):
     assert color.luma(np.array([rgb], np.uint8))[0] == pytest.approx(expected, abs=1e-9)

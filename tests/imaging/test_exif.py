@@ -17,11 +17,18 @@ def camera_block(order=">", **tags):
     exif.endian = order
     exif[Base.Orientation], exif[Base.Make], exif[Base.YCbCrPositioning] = 8, "Acme", 2
     exif[Base.Artist], exif[Base.XPTitle] = "An artist of a long name", "Mill".encode("utf-16-le")
-    exif.get_ifd(IFD.Exif).update({
-        Base.ExposureTime: 1 / 250, Base.ISOSpeedRatings: 400, Base.ExposureBiasValue: -1.5, Base.MakerNote: MAKER,
-        Base.DateTimeOriginal: "2020:01:02 03:04:05", Base.ExifImageWidth: 640, Base.ExifImageHeight: 480,
-        Base.LensSpecification: (24.0, 70.0, 2.8, 4.0),
-    })
+    exif.get_ifd(IFD.Exif).update(
+        {
+            Base.ExposureTime: 1 / 250,
+            Base.ISOSpeedRatings: 400,
+            Base.ExposureBiasValue: -1.5,
+            Base.MakerNote: MAKER,
+            Base.DateTimeOriginal: "2020:01:02 03:04:05",
+            Base.ExifImageWidth: 640,
+            Base.ExifImageHeight: 480,
+            Base.LensSpecification: (24.0, 70.0, 2.8, 4.0),
+        }
+    )
     exif.get_ifd(IFD.GPSInfo).update({GPS.GPSLatitudeRef: "N", GPS.GPSLatitude: (47.0, 30.0, 1.5)})
     for tag, value in tags.items():
         exif[Base[tag]] = value
@@ -72,14 +79,22 @@ def test_the_thumbnail_is_dropped():
 
 
 @pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("layout", [
-    {}, {"bigtiff": True}, {"byteorder": ">"}, {"byteorder": ">", "bigtiff": True}, {"tile": (16, 16)},
-])
+@pytest.mark.parametrize(
+    "layout", [{}, {"bigtiff": True}, {"byteorder": ">"}, {"byteorder": ">", "bigtiff": True}, {"tile": (16, 16)}]
+)
 def test_added_to_a_tiff(tmp_path, order, layout):
     path = tmp_path / "a.tif"
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    tifffile.imwrite(path, pixels, photometric="rgb", rowsperstrip=None if "tile" in layout else 8, software="x.py",
-                     compression="zlib", metadata=None, **layout)
+    tifffile.imwrite(
+        path,
+        pixels,
+        photometric="rgb",
+        rowsperstrip=None if "tile" in layout else 8,
+        software="x.py",
+        compression="zlib",
+        metadata=None,
+        **layout,
+    )
     with open(path, "ab") as file:
         file.write(bytes(1 + file.tell() % 2))  # an odd length, while directories begin at even offsets
     read_exif(camera_block(order, Software="camera")).add_to_tiff(path)
@@ -102,9 +117,10 @@ def test_added_to_a_tiff(tmp_path, order, layout):
     check(block)
 
 
-@pytest.mark.parametrize("description, kept", [
-    ("A mill", True), ('{"shape": [50, 70]}', False), ("ImageJ=1.53\nimages=1", False), ("<?xml ?><OME/>", False),
-])
+@pytest.mark.parametrize(
+    "description, kept",
+    [("A mill", True), ('{"shape": [50, 70]}', False), ("ImageJ=1.53\nimages=1", False), ("<?xml ?><OME/>", False)],
+)
 def test_descriptions_by_which_programs_find_the_pixels_are_dropped(tmp_path, description, kept):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), np.uint8), description=description, metadata=None)
     with open(tmp_path / "a.tif", "rb") as file:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -52,9 +52,9 @@ def test_gray_becomes_three_equal_channels(tmp_path, suffix):
     np.testing.assert_allclose(files.read_rgb(path), _three(GRAY), atol=3 if suffix == ".jpg" else 0)
 
 
-@pytest.mark.parametrize("suffix, gray", [
-    (".png", True), (".tif", True), (".png", False), (".tif", False), (".webp", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "suffix, gray", [(".png", True), (".tif", True), (".png", False), (".tif", False), (".webp", False)]
+)
 def test_transparency_is_laid_on_white(tmp_path, suffix, gray):
     path = tmp_path / ("a" + suffix)
     image = Image.fromarray(GRAY if gray else RGB)
@@ -172,8 +172,10 @@ def test_broken_exif_is_passed_over_in_silence(tmp_path):
     Image.fromarray(RGB).save(path, exif=b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + make + bytes(8))
     with pytest.warns(UserWarning):
         Image.open(path).getexif()
-    code = ("import sys; from srgan_tf.imaging import files; "
-            "print(files.probe(sys.argv[1]), files.read_rgb(sys.argv[1]).shape)")
+    code = (
+        "import sys; from srgan_tf.imaging import files; "
+        "print(files.probe(sys.argv[1]), files.read_rgb(sys.argv[1]).shape)"
+    )
     root = Path(files.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code, path], cwd=root, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("(5, 7) (5, 7, 3)\n", "")
@@ -197,10 +199,18 @@ def test_gif_of_one_frame_and_jpeg_with_preview_are_pictures(tmp_path):
     assert files.probe(tmp_path / "a.jpg") == (6, 8)
 
 
-@pytest.mark.parametrize("suffix, options", [
-    (".jpg", {}), (".jpg", {"progressive": True}), (".png", {}),
-    (".webp", {}), (".bmp", {}), (".gif", {}), (".tif", {}),
-])
+@pytest.mark.parametrize(
+    "suffix, options",
+    [
+        (".jpg", {}),
+        (".jpg", {"progressive": True}),
+        (".png", {}),
+        (".webp", {}),
+        (".bmp", {}),
+        (".gif", {}),
+        (".tif", {}),
+    ],
+)
 def test_half_a_file(tmp_path, suffix, options):
     path = tmp_path / ("half" + suffix)
     Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path, **options)
@@ -250,9 +260,13 @@ def test_what_is_no_picture(tmp_path, read):
     (tmp_path / "empty.png").touch()
     # PostScript is a picture to Pillow, which would run Ghostscript on it.
     (tmp_path / "script.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    for name, reason in [("text.png", "not a picture"), ("empty.png", "the file is empty"),
-                         ("missing.png", "no such file"), ("script.png", "not a picture"),
-                         (".", "a folder, not a picture")]:
+    for name, reason in [
+        ("text.png", "not a picture"),
+        ("empty.png", "the file is empty"),
+        ("missing.png", "no such file"),
+        ("script.png", "not a picture"),
+        (".", "a folder, not a picture"),
+    ]:
         with pytest.raises(UserError) as error:
             read(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
@@ -277,11 +291,14 @@ def test_jpeg_is_written_with_quality_95_and_full_color(tmp_path):
     np.testing.assert_allclose(files.read_rgb(path), SMOOTH, atol=6)
 
 
-@pytest.mark.parametrize("name, pixels, words", [
-    ("a.gif", RGB, "cannot be written as .gif; take one of png, jpg"),
-    ("a", RGB, "cannot be written as a file without suffix"),
-    ("a.webp", np.zeros((1, 16384, 3), np.uint8), "16384 pixels; write it as .png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, pixels, words",
+    [
+        ("a.gif", RGB, "cannot be written as .gif; take one of png, jpg"),
+        ("a", RGB, "cannot be written as a file without suffix"),
+        ("a.webp", np.zeros((1, 16384, 3), np.uint8), "16384 pixels; write it as .png"),
+    ],
+)
 def test_what_a_format_cannot_hold(tmp_path, name, pixels, words):
     with pytest.raises(UserError) as error:
         files.write(tmp_path / name, pixels)
@@ -295,9 +312,10 @@ def test_other_arrays_are_refused(tmp_path, array):
         files.write(tmp_path / "a.png", array)
 
 
-@pytest.mark.parametrize("fault, raised", [
-    (OSError(errno.ENOSPC, "No space left on device"), UserError), (KeyboardInterrupt(), KeyboardInterrupt),
-])
+@pytest.mark.parametrize(
+    "fault, raised",
+    [(OSError(errno.ENOSPC, "No space left on device"), UserError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, fault, raised):
     path = tmp_path / "a.png"
     files.write(path, RGB)

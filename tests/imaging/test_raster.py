@@ -15,9 +15,9 @@ import pyvips
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files, raster
 from srgan_tf.imaging.raster import open_raster
+from srgan_tf.system.errors import UserError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (50, 70, 3), dtype=np.uint8)
@@ -59,9 +59,10 @@ def exif(orientation):
     return block
 
 
-@pytest.mark.parametrize("suffix, bands", [
-    (suffix, bands) for suffix in KINDS for bands in ((1, 3) if suffix in (".jpg", ".bmp") else (1, 2, 3, 4))
-])
+@pytest.mark.parametrize(
+    "suffix, bands",
+    [(suffix, bands) for suffix in KINDS for bands in ((1, 3) if suffix in (".jpg", ".bmp") else (1, 2, 3, 4))],
+)
 def test_eight_bits(tmp_path, suffix, bands):
     path, pixels = tmp_path / "misnamed.png", with_bands(bands)
     options = {".webp": {"lossless": True, "exact": True}, ".jpg": {"quality": 100, "subsampling": 0}}
@@ -144,21 +145,32 @@ def test_transparent_palettes_and_color_keys(tmp_path):
     np.testing.assert_array_equal(rgb, np.dstack([RGB, np.where((RGB == RGB[1, 2]).all(axis=2), 0, 255)]))
 
 
-@pytest.mark.parametrize("dtype, words", [
-    (np.float16, "floating-point"), (np.float32, "floating-point"), (np.float64, "cannot be read"),
-    (np.int32, "32-bit"), (np.uint32, "32-bit"), (np.int16, "signed"), (np.int8, "signed"),
-])
+@pytest.mark.parametrize(
+    "dtype, words",
+    [
+        (np.float16, "floating-point"),
+        (np.float32, "floating-point"),
+        (np.float64, "cannot be read"),
+        (np.int32, "32-bit"),
+        (np.uint32, "32-bit"),
+        (np.int16, "signed"),
+        (np.int8, "signed"),
+    ],
+)
 def test_values_of_unknown_range_are_refused(tmp_path, dtype, words):
     tifffile.imwrite(tmp_path / "a.tif", GRAY.astype(dtype))
     with pytest.raises(UserError, match=rf"a\.tif: {words}.*; save it with 8 or 16 bits$"):
         read(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("pixels, photometric, words", [
-    (np.dstack([RGB, GRAY, GRAY]), "rgb", "5 channels that are neither gray nor RGB"),
-    (RGB, "minisblack", "3 channels that are neither gray nor RGB"),
-    (RGB.astype(np.uint16), "cielab", r"L\*a\*b\* colors; save it as RGB"),
-])
+@pytest.mark.parametrize(
+    "pixels, photometric, words",
+    [
+        (np.dstack([RGB, GRAY, GRAY]), "rgb", "5 channels that are neither gray nor RGB"),
+        (RGB, "minisblack", "3 channels that are neither gray nor RGB"),
+        (RGB.astype(np.uint16), "cielab", r"L\*a\*b\* colors; save it as RGB"),
+    ],
+)
 def test_other_channels_are_refused(tmp_path, pixels, photometric, words):
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, planarconfig="contig")
     with pytest.raises(UserError, match=rf"a\.tif: {words}"):
@@ -173,8 +185,12 @@ def test_cmyk_without_profile_is_multiplied(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "a.tif")[0], 255 * (1 - ink) * (1 - black), atol=0.51)
     for path in (tmp_path / "a.tif", tmp_path / "a.jpg"):
         np.testing.assert_allclose(read(path)[0].astype(int), files.read_rgb(path), atol=2)
-    tifffile.imwrite(tmp_path / "b.tif", np.dstack([cmyk, ALPHA[:40, :60]]).astype(np.uint16) * 257,
-                     photometric="separated", extrasamples=["unassalpha"])
+    tifffile.imwrite(
+        tmp_path / "b.tif",
+        np.dstack([cmyk, ALPHA[:40, :60]]).astype(np.uint16) * 257,
+        photometric="separated",
+        extrasamples=["unassalpha"],
+    )
     got, opened = read(tmp_path / "b.tif")
     assert opened.dtype == np.uint16
     np.testing.assert_allclose(got[..., :3], 65535 * (1 - ink) * (1 - black), atol=0.51)
@@ -189,8 +205,13 @@ def test_cmyk_becomes_srgb_by_its_profile(tmp_path, suffix):
     cmyk = Image.merge("CMYK", (ramp, ramp.rotate(90), ramp.rotate(180), ramp.point(lambda v: v // 4)))
     cmyk.save(tmp_path / ("a" + suffix), icc_profile=press)
     expected = ImageCms.profileToProfile(
-        Image.open(tmp_path / ("a" + suffix)), profile, srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)
+        Image.open(tmp_path / ("a" + suffix)),
+        profile,
+        srgb,
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        "RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
     got, opened = read(tmp_path / ("a" + suffix))
     np.testing.assert_allclose(got.astype(int), np.asarray(expected), atol=2)
     assert opened.metadata.profile[16:20] == b"RGB "
@@ -198,14 +219,23 @@ def test_cmyk_becomes_srgb_by_its_profile(tmp_path, suffix):
 
 def stored(upright, orientation):
     """What a camera stores: the transposes that show it upright, undone (EXIF 2.32, section 4.6.4)."""
-    back = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
-            6: lambda x: np.rot90(x, 1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: lambda x: np.rot90(x, -1)}
+    back = {
+        1: lambda x: x,
+        2: np.fliplr,
+        3: lambda x: np.rot90(x, 2),
+        4: np.flipud,
+        5: lambda x: x.swapaxes(0, 1),
+        6: lambda x: np.rot90(x, 1),
+        7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+        8: lambda x: np.rot90(x, -1),
+    }
     return np.ascontiguousarray(back[orientation](upright))
 
 
-@pytest.mark.parametrize("suffix, at_once", [
-    (".png", True), (".jpg", True), (".tif", True), (".webp", True), (".png", False), (".tif", False),
-])
+@pytest.mark.parametrize(
+    "suffix, at_once",
+    [(".png", True), (".jpg", True), (".tif", True), (".webp", True), (".png", False), (".tif", False)],
+)
 def test_orientation(tmp_path, monkeypatch, suffix, at_once):
     if not at_once:
         monkeypatch.setattr(raster, "_AT_ONCE", 100)
@@ -235,8 +265,12 @@ def test_strips_of_any_height_from_any_thread(tmp_path, monkeypatch):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with open_raster(tmp_path / "a.png") as opened, concurrent.futures.ThreadPoolExecutor(1) as pool:
         ends = [0, 1, 4, 30, 31, 50]
-        strips = [call(opened.rows, top, bottom) for top, bottom, call in zip(
-            ends, ends[1:], [lambda f, *rows: f(*rows), lambda f, *rows: pool.submit(f, *rows).result()] * 3)]
+        strips = [
+            call(opened.rows, top, bottom)
+            for top, bottom, call in zip(
+                ends, ends[1:], [lambda f, *rows: f(*rows), lambda f, *rows: pool.submit(f, *rows).result()] * 3
+            )
+        ]
     np.testing.assert_array_equal(np.concatenate(strips), RGB)
 
 
@@ -256,8 +290,14 @@ print(peak() - before)
 """
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the peak from /proc")
-    done = subprocess.run([sys.executable, "-c", code, path], cwd=Path(raster.__file__).parents[2], check=True,
-                          capture_output=True, text=True, env=os.environ | {"VIPS_CONCURRENCY": "64"})
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        cwd=Path(raster.__file__).parents[2],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"VIPS_CONCURRENCY": "64"},
+    )
     assert float(done.stdout) < 100  # MiB, of 140 when decoded
 
 
@@ -287,10 +327,19 @@ def test_one_frame_and_a_jpeg_with_preview_are_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("suffix, options", [
-    (".jpg", {}), (".jpg", {"progressive": True}), (".png", {}), (".webp", {}), (".bmp", {}), (".gif", {}),
-    (".tif", {}), (".tif", {"compression": "tiff_adobe_deflate"}),
-])
+@pytest.mark.parametrize(
+    "suffix, options",
+    [
+        (".jpg", {}),
+        (".jpg", {"progressive": True}),
+        (".png", {}),
+        (".webp", {}),
+        (".bmp", {}),
+        (".gif", {}),
+        (".tif", {}),
+        (".tif", {"compression": "tiff_adobe_deflate"}),
+    ],
+)
 def test_half_a_file(tmp_path, monkeypatch, suffix, options, at_once):
     if not at_once:
         monkeypatch.setattr(raster, "_AT_ONCE", 100)
@@ -302,8 +351,9 @@ def test_half_a_file(tmp_path, monkeypatch, suffix, options, at_once):
         for source, name in ((path, path), (data[:length], "standard input")):
             with pytest.raises(UserError) as error, open_raster(source):
                 pass  # told before the first strip is read
-            assert re.match(rf"{re.escape(str(name))}: (damaged or cut short|cannot be read) \([^\n]+\)$",
-                            str(error.value))
+            assert re.match(
+                rf"{re.escape(str(name))}: (damaged or cut short|cannot be read) \([^\n]+\)$", str(error.value)
+            )
 
 
 def test_what_is_no_picture(tmp_path):
@@ -311,8 +361,14 @@ def test_what_is_no_picture(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "script.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     (tmp_path / "draw.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
-    for name, reason in [("text.png", "not a picture"), ("empty.png", "the file is empty"), ("script.png", "not a"),
-                         ("missing.png", "no such file"), ("draw.svg", "not a"), (".", "a folder, not a picture")]:
+    for name, reason in [
+        ("text.png", "not a picture"),
+        ("empty.png", "the file is empty"),
+        ("script.png", "not a"),
+        ("missing.png", "no such file"),
+        ("draw.svg", "not a"),
+        (".", "a folder, not a picture"),
+    ]:
         with pytest.raises(files.PictureError) as error:
             read(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
@@ -371,8 +427,9 @@ for path in sys.argv[1:]:
         print(opened.rows(0, 50).shape)
 """
     root = Path(raster.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code, *sorted(tmp_path.iterdir())], cwd=root, capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *sorted(tmp_path.iterdir())], cwd=root, capture_output=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("(50, 70, 3)\n" * 5, "")
 
 

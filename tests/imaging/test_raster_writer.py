@@ -15,10 +15,10 @@ import pyvips
 import tifffile
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files, raster_writer, resize
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import check_target, write_raster
+from srgan_tf.system.errors import UserError
 
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH = 50, 71
@@ -55,10 +55,14 @@ def gathered(request, monkeypatch):
         monkeypatch.setattr(raster_writer, "_IN_MEMORY", 100)
 
 
-@pytest.mark.parametrize("suffix, bands", [
-    (suffix, bands) for suffix in (".png", ".PNG", ".tif", ".tiff", ".webp", ".bmp")
-    for bands in ((1, 3) if suffix == ".bmp" else (1, 2, 3, 4))
-])
+@pytest.mark.parametrize(
+    "suffix, bands",
+    [
+        (suffix, bands)
+        for suffix in (".png", ".PNG", ".tif", ".tiff", ".webp", ".bmp")
+        for bands in ((1, 3) if suffix == ".bmp" else (1, 2, 3, 4))
+    ],
+)
 def test_eight_bits_are_written_exactly(tmp_path, gathered, suffix, bands):
     path, pixels = tmp_path / ("new/folder/a" + suffix), values(bands)
     pixels[..., -1] &= 0xF0  # with transparent colors, which stay
@@ -121,8 +125,9 @@ def test_kind_comes_before_the_suffix(tmp_path):
     assert Image.open(tmp_path / "a.png").format == "TIFF"
 
 
-@pytest.mark.parametrize("kind, name", [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF"),
-                                        ("bmp", "BMP")])
+@pytest.mark.parametrize(
+    "kind, name", [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF"), ("bmp", "BMP")]
+)
 def test_standard_output(tmp_path, gathered, kind, name):
     with open(tmp_path / "pipe", "wb") as file:
         assert file.write(b"before") == 6
@@ -185,10 +190,16 @@ def test_nothing_is_made_up(tmp_path):
             assert suffix == ".webp" or abs(image.info["dpi"][0] - 72) < 0.1
 
 
-@pytest.mark.parametrize("mode, profile, kept", [
-    ("CMYK", "cmyk", b"RGB "), ("RGB", "cmyk", None), ("RGB", "p3", b"RGB "),
-    ("L", "srgb", None), ("L", "gray", b"GRAY"),
-])
+@pytest.mark.parametrize(
+    "mode, profile, kept",
+    [
+        ("CMYK", "cmyk", b"RGB "),
+        ("RGB", "cmyk", None),
+        ("RGB", "p3", b"RGB "),
+        ("L", "srgb", None),
+        ("L", "gray", b"GRAY"),
+    ],
+)
 def test_profiles_of_other_colors_are_not_attached(tmp_path, mode, profile, kept):
     content = pyvips.Image.profile_load("srgb" if profile == "gray" else profile)  # libvips' own
     if profile == "gray":
@@ -236,8 +247,9 @@ def test_transparency_weighs_the_colors_when_reduced(tmp_path, gathered, dtype, 
     np.testing.assert_allclose(reduced[..., -1:], np.clip(alpha, 0, most), atol=0.51)
     shown = (alpha > most / 10) & (alpha < most)
     assert shown.sum() > 300
-    np.testing.assert_allclose(*(np.where(shown, each, 0) for each in (reduced[..., :-1], np.clip(colors, 0, most))),
-                               atol=0.51 + most / 2**20)
+    np.testing.assert_allclose(
+        *(np.where(shown, each, 0) for each in (reduced[..., :-1], np.clip(colors, 0, most))), atol=0.51 + most / 2**20
+    )
 
 
 class _Size:
@@ -247,15 +259,18 @@ class _Size:
         self.bands, self.dtype, self.alpha = bands, np.dtype(dtype), bands in (2, 4)
 
 
-@pytest.mark.parametrize("name, size, bands, words", [
-    ("a.jpg", (9, 9), 4, "JPEG cannot hold the picture's transparency; write it as .png or .webp"),
-    ("a.bmp", (9, 9), 2, "BMP cannot hold the picture's transparency"),
-    ("a.gif", (9, 9), 3, "cannot be written as .gif; take one of png, jpg"),
-    ("a", (9, 9), 3, "cannot be written as a file without suffix"),
-    ("a.webp", (1, 16384), 3, "WebP cannot hold a side of 16384 pixels; write it as .png or .tif"),
-    ("a.jpeg", (65501, 2), 3, "JPEG cannot hold a side of 65501 pixels"),
-    ("a.bmp", (40000, 40000), 3, "BMP cannot hold more than 4 GiB"),
-])
+@pytest.mark.parametrize(
+    "name, size, bands, words",
+    [
+        ("a.jpg", (9, 9), 4, "JPEG cannot hold the picture's transparency; write it as .png or .webp"),
+        ("a.bmp", (9, 9), 2, "BMP cannot hold the picture's transparency"),
+        ("a.gif", (9, 9), 3, "cannot be written as .gif; take one of png, jpg"),
+        ("a", (9, 9), 3, "cannot be written as a file without suffix"),
+        ("a.webp", (1, 16384), 3, "WebP cannot hold a side of 16384 pixels; write it as .png or .tif"),
+        ("a.jpeg", (65501, 2), 3, "JPEG cannot hold a side of 65501 pixels"),
+        ("a.bmp", (40000, 40000), 3, "BMP cannot hold more than 4 GiB"),
+    ],
+)
 def test_what_a_format_cannot_hold(tmp_path, name, size, bands, words):
     for refuse in (check_target, lambda target, kind, *size: write_raster(target, size[2], iter(()), *size[:2])):
         with pytest.raises(UserError) as error:
@@ -288,10 +303,17 @@ def test_a_disk_that_is_too_full_is_told_beforehand(tmp_path, monkeypatch):
     check_target(tmp_path / "a.png", None, 9000, 9000, _Size(3))  # in memory
 
 
-@pytest.mark.parametrize("pixels", [
-    [values(3)[:49]], [values(3), values(3)], [values(3)[:, 1:]], [values(4)], [values(3, np.uint16)],
-    [values(3)[..., 0]],
-])
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        [values(3)[:49]],
+        [values(3), values(3)],
+        [values(3)[:, 1:]],
+        [values(4)],
+        [values(3, np.uint16)],
+        [values(3)[..., 0]],
+    ],
+)
 def test_wrong_strips(tmp_path, gathered, pixels):
     with pytest.raises(ValueError, match="Received|broadcast"):
         write_raster(tmp_path / "a.png", source(3), pixels, HEIGHT, WIDTH)
@@ -299,16 +321,23 @@ def test_wrong_strips(tmp_path, gathered, pixels):
 
 
 def test_wrong_settings(tmp_path):
-    for target, options in ((tmp_path / "a.png", {"kind": "gif"}), (io.BytesIO(), {}),
-                            (tmp_path / "a.png", {"size": (51, 71)})):
+    for target, options in (
+        (tmp_path / "a.png", {"kind": "gif"}),
+        (io.BytesIO(), {}),
+        (tmp_path / "a.png", {"size": (51, 71)}),
+    ):
         with pytest.raises(ValueError):
             write_raster(target, source(3), strips(values(3)), HEIGHT, WIDTH, **options)
 
 
-@pytest.mark.parametrize("fault, raised", [
-    (OSError(errno.ENOSPC, "No space left on device"), UserError), (KeyboardInterrupt(), KeyboardInterrupt),
-    (UserError("damaged"), UserError),
-])
+@pytest.mark.parametrize(
+    "fault, raised",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), UserError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (UserError("damaged"), UserError),
+    ],
+)
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, gathered, fault, raised):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
@@ -343,8 +372,13 @@ def test_an_interrupt_stops_the_encoder(tmp_path, monkeypatch):
 
 def in_another_process(code, *arguments):
     code = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_raster_writer import *\n" + code
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=Path(files.__file__).parents[2],
-                          capture_output=True, text=True, env=os.environ | {"VIPS_CONCURRENCY": "64"})
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=Path(files.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"VIPS_CONCURRENCY": "64"},
+    )
     assert done.stderr == ""
     return done.stdout
 
@@ -352,7 +386,8 @@ def in_another_process(code, *arguments):
 @pytest.mark.skipif(os.name != "posix", reason="a limit of POSIX")
 def test_a_disk_that_fills_up_is_one_line(tmp_path):
     paths = [tmp_path / ("a" + suffix) for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp")]
-    told = in_another_process("""
+    told = in_another_process(
+        """
 import resource
 pixels, opened = values(3, height=300, width=300), source(3)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
@@ -362,21 +397,26 @@ for path in sys.argv[1:]:
             write_raster(path, opened, [pixels], 300, 300)
         except UserError as error:
             print(error)
-""", *paths)
+""",
+        *paths,
+    )
     assert told.splitlines() == [f"{path}: cannot be written (File too large)" for path in paths for _ in range(2)]
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 def test_a_large_picture_takes_little_memory(tmp_path):
-    told = in_another_process("""
+    told = in_another_process(
+        """
 import re
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 opened, before, raster_writer._IN_MEMORY = source(3), peak(), 100
 write_raster(sys.argv[1], opened, (np.zeros((100, 7000, 3), np.uint8) for _ in range(70)), 7000, 7000)
 print(peak() - before)
-""", tmp_path / "a.tif")
+""",
+        tmp_path / "a.tif",
+    )
     assert float(told) < 100  # MiB, of 140
 
 

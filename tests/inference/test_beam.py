@@ -55,6 +55,7 @@ def write_good(folder, number):
 
 def write_bad(folder):
     """Ten files that are not to be upscaled."""
+
     def saved(name, values, **options):
         Image.fromarray(values).save(folder / name, **options)
         return folder / name
@@ -129,9 +130,12 @@ def test_killed_and_completed_it_gives_what_upscale_gives(exported, photos, weig
         assert (after[name].st_ino, after[name].st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns), name
 
     status, _, errors = run(
-        "--mode=upscale", f"--weights={weights}", f"--input={photos}", f"--output={expected}",
+        "--mode=upscale",
+        f"--weights={weights}",
+        f"--input={photos}",
+        f"--output={expected}",
         f"--max_megapixels={LARGEST}",
-    )  # fmt: skip
+    )
     assert status == 1
     bad = [json.loads(line) for line in (large / "bad-pictures.jsonl").read_text().splitlines()]
     assert len(bad) == 10

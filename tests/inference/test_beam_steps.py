@@ -155,9 +155,15 @@ def test_a_list(upscale, memory):
     for name in ("photo", "b/two.jpg", "not listed.png"):
         memory[f"memory://in/{name}"] = encoded(noise(4, 5))
     lines = [
-        "photo", "memory://in/b/two.jpg", "b/two.jpg", "", "none.png", "/etc/passwd.png", "memory://elsewhere/x.png",
+        "photo",
+        "memory://in/b/two.jpg",
+        "b/two.jpg",
+        "",
+        "none.png",
+        "/etc/passwd.png",
+        "memory://elsewhere/x.png",
         "b/../../x.png",
-    ]  # fmt: skip
+    ]
     memory["memory://list"] = "\n".join(lines).encode()
     printed = upscale("--list=memory://list", "--input=memory://in", "--output=memory://out", "--format=webp")
     assert printed[0] == "2 upscaled to memory://out/"
@@ -220,8 +226,17 @@ def test_pictures_of_one_size_and_type_come_together(memory, monkeypatch):
 
     reader.start_bundle()
     assert [batches(name) for name in names] == [
-        [], [], [], [["4"]], [], [], [], [], [], [["1", "3", "6", "8", "9", "10"]],
-    ]  # fmt: skip
+        [],
+        [],
+        [],
+        [["4"]],
+        [],
+        [],
+        [],
+        [],
+        [],
+        [["1", "3", "6", "8", "9", "10"]],
+    ]
     rest = [windowed.value for windowed in reader.finish_bundle()]
     assert [[picture.source[12:-4] for picture in batch] for batch in rest] == [["2", "7"], ["5"]]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging.files import PictureError
 from srgan_tf.inference import jobs
 from srgan_tf.inference.plan import Job
+from srgan_tf.system.errors import UserError
 
 
 class Nearest:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageCms
 
 import srgan_tf
-from srgan_tf.errors import UserError
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import load_generator
+from srgan_tf.system.errors import UserError
 from srgan_tf.weights import default_weights
 
 
@@ -89,10 +89,21 @@ def test_other_things_are_refused(upscaler, image, received):
 @pytest.mark.parametrize(
     "mode, result",
     [
-        ("L", "L"), ("RGB", "RGB"), ("LA", "LA"), ("RGBA", "RGBA"), ("I;16", "I;16"), ("I;16B", "I;16"),
-        ("1", "L"), ("RGBX", "RGB"), ("CMYK", "RGB"), ("YCbCr", "RGB"), ("HSV", "RGB"), ("RGBa", "RGBA"), ("La", "LA"),
+        ("L", "L"),
+        ("RGB", "RGB"),
+        ("LA", "LA"),
+        ("RGBA", "RGBA"),
+        ("I;16", "I;16"),
+        ("I;16B", "I;16"),
+        ("1", "L"),
+        ("RGBX", "RGB"),
+        ("CMYK", "RGB"),
+        ("YCbCr", "RGB"),
+        ("HSV", "RGB"),
+        ("RGBa", "RGBA"),
+        ("La", "LA"),
     ],
-)  # fmt: skip
+)
 def test_pillow_images_keep_their_mode(upscaler, mode, result):
     image = Image.new(mode, (4, 3))
     made = upscaler.upscale(image)

@@ -4,9 +4,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging.raster_writer import KINDS
 from srgan_tf.inference.plan import Job, output_name, plan
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -54,16 +54,19 @@ def test_a_file_into_a_folder():
     assert planned("a.png", "new/", "jpeg") == {"a.png": "new/a.jpg"}
 
 
-@pytest.mark.parametrize("name, kind, expected", [
-    ("a.png", None, ("a.png", "png")),
-    ("a.JPEG", None, ("a.JPEG", "jpeg")),
-    ("a.JPEG", "jpeg", ("a.JPEG", "jpeg")),
-    ("a.TIFF", "png", ("a.png", "png")),
-    ("a.bmp", "tiff", ("a.tif", "tiff")),
-    ("a.b.gif", None, ("a.b.png", "png")),
-    ("v1.2", None, ("v1.2.png", "png")),
-    ("v1.2", "webp", ("v1.2.webp", "webp")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, kind, expected",
+    [
+        ("a.png", None, ("a.png", "png")),
+        ("a.JPEG", None, ("a.JPEG", "jpeg")),
+        ("a.JPEG", "jpeg", ("a.JPEG", "jpeg")),
+        ("a.TIFF", "png", ("a.png", "png")),
+        ("a.bmp", "tiff", ("a.tif", "tiff")),
+        ("a.b.gif", None, ("a.b.png", "png")),
+        ("v1.2", None, ("v1.2.png", "png")),
+        ("v1.2", "webp", ("v1.2.webp", "webp")),
+    ],
+)
 def test_names_in_a_folder(name, kind, expected):
     assert output_name(PurePosixPath("deep", name), kind) == expected
 
@@ -86,32 +89,38 @@ def test_streams(monkeypatch):
     assert "on the terminal" in refused("a.jpg", "-")
 
 
-@pytest.mark.parametrize("target, kind, said", [
-    ("b", None, "b: not a kind of picture that can be written"),
-    ("b.gif", None, "b.gif: not a kind of picture"),
-    ("b.png", "jpeg", "b.png: named as PNG, but --format=jpeg"),
-    ("/dev/null", None, "--output=- writes to standard output"),
-    ("/dev/stdout", "png", "--output=- writes to standard output"),
-    ("pipe.png", None, "pipe.png: not a regular file"),
-    ("a.png/b.png", None, "a.png: cannot be written to (Not a directory)"),
-    ("/proc/b.png", None, "/proc: cannot be written to"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "target, kind, said",
+    [
+        ("b", None, "b: not a kind of picture that can be written"),
+        ("b.gif", None, "b.gif: not a kind of picture"),
+        ("b.png", "jpeg", "b.png: named as PNG, but --format=jpeg"),
+        ("/dev/null", None, "--output=- writes to standard output"),
+        ("/dev/stdout", "png", "--output=- writes to standard output"),
+        ("pipe.png", None, "pipe.png: not a regular file"),
+        ("a.png/b.png", None, "a.png: cannot be written to (Not a directory)"),
+        ("/proc/b.png", None, "/proc: cannot be written to"),
+    ],
+)
 def test_impossible_targets(target, kind, said):
     put("a.png")
     os.mkfifo("pipe.png")
     assert said in refused("a.png", target, kind, overwrite=True)
 
 
-@pytest.mark.parametrize("source, said", [
-    ("b.png", "b.png: no such picture or folder"),
-    ("a.png/b.png", "no such picture or folder"),
-    ("a" * 300, "File name too long"),
-    ("pipe", "pipe: not a regular file; --input=- reads standard input"),
-    ("no/*.png", "no: no such folder"),
-    ("*.jpg", "*.jpg: matches no picture"),
-    ("*.txt", "*.txt: matches no picture"),
-    ("empty", "empty: no pictures in it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("b.png", "b.png: no such picture or folder"),
+        ("a.png/b.png", "no such picture or folder"),
+        ("a" * 300, "File name too long"),
+        ("pipe", "pipe: not a regular file; --input=- reads standard input"),
+        ("no/*.png", "no: no such folder"),
+        ("*.jpg", "*.jpg: matches no picture"),
+        ("*.txt", "*.txt: matches no picture"),
+        ("empty", "empty: no pictures in it"),
+    ],
+)
 def test_impossible_sources(source, said):
     put("a.png", "notes.txt", "empty/notes.txt")
     os.mkfifo("pipe")
@@ -132,15 +141,25 @@ def test_a_folder_keeps_its_structure():
     assert set(written) == {"out/one.webp", "out/deep/two.webp", "out/deep/er/three.webp"}
 
 
-@pytest.mark.parametrize("pattern, expected", [
-    ("in/*.png", {"in/a.png": "out/a.png"}),
-    ("in/*/*", {"in/x/b.png": "out/x/b.png", "in/y/c.jpg": "out/y/c.jpg"}),
-    ("in/**", {"in/a.png": "out/a.png", "in/x/b.png": "out/x/b.png", "in/y/c.jpg": "out/y/c.jpg",
-               "in/y/z/d.png": "out/y/z/d.png"}),
-    ("in/**/*.png", {"in/a.png": "out/a.png", "in/x/b.png": "out/x/b.png", "in/y/z/d.png": "out/y/z/d.png"}),
-    ("i?/**/z/*", {"in/y/z/d.png": "out/in/y/z/d.png"}),
-    ("in/[xy]/?.*", {"in/x/b.png": "out/x/b.png", "in/y/c.jpg": "out/y/c.jpg"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pattern, expected",
+    [
+        ("in/*.png", {"in/a.png": "out/a.png"}),
+        ("in/*/*", {"in/x/b.png": "out/x/b.png", "in/y/c.jpg": "out/y/c.jpg"}),
+        (
+            "in/**",
+            {
+                "in/a.png": "out/a.png",
+                "in/x/b.png": "out/x/b.png",
+                "in/y/c.jpg": "out/y/c.jpg",
+                "in/y/z/d.png": "out/y/z/d.png",
+            },
+        ),
+        ("in/**/*.png", {"in/a.png": "out/a.png", "in/x/b.png": "out/x/b.png", "in/y/z/d.png": "out/y/z/d.png"}),
+        ("i?/**/z/*", {"in/y/z/d.png": "out/in/y/z/d.png"}),
+        ("in/[xy]/?.*", {"in/x/b.png": "out/x/b.png", "in/y/c.jpg": "out/y/c.jpg"}),
+    ],
+)
 def test_a_pattern_keeps_the_structure_below_its_fixed_part(pattern, expected):
     put("in/a.png", "in/x/b.png", "in/y/c.jpg", "in/y/z/d.png", "in/x/notes.txt", "in/folder.png/notes.txt")
     assert planned(pattern, "out") == expected
@@ -175,19 +194,22 @@ def test_two_pictures_for_one_place():
     assert refused("in/a.[jp]*g", "out", "tiff").endswith("would both be written to out/a.tif; rename one")
 
 
-@pytest.mark.parametrize("source, target, said", [
-    ("in", "-", "standard output takes one picture"),
-    ("in/*", "-", "in/*: a pattern, but standard output"),
-    ("in", "notes.txt", "notes.txt: a file, but in is a folder"),
-    ("in", "new.png", "new.png: named as a picture, but in is a folder; if it shall be a folder, add a /"),
-    ("in", "in", "lies in the input folder"),
-    ("in", "in/large", "in/large: lies in the input folder in"),
-    ("in", "outside", "lies in the input folder"),
-    ("in", "linked/large", "lies in the input folder"),
-    ("in/**/*.png", "in/large", "lies in the input folder"),
-    ("in/li*/**", "linked/large", "lies in the input folder"),
-    ("*/*.png", ".", "lies in the input folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source, target, said",
+    [
+        ("in", "-", "standard output takes one picture"),
+        ("in/*", "-", "in/*: a pattern, but standard output"),
+        ("in", "notes.txt", "notes.txt: a file, but in is a folder"),
+        ("in", "new.png", "new.png: named as a picture, but in is a folder; if it shall be a folder, add a /"),
+        ("in", "in", "lies in the input folder"),
+        ("in", "in/large", "in/large: lies in the input folder in"),
+        ("in", "outside", "lies in the input folder"),
+        ("in", "linked/large", "lies in the input folder"),
+        ("in/**/*.png", "in/large", "lies in the input folder"),
+        ("in/li*/**", "linked/large", "lies in the input folder"),
+        ("*/*.png", ".", "lies in the input folder"),
+    ],
+)
 def test_impossible_folders(source, target, said):
     """Also a target that the next run would find as a source, be it by a link."""
     put("in/a.png", "in/deep/b.png", "notes.txt", "linked/c.png")

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import embedded_pictures
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
@@ -13,6 +12,7 @@ from srgan_tf.inference import budget, windows
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.baselines import build_espcn
 from srgan_tf.models.generator import build_generator, receptive_margin
+from srgan_tf.system.errors import UserError
 
 
 def random_generator(blocks=1, scale=4, filters=8):
@@ -204,7 +204,10 @@ def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
 
 def test_progress_is_told_by_tiles(whole):
     upscaler, image, done = tiled_by(whole, 10), noise(37, 21), []
-    rows = lambda top, bottom: image[top:bottom]
+
+    def rows(top, bottom):
+        return image[top:bottom]
+
     strips = upscaler.upscale_strips(rows, *image.shape, image.dtype, progress=done.append)
     next(strips)
     assert len(done) == 3 and max(done) <= 100

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.errors import UserError
 from srgan_tf.inference import budget, windows
 from srgan_tf.inference.tiles import Extent
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.system.errors import UserError
 
 GIB = 2**30
 
@@ -168,7 +168,7 @@ PEAK = """
 import sys
 import numpy as np
 from srgan_tf.inference import tiles, windows
-from srgan_tf.inference.memory import resident_bytes
+from srgan_tf.system.memory import resident_bytes
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator
 

@@ -2,7 +2,6 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging.color import from_network, luma, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.upscaler import Upscaler
@@ -17,6 +16,7 @@ from srgan_tf.models.baselines import (
     with_recursions,
 )
 from srgan_tf.models.generator import load_generator, save_generator
+from srgan_tf.system.errors import UserError
 
 RNG = np.random.default_rng(0)
 LR = RNG.uniform(-1, 1, (2, 7, 9, 3)).astype(np.float32)
@@ -56,10 +56,12 @@ def test_pixel_shuffle_is_tensorflows():
 @pytest.mark.parametrize(
     "build, count",
     # The papers' sizes, counted by hand: kernels and biases.
-    [(build_srcnn, 81 * 64 + 64 + 25 * 64 * 32 + 32 + 25 * 32 + 1),
-     (build_espcn, 25 * 64 + 64 + 9 * 64 * 32 + 32 + 9 * 32 * 16 + 16),
-     (build_drcn, 9 * 256 + 256 + 3 * (9 * 256 * 256 + 256) + 9 * 256 + 1 + 16)],
-)  # fmt: skip
+    [
+        (build_srcnn, 81 * 64 + 64 + 25 * 64 * 32 + 32 + 25 * 32 + 1),
+        (build_espcn, 25 * 64 + 64 + 9 * 64 * 32 + 32 + 9 * 32 * 16 + 16),
+        (build_drcn, 9 * 256 + 256 + 3 * (9 * 256 * 256 + 256) + 9 * 256 + 1 + 16),
+    ],
+)
 def test_has_the_papers_size(build, count):
     assert build().count_params() == count
 

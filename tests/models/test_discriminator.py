@@ -13,8 +13,15 @@ def model():
 def test_has_the_layers_of_the_papers_figure(model):
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [(layer.filters, layer.strides[0]) for layer in convolutions] == [
-        (64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)
-    ]  # fmt: skip
+        (64, 1),
+        (64, 2),
+        (128, 1),
+        (128, 2),
+        (256, 1),
+        (256, 2),
+        (512, 1),
+        (512, 2),
+    ]
     assert all(layer.kernel_size == (3, 3) for layer in convolutions)
     assert sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers) == 7
     slopes = [layer.negative_slope for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU)]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import evaluate
-from srgan_tf.errors import UserError
 from srgan_tf.models import exchange, foreign
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
+from srgan_tf.system.errors import UserError
 
 LR = np.random.default_rng(0).uniform(-1, 1, (1, 6, 5, 3)).astype(np.float32)
 
@@ -193,10 +193,17 @@ def test_reads_krasserms_layout(tmp_path):
         return tf.maximum(x, 0) + values[name, "alpha"] * tf.minimum(x, 0)
 
     x = first = prelu(conv((LR + 1) / 2, "conv2d"), "p_re_lu")  # [0, 1]
-    x = tf.nn.batch_normalization(
-        conv(x, "conv2d_1"), values["bn", "moving_mean"], values["bn", "moving_variance"], values["bn", "beta"],
-        values["bn", "gamma"], 1e-3,
-    ) + first  # fmt: skip
+    x = (
+        tf.nn.batch_normalization(
+            conv(x, "conv2d_1"),
+            values["bn", "moving_mean"],
+            values["bn", "moving_variance"],
+            values["bn", "beta"],
+            values["bn", "gamma"],
+            1e-3,
+        )
+        + first
+    )
     for number in (2, 3):
         x = prelu(tf.nn.depth_to_space(conv(x, f"conv2d_{number}"), 2), f"p_re_lu_{number}")
     model = exchange.read_krasserm(tmp_path / "g.h5")

@@ -7,16 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf.errors import UserError
 from srgan_tf.imaging import color
-from srgan_tf.models.generator import (
-    build_generator,
-    generator_shape,
-    load_generator,
-    receptive_margin,
-    save_generator,
-)
+from srgan_tf.models.generator import build_generator, generator_shape, load_generator, receptive_margin, save_generator
 from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.system.errors import UserError
 
 
 def test_has_the_layers_of_the_papers_figure():

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf.errors import UserError
 from srgan_tf.models.vgg import LAYERS, build_vgg
+from srgan_tf.system.errors import UserError
 
 
 @pytest.fixture(scope="module")

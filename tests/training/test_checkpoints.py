@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 from srgan_tf.training import checkpoints as module
 from srgan_tf.training.checkpoints import Checkpoints
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 from srgan_tf.training.distribution import Distribution
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -120,7 +120,7 @@ def test_train_on_two_workers(start, tmp_path):
     wait_for_step(8, *running)
     running[1].kill()
     killed = time.monotonic()
-    (_, err), = _finish(running[:1], status=1)
+    ((_, err),) = _finish(running[:1], status=1)
     assert time.monotonic() - killed < 60
     assert err.count("\n") == 1 and "worker 2 of 2 was lost" in err and str(tmp_path / "two") in err
 
@@ -135,11 +135,16 @@ def test_train_on_two_workers(start, tmp_path):
     assert all("worker 2 has other checkpoint than worker 1" in err and err.count("\n") == 1 for _, err in printed)
 
 
-@pytest.mark.parametrize("config, said", [
-    ("{", "JSONDecodeError"), ("[]", "TypeError"), ('{"cluster": {"worker": ["a:1"]}}', "'task'"),
-    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "no worker number 1"),
-    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "no ps number 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "config, said",
+    [
+        ("{", "JSONDecodeError"),
+        ("[]", "TypeError"),
+        ('{"cluster": {"worker": ["a:1"]}}', "'task'"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "no worker number 1"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "no ps number 0"),
+    ],
+)
 def test_a_wrong_tf_config_is_named(monkeypatch, config, said):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match="^TF_CONFIG: not of the form") as error:
@@ -155,11 +160,14 @@ def test_what_is_not_there_is_named(monkeypatch):
         Distribution("mirrored")
 
 
-@pytest.mark.parametrize("error, lost", [
-    (tf.errors.UnavailableError(None, None, "failed to connect to /job:worker/replica:0/task:1"), "worker 2 of 2"),
-    (tf.errors.InternalError(None, None, "NCCL: unhandled system error"), "another worker of 2"),
-    (tf.errors.InternalError(None, None, "cuDNN launch failure"), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error, lost",
+    [
+        (tf.errors.UnavailableError(None, None, "failed to connect to /job:worker/replica:0/task:1"), "worker 2 of 2"),
+        (tf.errors.InternalError(None, None, "NCCL: unhandled system error"), "another worker of 2"),
+        (tf.errors.InternalError(None, None, "cuDNN launch failure"), None),
+    ],
+)
 def test_what_a_lost_worker_leaves_is_told_from_other_errors(error, lost):
     pair = Distribution("none")
     pair.workers = 2

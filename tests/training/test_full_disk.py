@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data import folders, packing
-from srgan_tf.errors import UserError
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
+from srgan_tf.system.errors import UserError
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.monitoring import Monitor
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from srgan_tf.data.folders import PictureFile
-from srgan_tf.errors import UserError
 from srgan_tf.models.generator import build_generator
+from srgan_tf.system.errors import UserError
 from srgan_tf.training import hardware
 from srgan_tf.training.hardware import Device
 
@@ -56,10 +56,16 @@ def test_largest_batch_is_the_largest_that_fits():
     assert [memory.largest_batch(free) for free in (99, 100, 109, 110, 145)] == [0, 0, 0, 1, 4]
 
 
-@pytest.mark.parametrize("asked, kind, spreads, compiles", [
-    ("auto", "CPU", False, False), ("auto", "GPU", False, True), ("auto", "GPU", True, False),
-    ("on", "CPU", False, True), ("off", "GPU", False, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "asked, kind, spreads, compiles",
+    [
+        ("auto", "CPU", False, False),
+        ("auto", "GPU", False, True),
+        ("auto", "GPU", True, False),
+        ("on", "CPU", False, True),
+        ("off", "GPU", False, False),
+    ],
+)
 def test_xla_is_for_a_gpu_that_works_alone(asked, kind, spreads, compiles):
     assert hardware.compiles_step(asked, Device(kind, "", (0, 0), None), spreads) == compiles
 

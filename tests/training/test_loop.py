@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
 from srgan_tf.models.generator import build_generator
+from srgan_tf.system.errors import UserError
 from srgan_tf.training import loop
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.distribution import Distribution
@@ -48,10 +48,19 @@ class _Run:
         optimizer = keras.optimizers.Adam(0.25)
         try:
             return loop.train(
-                snapshot=Snapshot(self.generator), optimizers={"g": optimizer}, step_function=self.step,
-                make_batches=self.batches, checkpoints=self.checkpoints, monitor=monitor, validate=self.validate,
-                folder=self.folder, state=state, steps=self.steps, distribution=Distribution("none"), **options,
-            )  # fmt: skip
+                snapshot=Snapshot(self.generator),
+                optimizers={"g": optimizer},
+                step_function=self.step,
+                make_batches=self.batches,
+                checkpoints=self.checkpoints,
+                monitor=monitor,
+                validate=self.validate,
+                folder=self.folder,
+                state=state,
+                steps=self.steps,
+                distribution=Distribution("none"),
+                **options,
+            )
         finally:
             monitor.close()
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 from srgan_tf.training.monitoring import Monitor
 
 

@@ -104,9 +104,7 @@ def test_the_loss_scale_moves_as_keras_own():
         step(gradients)
         kerass.apply(gradients, reference.trainable_variables)
         scales.append(float(optimizer.dynamic_scale))
-        for found, expected in zip(
-            [*model.variables, *optimizer.variables], [*reference.variables, *kerass.variables]
-        ):
+        for found, expected in zip([*model.variables, *optimizer.variables], [*reference.variables, *kerass.variables]):
             np.testing.assert_array_equal(found.numpy(), expected.numpy(), err_msg=found.path)
     assert scales == [2.0**exponent for exponent in (14, 14, 14, 15, 15, 14, 14, 14, 15, 15)]
 

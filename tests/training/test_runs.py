@@ -1,7 +1,7 @@
 import pytest
 
 from srgan_tf.data.folders import PictureFile
-from srgan_tf.errors import UserError
+from srgan_tf.system.errors import UserError
 from srgan_tf.training import runs
 
 

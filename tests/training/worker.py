@@ -60,8 +60,8 @@ def infinite_in_the_last_crop(distribution):
     hr = hr[distribution.share(BATCH, 1)]
     before, scales = [value.numpy() for value in generator.variables], [float(optimizers.loss_scale(optimizer))]
     skipped, moved = [], []
-    for hr in (hr, np.full_like(hr, 200)):
-        skipped.append(float(step(tf.constant(hr[:, ::4, ::4]), tf.constant(hr))["skipped"]))
+    for crops in (hr, np.full_like(hr, 200)):
+        skipped.append(float(step(tf.constant(crops[:, ::4, ::4]), tf.constant(crops))["skipped"]))
         moved.append(max(np.abs(new.numpy() - old).max() for new, old in zip(generator.variables, before)))
         scales.append(float(optimizers.loss_scale(optimizer)))
     kept = [variable.value for variable in (*generator.variables, *optimizer.variables)]

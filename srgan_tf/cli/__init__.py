@@ -1,0 +1,1 @@
+"""The command line: a module and a settings class a mode."""

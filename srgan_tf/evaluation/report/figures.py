@@ -1,0 +1,198 @@
+"""The report's figures: strips of enlarged crops, and PSNR against LPIPS."""
+
+import io
+import math
+from functools import cache
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from srgan_tf.evaluation.records import HR, LR, by_set, used_columns
+from srgan_tf.imaging.color import luma
+
+CROP = 64  # side of the region that a strip shows, pixels
+PANEL = 256  # side of the enlarged region at most, pixels
+_IN_A_ROW = 6
+_IN_STRIPS = ("psnr", "paper_ssim", "lpips")  # scores for which there is room
+_GAP, _TEXT = 8, 40  # pixels between the panels, and for the two lines below each
+_MARK = (255, 45, 85)
+_SMALLEST_MARK = 3  # pixels
+_LABEL = 0.045  # distance of two labels at least, as a part of the axis
+
+
+def region(layers, side=CROP):
+    """Where the systems differ most: the square with the greatest variance of Y among them.
+
+    The original and nearest, which differs from all others at every edge, do not count, unless less than two remain.
+
+    Args:
+        layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.
+        side: Of the square, pixels; less if the picture is smaller.
+
+    Returns:
+        `(top, left, side)` in pixels; the middle of the picture if all are equal.
+    """
+    systems = [image for name, image in layers.items() if name not in (HR, LR, "nearest")]
+    if len(systems) < 2:
+        systems = list(layers.values())
+    height, width = systems[0].shape[:2]
+    side = min(side, height, width)
+    total, squares = np.zeros((height, width)), np.zeros((height, width))
+    first = luma(systems[0])  # subtracted, so that equal pictures give exactly 0
+    for image in systems:
+        difference = luma(image) - first
+        total += difference
+        squares += difference**2
+    variance = squares / len(systems) - (total / len(systems)) ** 2
+    if variance.max() <= 0:
+        return (height - side) // 2, (width - side) // 2, side
+    below = np.pad(variance, ((1, 0), (1, 0))).cumsum(0).cumsum(1)  # summed-area table
+    sums = below[side:, side:] - below[:-side, side:] - below[side:, :-side] + below[:-side, :-side]
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    return int(top), int(left), side
+
+
+@cache
+def font(size, weight="regular"):
+    """DejaVu Sans, which matplotlib brings along, for Pillow."""
+    path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+    return ImageFont.truetype(path, size)
+
+
+def strip(layers, place, title="", scores=None):
+    """A region as each system shows it, enlarged by nearest, beside the whole picture with the region marked.
+
+    Args:
+        layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.
+        place: `(top, left, side)`, see `region`.
+        title: Of the picture, written below it.
+        scores: Dict from a system's name to its `PictureScores`, written below its panel; or None.
+
+    Returns:
+        An RGB `PIL.Image.Image`, at most 6 panels wide.
+    """
+    top, left, side = place
+    factor = max(1, PANEL // side)
+    panel = side * factor
+    whole = layers.get(HR, next(iter(layers.values())))
+    columns = [column for column in used_columns((scores or {}).values()) if column.field in _IN_STRIPS]
+    panels = [(_overview(whole, place, panel), title, " / ".join(column.head for column in columns))]
+    for system, image in layers.items():
+        crop = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
+        numbers = [column.text(scores[system]) or "–" for column in columns] if system in (scores or {}) else []
+        panels.append((crop.resize((panel, panel), Image.Resampling.NEAREST), system, " / ".join(numbers)))
+
+    width = max(panel, PANEL)  # of a tiny picture, too, the names are to be read
+    across = min(len(panels), _IN_A_ROW)
+    down = math.ceil(len(panels) / across)
+    sheet = Image.new("RGB", (across * (width + _GAP) + _GAP, down * (panel + _GAP + _TEXT) + _GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (image, name, numbers) in enumerate(panels):
+        x = _GAP + number % across * (width + _GAP)
+        y = _GAP + number // across * (panel + _GAP + _TEXT)
+        sheet.paste(image, (x + (width - image.width) // 2, y + (panel - image.height) // 2))
+        for line, (text, drawn) in enumerate(((name, font(14, "bold")), (numbers, font(12)))):
+            draw.text((x + width // 2, y + panel + 12 + 18 * line), _fitted(text, drawn, width), "black", drawn, "mm")
+    return sheet
+
+
+def _overview(picture, place, side):
+    """The whole picture, as large as it fits into a square, with a frame around the region."""
+    top, left, length = place
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS)
+    corner = left * scale, top * scale
+    far = [max(start + length * scale - 1, start + _SMALLEST_MARK) for start in corner]
+    ImageDraw.Draw(small).rectangle((*corner, *far), outline=_MARK, width=2)
+    return small
+
+
+def _fitted(text, font, width):
+    """The text in one line, its middle replaced by an ellipsis until it fits."""
+    text = " ".join(text.split())
+    kept = text
+    while len(kept) > 3 and font.getlength(kept) > width:
+        length = len(kept) - 2
+        kept = text[: (length + 1) // 2] + "…" + text[len(text) - length // 2 :]
+    return kept
+
+
+def psnr_lpips(rows):
+    """PSNR against LPIPS of all systems, one set beside the other; better is up and to the right.
+
+    Args:
+        rows: `Row`s; those without a finite PSNR or LPIPS are left out.
+
+    Returns:
+        `(png, left_out)`: the file as bytes, or None if nothing can be drawn; and the rows that are not in it.
+    """
+    drawn = [row for row in rows if _finite(row.psnr) and _finite(row.lpips)]
+    left_out = [row for row in rows if row not in drawn]
+    if not drawn:
+        return None, left_out
+    sets = by_set(drawn)
+    across = min(3, len(sets))
+    down = math.ceil(len(sets) / across)
+    figure = Figure(figsize=(max(6.4, 4.8 * across), 4.2 * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    systems = list(dict.fromkeys(row.system for row in drawn))
+    for axis, (name, own) in zip(axes, sets.items()):
+        axis.set_title(plain(name))
+        axis.set(xlabel="PSNR, dB (higher is better)", ylabel="LPIPS (lower is better)")
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        for row in own:
+            color = f"C{systems.index(row.system) % 10}"
+            axis.plot(
+                row.psnr,
+                row.lpips,
+                "s" if row.published else "o",
+                color=color,
+                fillstyle="none" if row.published else "full",
+                markersize=8,
+            )
+        axis.margins(0.12)
+        axis.invert_yaxis()
+        _label(axis, own)
+    for axis in axes[len(sets) :]:
+        axis.remove()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150)
+    return file.getvalue(), left_out
+
+
+def _label(axis, rows):
+    """Each point's name beside it, on the side of the axis with more room, and none upon another."""
+    to_axis = axis.transData + axis.transAxes.inverted()
+    points = to_axis.transform([(row.psnr, row.lpips) for row in rows])
+    heights = {1: [], -1: []}  # of the labels so far, on the right and on the left of their points
+    for index in np.argsort(points[:, 1]):
+        x, y = points[index]
+        side = 1 if x < 0.5 else -1
+        text_y = max([y, *(height + _LABEL for height in heights[side])])
+        heights[side].append(text_y)
+        axis.annotate(
+            plain(rows[index].system),
+            (x, y),
+            (x + 0.03 * side, text_y),
+            "axes fraction",
+            "axes fraction",
+            fontsize=9,
+            ha="left" if side > 0 else "right",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6} if text_y > y else None,
+        )
+
+
+def plain(text):
+    """A name as matplotlib can show it."""
+    text = text.encode(errors="backslashreplace").decode()  # a folder's name need not be text
+    return text.replace("$", r"\$")  # which starts a formula
+
+
+def _finite(value):
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,236 @@
+"""Writes a generator for other software: complete, and checked in that software against Keras, or not at all."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.imaging.color import from_network, to_network
+from srgan_tf.imaging.files import read_rgb
+from srgan_tf.imaging.resize import crop_to_multiple, downscale
+from srgan_tf.inference.export import litert, onnx, savedmodel
+from srgan_tf.inference.networks import as_network
+from srgan_tf.models.generator import describe
+from srgan_tf.system.atomic import shortened, whole_file
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.quiet import quiet
+
+KINDS = {"savedmodel": savedmodel, "onnx": onnx, "litert": litert}
+SAVED_MODEL = "saved_model.pb"  # the file that makes a folder a SavedModel
+# Share of the values that may be a level apart: one of 5,000 is, in the shipped SRResNet, since float32 rounds every
+# order of the sums otherwise; Keras is as far from float64. A mistake, such as truncation, makes it most of them.
+_APART = 1e-2
+_PRIVATE = ("weights", "_dir", "_path")  # settings that tell where things lie on the computer of the training
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What an exported model gives, compared with the generator in Keras on a photograph.
+
+    Attributes:
+        picture: The photograph's name.
+        levels: The largest difference, of 255.
+        share: Of the values that differ, 0 to 1.
+    """
+
+    picture: str
+    levels: int
+    share: float
+
+
+class EightBit(tf.Module):
+    """A network on 8-bit pictures.
+
+    Args:
+        network: A `FusedGenerator`, or another function from float32 to float32 in [-1, 1].
+
+    Attributes:
+        network: The same.
+    """
+
+    def __init__(self, network):
+        super().__init__(name="eight_bit")
+        self.network = network
+
+    def __call__(self, image):
+        """uint8 `(N, H, W, 3)` in [0, 255] to uint8 `(N, scale H, scale W, 3)`, rounded to nearest and clipped."""
+        sr = self.network(tf.cast(image, tf.float32) / 127.5 - 1.0)
+        return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+
+
+def export(generator, path, kind="savedmodel", *, overwrite=False, metadata=None, float16=False):
+    """Writes the fused generator for other software and checks there that it gives what Keras gives.
+
+    Every kind takes uint8 RGB `(N, H, W, 3)` in [0, 255], of any N, H and W from 1, and gives uint8
+    `(N, scale H, scale W, 3)`.
+
+    - "savedmodel": a folder for TensorFlow, which needs none of this package, with two signatures. `serving_default`
+      takes and gives `image`, as above. `serving_bytes` takes `image_bytes`, strings `(N,)`, encoded pictures of mixed
+      sizes (PNG, JPEG, BMP, WebP, of GIF the first picture; without their alpha; in 8 bits; EXIF's orientation is not
+      applied), and gives `image_bytes`, PNG; one that cannot be read fails the call. What is larger than a tile with
+      its margin is computed in tiles, with the same values. Metadata: `assets/metadata.json`.
+    - "onnx": a file for ONNX Runtime, `image` to `upscaled`. Metadata: `metadata_props`.
+    - "litert": a file for LiteRT, `image` to `upscaled`. Metadata: `unzip FILE metadata.json`.
+
+    The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
+
+    Args:
+        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.plain`.
+        path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
+        kind: A key of `KINDS`.
+        overwrite: Replace such a model that lies there. Anything else there is never replaced.
+        metadata: A dict that JSON can hold, as `describe_weights` gives; G's shape and the versions are added.
+        float16: Keep the weights in float16: half the size, and up to two levels off. Of "litert" only.
+
+    Returns:
+        The `Difference`: at most 1 level, in at most a hundredth of the values, or with `float16` at most 2 levels.
+
+    Raises:
+        UserError: A package is missing; `path` is taken or cannot be written; the generator cannot be converted; or,
+            loaded back, the model gives something else than the generator.
+        ValueError: `kind` is unknown.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {tuple(KINDS)}. Received: {kind!r}")
+    if float16 and kind != "litert":
+        raise UserError(f"--precision=float16 is for --format=litert, not {kind}; leave it out")
+    path = Path(path)
+    missing = [name for name in KINDS[kind].PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"--format={kind} needs {' and '.join(missing)}: pip install 'srgan_tf[export]'")
+    place = _file if KINDS[kind].ENDING else _folder
+    with place(path, KINDS[kind].ENDING, overwrite) as beside:
+        _write(generator, beside, path, kind, metadata or {}, float16)
+        return _check(generator, beside, path, kind, float16)
+
+
+def describe_weights(path):
+    """What is known of a generator's weights, for the metadata of an export.
+
+    Args:
+        path: The weights file of a run, with its `settings.json` beside it, or of the package, with its manifest.
+
+    Returns:
+        A dict that JSON can hold: `weights` (`file`, `bytes`, `sha256`), `srgan_tf` (this package's version, or None)
+        and `settings` of the training, or whatever the manifest says; without the places of files.
+
+    Raises:
+        UserError: A file cannot be read.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        entries = _read_json(path.with_name("manifest.json")).values()
+        known = next((entry for entry in entries if entry.get("file") == path.name), None)
+        if known is None:
+            known = {"settings": _read_json(path.with_name("settings.json")).get("settings", {})}
+        known["settings"] = {name: value for name, value in known["settings"].items() if not name.endswith(_PRIVATE)}
+    except (OSError, ValueError, LookupError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be described ({error}); mend or remove the JSON file beside it") from None
+    weights = {"file": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    try:
+        version = importlib.metadata.version("srgan_tf")
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    known = {name: value for name, value in known.items() if name not in weights}
+    return {"srgan_tf": version, "weights": weights} | known
+
+
+def _read_json(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+@contextlib.contextmanager
+def _file(path, ending, overwrite):
+    """Where to write what becomes the file `path`."""
+    if not path.name.endswith(ending):
+        raise UserError(f"{path}: the file's name must end in {ending}; give such a name")
+    if path.exists() and (path.is_dir() or not overwrite):
+        what = "a folder; name another file" if path.is_dir() else "exists already; --overwrite replaces it"
+        raise UserError(f"{path}: {what}")
+    with whole_file(path, ending) as beside:
+        yield beside
+
+
+@contextlib.contextmanager
+def _folder(path, ending, overwrite):
+    """Where to write what becomes the folder `path`."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: a file, not a folder; name another one to export to")
+    if path.exists() and any(path.iterdir()):
+        if not (path / SAVED_MODEL).is_file():
+            raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
+        if not overwrite:
+            raise UserError(f"{path}: holds a SavedModel already; --overwrite replaces it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{shortened(path.name)}.", dir=path.parent) as beside:
+            exported, replaced = Path(beside, "exported"), Path(beside, "replaced")
+            yield exported
+            if path.exists():
+                os.replace(path, replaced)
+            os.replace(exported, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _write(generator, beside, path, kind, metadata, float16):
+    exported = describe(generator) | {"format": kind, "precision": "float16" if float16 else "float32"}
+    exported["versions"] = {module.__name__: module.__version__ for module in (tf, keras)}
+    options = {"float16": True} if float16 else {}
+    try:
+        with quiet() as messages:
+            model = EightBit(as_network(generator))
+            KINDS[kind].write(model, beside, metadata | {"export": exported}, **options)
+    except OSError:
+        raise
+    except tf.errors.OpError as error:
+        raise UserError(f"{path}: cannot be written ({error.message})") from None
+    except Exception as error:  # whatever a converter may raise
+        sys.stderr.write(messages[0])
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: not written, since the generator could not be converted ({reason})") from error
+
+
+def _check(generator, beside, path, kind, float16):
+    """Compares on a photograph, and on two parts of it at once, on the processor, where arithmetic is float32."""
+    source = next(iter(embedded_pictures().values()))
+    photograph = downscale(crop_to_multiple(read_rgb(source), 4), 4)
+    inputs = [photograph[None], np.stack([photograph[:37, :52], photograph[-37:, -52:]])]
+    with tf.device("CPU:0"):
+        expected = [from_network(generator(to_network(image), training=False)) for image in inputs]
+        with quiet():
+            runners = KINDS[kind].load(beside)
+            given = {name: [run(image) for image in inputs] for name, run in runners.items()}
+    levels, share = 0, 0.0
+    for name, results in given.items():
+        for result, right in zip(results, expected):
+            if result.shape != right.shape:
+                raise UserError(_refusal(path, f"in {name}, a picture of {right.shape} becomes {result.shape}"))
+            apart = np.abs(result.astype(np.int16) - right)
+            levels, share = max(levels, int(apart.max())), max(share, float(np.mean(apart > 0)))
+    if float16 and levels > 2:
+        what = f"with weights in float16 it is up to {levels} of 255 levels off the generator on {source.name}"
+        raise UserError(f"{path}: not written, since {what}; leave out --precision=float16")
+    if not float16 and (levels > 1 or share > _APART):
+        what = f"on {source.name} by up to {levels} of 255 levels, in {share:.1e} of the values"
+        raise UserError(_refusal(path, what))
+    return Difference(source.name, levels, share)
+
+
+def _refusal(path, what):
+    return (
+        f"{path}: not written, since the exported model differs from the generator: {what}; report this line, with"
+        f" TensorFlow {tf.__version__}, Keras {keras.__version__} and the weights file"
+    )

@@ -1,0 +1,1 @@
+"""What is neither pictures nor networks: errors, files, locks, memory."""

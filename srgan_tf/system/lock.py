@@ -1,0 +1,54 @@
+"""One run at a time in a folder."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import filelock
+
+from srgan_tf.system.atomic import remove_unfinished, whole_file
+from srgan_tf.system.errors import UserError
+
+
+@contextlib.contextmanager
+def only_run(folder):
+    """Keeps a folder for this process, and clears away what one that was killed left half-written.
+
+    The system frees the lock when a process ends, however it ends, so that a dead one never stands in the way.
+
+    Args:
+        folder: Of the phase; made if need be. Gets `run.lock`, and `process.json` while it is kept.
+
+    Raises:
+        UserError: Another process has it, which is named; or the folder is not writable.
+    """
+    folder = Path(folder)
+    owner = folder / "process.json"
+    lock = filelock.FileLock(folder / "run.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise UserError(f"{folder}: {_name(owner)} is training here; stop it, or give another --run_dir") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); give another --run_dir") from None
+    try:
+        remove_unfinished(folder)
+        with whole_file(owner) as beside:
+            itself = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            beside.write_text(json.dumps(itself), encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _name(owner):
+    try:
+        return "process {process} on {host}, since {since},".format(**json.loads(owner.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"  # it has only just come, or is going

@@ -1,0 +1,98 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.evaluation.records import PictureScores, Row
+from srgan_tf.evaluation.report.figures import CROP, PANEL, psnr_lpips, region, strip
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def changed(image, rows, columns):
+    image = image.copy()
+    image[rows, columns] = 255 - image[rows, columns]
+    return image
+
+
+def test_region_is_where_the_systems_differ_most():
+    one = noise(200, 300)
+    other = changed(one, slice(101, 101 + CROP), slice(37, 37 + CROP))
+    other = changed(other, slice(0, 9), slice(250, 259))  # also different, but smaller
+    assert region({"one": one, "other": other}) == (101, 37, CROP)
+
+
+def test_region_asks_neither_hr_nor_nearest():
+    one = noise(100, 300)
+    other = changed(one, slice(20, 84), slice(200, 264))
+    apart = changed(one, slice(0, 100), slice(0, 100))
+    layers = {"LR": 255 - one, "nearest": apart, "one": one, "other": other, "HR": apart}
+    assert region(layers) == (20, 200, 64)
+    assert region({"one": one, "HR": apart})[1] <= 100 - CROP  # with one system, HR is all there is to compare it with
+
+
+def test_region_of_equal_and_of_small_pictures():
+    picture = noise(100, 200)
+    assert region({"one": picture, "other": picture}) == (18, 68, CROP)
+    small = noise(5, 9)
+    assert region({"one": small, "other": changed(small, slice(0, 5), slice(7, 9))}) == (0, 4, 5)
+
+
+def test_strip_shows_each_system_enlarged_by_nearest_beside_the_whole():
+    layers = {name: noise(100, 200, seed) for seed, name in enumerate(("one", "other", "HR"))}
+    sheet = np.asarray(strip(layers, (30, 40, 64), "title", {"one": PictureScores("s", "p", "one", psnr=20.0)}))
+    panels = {}
+    for number, name in enumerate(("whole", *layers)):
+        left = 8 + number * (PANEL + 8)
+        panels[name] = sheet[8 : 8 + PANEL, left : left + PANEL]
+    for name, image in layers.items():
+        np.testing.assert_array_equal(panels[name][2::4, 2::4], image[30:94, 40:104])
+        np.testing.assert_array_equal(panels[name][::4, ::4], panels[name][3::4, 3::4])
+    frame = (panels["whole"] == (255, 45, 85)).all(axis=2)
+    rows, columns = np.flatnonzero(frame.any(axis=1)), np.flatnonzero(frame.any(axis=0))
+    scale = PANEL / 200
+    above = (PANEL - 100 * scale) / 2
+    assert abs(columns[0] - 40 * scale) <= 2 and abs(columns[-1] - 104 * scale) <= 2
+    assert abs(rows[0] - above - 30 * scale) <= 2 and abs(rows[-1] - above - 94 * scale) <= 2
+
+
+def test_strip_writes_names_and_scores_below_the_panels():
+    layers = {"one": noise(64, 64), "other": noise(64, 64, 1)}
+    bare = np.asarray(strip(layers, (0, 0, 64)))
+    scored = np.asarray(strip(layers, (0, 0, 64), "", {"one": PictureScores("s", "p", "one", psnr=20.0)}))
+    assert (bare != 255).any(axis=2)[8 + PANEL :, 280:].any()  # the names
+    different = (bare != scored).any(axis=2)
+    assert different[8 + PANEL :, 8 + PANEL + 8 : 8 + 2 * PANEL + 8].any()  # below "one"
+    assert not different[: 8 + PANEL].any() and not different[:, 8 + 2 * (PANEL + 8) :].any()
+
+
+def test_strip_breaks_into_rows_and_keeps_long_names_inside_their_panel():
+    layers = {f"{'very ' * 30}{number}": noise(16, 16, number) for number in range(7)}
+    sheet = strip(layers, (0, 0, 16))
+    assert sheet.size == (6 * (PANEL + 8) + 8, 2 * (PANEL + 8 + 40) + 8)
+    gaps = np.asarray(sheet)[:, [PANEL + 12 + number * (PANEL + 8) for number in range(5)]]
+    assert (gaps == 255).all()
+
+
+@pytest.mark.parametrize("sets", [1, 2, 5])
+def test_figure_of_psnr_and_lpips(sets):
+    rows = [
+        Row(f"set{number}", system, psnr=psnr, lpips=lpips)
+        for number in range(sets)
+        for system, psnr, lpips in (("$a_b^", 20, 0.3), ("ne\udcffar", 21, 0.301), ("c" * 40, 30, 0.1))
+    ]
+    unknown = [Row("set0", "published", True, psnr=30), Row("set0", "HR", psnr=float("inf"), lpips=0.0)]
+    png, left_out = psnr_lpips(rows + unknown)
+    assert left_out == unknown
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG" and image.width >= 900
+        colors = {color for _, color in image.convert("RGB").getcolors(1 << 24)}
+    assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colors  # a point of each system
+
+
+def test_no_figure_without_lpips():
+    rows = [Row("set", "one", psnr=20), Row("set", "two", lpips=float("nan"), psnr=1)]
+    assert psnr_lpips(rows) == (None, rows)

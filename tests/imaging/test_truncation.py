@@ -1,0 +1,113 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.imaging import files, truncation
+from srgan_tf.system.errors import UserError
+
+NOISE = np.random.default_rng(0).integers(0, 256, (61, 64, 3), dtype=np.uint8)
+CUT = "cut short: its end is missing"
+
+
+def bmp_of_run_lengths():
+    """A BMP of 6x4 pixels in 8-bit run lengths, by Microsoft's description of the format."""
+    rows = b"".join(bytes([6, color, 0, 0]) for color in (1, 2, 1, 2))[:-2] + b"\0\1"
+    palette = bytes(4) + bytes([0, 0, 255, 0]) + bytes([255, 0, 0, 0])
+    start = 14 + 40 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, 6, 4, 1, 8, 1, len(rows), 0, 0, 3, 0)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows
+
+
+def tiff_before_its_pixels(tiled, compressed):
+    """A gray TIFF of 32x16 pixels in two strips or tiles, its tags before its pixels, by TIFF 6.0."""
+    parts = [NOISE[:16, :16, 0], NOISE[:16, 16:32, 0]] if tiled else [NOISE[:8, :32, 0], NOISE[8:16, :32, 0]]
+    parts = [zlib.compress(part.tobytes()) if compressed else part.tobytes() for part in parts]
+    where, lengths = (324, 325) if tiled else (273, 279)
+    shape = [(322, 16), (323, 16)] if tiled else [(278, 8)]
+    values = 8 + 2 + 12 * (8 + len(shape)) + 4  # where the two offsets and the two lengths are
+    tags = {256: 32, 257: 16, 258: 8, 259: 8 if compressed else 1, 262: 1, 277: 1, **dict(shape)}
+    entries = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items()]
+    entries += [struct.pack("<HHII", where, 4, 2, values), struct.pack("<HHII", lengths, 4, 2, values + 8)]
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
+    offsets = struct.pack("<II", values + 16, values + 16 + len(parts[0]))
+    sizes = struct.pack("<II", *map(len, parts))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8) + directory + offsets + sizes + b"".join(parts)
+
+
+def saved(kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(NOISE).save(file, kind, **options)
+    return file.getvalue()
+
+
+WHOLE = {
+    "rows.bmp": saved("BMP"),
+    "runs.bmp": bmp_of_run_lengths(),
+    "strip.tif": saved("TIFF"),
+    "strips.tif": tiff_before_its_pixels(tiled=False, compressed=False),
+    "packed-strips.tif": tiff_before_its_pixels(tiled=False, compressed=True),
+    "tiles.tif": tiff_before_its_pixels(tiled=True, compressed=False),
+    "packed-tiles.tif": tiff_before_its_pixels(tiled=True, compressed=True),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_one_missing_byte_is_found(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(WHOLE[name])
+    assert files.probe(path) == files.read_rgb(path).shape[:2]
+    path.write_bytes(WHOLE[name] + b"behind the picture")
+    files.probe(path)
+    path.write_bytes(WHOLE[name][:-1])
+    with pytest.raises(UserError) as error:
+        files.probe(path)
+    assert error.value.reason == CUT
+
+
+def test_a_strip_in_the_middle_that_lies_beyond_the_end_is_found(tmp_path):
+    data = bytearray(WHOLE["strips.tif"])
+    first = struct.pack("<I", data.index(NOISE[:8, :32, 0].tobytes()))
+    data[data.rindex(first) : data.rindex(first) + 4] = struct.pack("<I", len(data))
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(UserError, match=CUT):
+        files.probe(tmp_path / "a.tif")
+
+
+def test_a_wrong_size_in_the_head_of_a_bmp_does_no_harm(tmp_path):
+    for size in (0, 10**9):
+        data = WHOLE["rows.bmp"]
+        (tmp_path / "a.bmp").write_bytes(data[:2] + struct.pack("<I", size) + data[6:])
+        assert files.probe(tmp_path / "a.bmp") == (61, 64)
+
+
+def test_a_gif_needs_its_first_frame_only(tmp_path):
+    path = tmp_path / "a.gif"
+    frames = [Image.fromarray(picture) for picture in (NOISE, 255 - NOISE)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    data = path.read_bytes()
+    one = saved("GIF")
+    for length in (len(data), len(data) - 1, len(data) * 9 // 10):
+        path.write_bytes(data[:length])
+        assert files.probe(path) == files.read_rgb(path).shape[:2] == (61, 64)
+    for length in (len(one) // 2, len(one) - 2):  # the last is the trailer, the one before it ends the frame
+        path.write_bytes(one[:length])
+        with pytest.raises(UserError, match=CUT):
+            files.probe(path)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_webp_that_is_cut_short_is_refused(tmp_path, lossless):
+    data = saved("WEBP", lossless=lossless)
+    (tmp_path / "a.webp").write_bytes(data[:-1])
+    with pytest.raises(UserError, match=r"a\.webp: damaged or cut short"):
+        files.probe(tmp_path / "a.webp")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff", b"\xff\xff", b"\xff\xe0", b"\xff\xe0\0", b"\xff\xe0\0\0"])
+def test_the_walk_over_a_broken_jpeg_header_ends(rest):
+    assert not truncation.jpeg_has_end(io.BytesIO(b"\xff\xd8" + rest))

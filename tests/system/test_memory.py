@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srgan_tf.system import memory
+
+
+def test_a_containers_limit_counts(tmp_path):
+    whole = memory.free_host_bytes(tmp_path)
+    assert whole > 10**8
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    assert memory.free_host_bytes(tmp_path) == 600000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_host_bytes(tmp_path) > 10**8
+
+
+def test_what_a_process_takes_is_counted():
+    if not Path("/proc/self/status").exists():
+        pytest.skip("reads what Linux tells")
+    before = memory.resident_bytes()
+    taken = np.ones(50_000_000, np.uint8)
+    assert 45e6 < memory.resident_bytes() - before < 60e6
+    (line,) = (line for line in open("/proc/self/status") if line.startswith("VmRSS"))
+    assert abs(memory.resident_bytes() - int(line.split()[1]) * 1024) < 20e6 and taken[0] == 1
