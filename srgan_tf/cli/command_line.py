@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UsageError, UserError
 
 
 def import_tensorflow():
@@ -34,7 +34,10 @@ def print_error(script, error):
 
 
 def run(script, function, argv):
-    """Calls `function(argv)`, which returns an exit status; a `UserError` becomes one line and status 1."""
+    """Calls `function(argv)`, which returns an exit status.
+
+    A `UserError` becomes one line and status 1, a `UsageError` status 2.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
@@ -44,7 +47,7 @@ def run(script, function, argv):
         return status
     except UserError as error:
         print_error(script, error)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print(f"{script}: interrupted", file=sys.stderr)
         return 130

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UsageError
 
 AUTO = "auto"
 _BYTES = {"": 1, "b": 1} | {  # of a size's unit
@@ -21,8 +21,19 @@ _BYTES = {"": 1, "b": 1} | {  # of a size's unit
 
 
 def setting(
-    default: Any, help: str, *, choices=(), many=False, lower=None, upper=None, size=False, modes=(), rest=False
-):
+    default: Any,
+    help: str,
+    *,
+    choices=(),
+    many=False,
+    lower=None,
+    upper=None,
+    size=False,
+    positional="",
+    required=False,
+    modes=(),
+    rest=False,
+) -> Any:
     """One field of a settings class.
 
     Args:
@@ -33,8 +44,9 @@ def setting(
         lower: The smallest number allowed.
         upper: The largest number allowed.
         size: Whether it is a number of bytes, which may be written as 2GiB or 500MB.
-        modes: Those that use it, if not all do.
-        rest: Whether, once the flag is given, the words without a flag are its values too, as a shell makes of `*`.
+        positional: What `--help` calls the word that may be given in the flag's place, such as "INPUT". Words are taken
+            in the order of the fields; the last such field takes all the remaining ones if it is `many`.
+        required: Whether the command cannot do without it.
     """
     metadata = {
         "help": help,
@@ -43,6 +55,8 @@ def setting(
         "lower": lower,
         "upper": upper,
         "size": size,
+        "positional": positional,
+        "required": required,
         "modes": tuple(modes),
         "rest": rest,
     }
@@ -50,50 +64,75 @@ def setting(
 
 
 def parse(settings_class, argv):
-    """Reads the command line.
+    """Reads a command line.
 
     Args:
-        settings_class: `TrainSettings` or `EvaluateSettings`.
-        argv: `sys.argv`.
+        settings_class: A frozen dataclass whose fields are made by `setting`.
+        argv: The command, such as "srgan upscale", and the words behind it.
 
     Returns:
         An instance of `settings_class`. Prints the help and exits with status 0 on `--help`.
 
     Raises:
-        UserError: An unknown flag, a value of the wrong type, empty or out of range, or a stray argument.
+        UsageError: An unknown flag; a value of the wrong type, empty, out of range, missing or given twice; too many
+            words.
     """
+    fields = dataclasses.fields(settings_class)
     values = flags.FlagValues()
     values.set_gnu_getopt()
-    for field in dataclasses.fields(settings_class):
+    for field in fields:
         _define(field, values)
     flags.DEFINE_bool("help", False, "print this page", short_name="h", flag_values=values)
     try:
-        stray = values(argv)[1:]
-    except flags.Error as error:
-        raise UserError(f"{' '.join(str(error).split())} (--help lists the flags)") from None
-    if values.help:
-        print(help_page(settings_class, argv[0]))
-        sys.exit(0)
-    rest = [field for field in dataclasses.fields(settings_class) if field.metadata["rest"]]
-    if rest and values[rest[0].name].present:
-        setattr(values, rest[0].name, [*getattr(values, rest[0].name), *stray])
-        stray = []
-    if stray:
-        raise UserError(
-            f"stray argument {stray[0]!r}: settings are given as --name=value, in quotes where a value has spaces or *"
-            " (--help lists them)"
-        )
-    given = {}
-    for field in dataclasses.fields(settings_class):
-        value = getattr(values, field.name)
-        if field.metadata["many"]:
-            value = tuple(map(_expand, value))
-        elif isinstance(value, str):
-            if not value and values[field.name].present:
-                raise UserError(f"--{field.name} is given without a value; leave it out or give one")
-            value = _expand(value)
-        given[field.name] = value
+        words = values(argv)[1:]
+        if values.help:
+            print(help_page(settings_class, argv[0]))
+            sys.exit(0)
+        _take_words(fields, values, words, argv[0])
+    except (flags.Error, ValueError) as error:
+        raise UsageError(f"{' '.join(str(error).split())} (--help lists the flags)") from None
+    given = {field.name: _value(field, values[field.name]) for field in fields}
+    for field in fields:
+        if field.metadata["required"] and given[field.name] in ("", ()):
+            word = field.metadata["positional"]
+            raise UsageError(f"{argv[0]} needs {f'{word} or ' if word else ''}--{field.name} (--help says more)")
     return settings_class(**given)
+
+
+def _take_words(fields, values, words, command):
+    """Gives the words without a flag to the fields that take them."""
+    rest = [field.name for field in fields if field.metadata["rest"] and values[field.name].present]
+    if rest:
+        values[rest[0]].value = [*values[rest[0]].value, *words]
+        return
+    takers = [field for field in fields if field.metadata["positional"]]
+    words = list(words)
+    for field in takers:
+        flag = values[field.name]
+        taken = words if field.metadata["many"] else words[:1]
+        if taken and flag.present:
+            raise UsageError(f"{taken[0]!r} is a second {field.metadata['positional']}, which --{field.name} gives too")
+        words = words[len(taken) :]
+        for word in taken:
+            flag.parse(word)
+    if words:
+        names = " ".join(field.metadata["positional"] for field in takers)
+        takes = f"{command} takes {names} and flags" if takers else f"{command} takes flags alone"
+        raise UsageError(
+            f"stray argument {words[0]!r}: {takes}, --name=value, in quotes where a value has spaces or * (--help lists"
+            " them)"
+        )
+
+
+def _value(field, flag):
+    """What a settings class gets of a flag."""
+    if field.metadata["many"]:
+        return tuple(map(_expand, flag.value))
+    if not isinstance(flag.value, str):
+        return flag.value
+    if not flag.value and flag.present:
+        raise UsageError(f"--{field.name} is given without a value; leave it out or give one")
+    return _expand(flag.value)
 
 
 def _expand(text):
@@ -166,20 +205,37 @@ def _define(field, values):
         flags.DEFINE_string(name, default, extra["help"], flag_values=values)
 
 
-def help_page(settings_class, script):
-    """The text of `--help`: what the script does, then each flag with its default and its choices, by mode."""
-    what, examples = settings_class.__doc__.split("\n", maxsplit=1)
-    lines = [what, "", f"usage: python {script} [--flag=value ...]", textwrap.indent(textwrap.dedent(examples), "  ")]
-    modes = ()
-    for field in dataclasses.fields(settings_class):
-        if field.metadata["modes"] != modes:
-            modes = field.metadata["modes"]
-            lines += ["", f"with --mode={' or '.join(modes)}:" if modes else "with every mode:"]
-        shown = "on" if field.default is True else "off" if field.default is False else field.default
-        shown = "none" if shown in ("", ()) else f"{shown:g}" if isinstance(shown, float) else shown
-        choices = ", ".join(filter(None, field.metadata["choices"]))
-        choices = f" One of: {choices}." if choices else ""
-        text = f"{field.metadata['help']}.{choices} Default: {shown}"
+def help_page(settings_class, command):
+    """The text of `--help`: what the command does, then each flag with its default and its choices."""
+    what, _, examples = settings_class.__doc__.partition("\n")
+    fields = dataclasses.fields(settings_class)
+    words = [_word(field) for field in fields if field.metadata["positional"]]
+    lines = [what, "", " ".join([f"usage: {command}", *words, "[--flag=value ...]"])]
+    lines += [textwrap.indent(textwrap.dedent(examples).rstrip(), "  "), ""]
+    # What a class shares with others comes after its own.
+    for field in sorted(fields, key=lambda field: field.name not in settings_class.__annotations__):
         lines.append(f"  --{field.name}")
-        lines += textwrap.wrap(text, 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += textwrap.wrap(_description(field), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
+
+
+def _word(field):
+    word = field.metadata["positional"] + (" ..." if field.metadata["many"] else "")
+    return word if field.metadata["required"] else f"[{word}]"
+
+
+def _description(field):
+    """What a flag does, its choices and its default."""
+    texts = [field.metadata["help"]]
+    if choices := ", ".join(filter(None, field.metadata["choices"])):
+        texts.append(f"One of: {choices}")
+    texts.append("Required" if field.metadata["required"] else f"Default: {_default(field)}")
+    return ". ".join(texts)
+
+
+def _default(field):
+    if field.type is bool:
+        return "on" if field.default else "off"
+    if field.default in ("", ()):
+        return "none"
+    return f"{field.default:g}" if isinstance(field.default, float) else field.default
