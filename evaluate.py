@@ -31,7 +31,7 @@ from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.records import HR, LR, Pictures
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
-from srgan_tf.system.atomic import check_writable, whole_file
+from srgan_tf.system.atomic import atomic_file, check_writable
 from srgan_tf.system.errors import UserError
 from srgan_tf.weights import shown_weights
 
@@ -329,11 +329,11 @@ def faces(settings):
             made = embed_faces(paths, arms, embedder, vectors, crop=crop, progress=bar.update)
     told = tell(pairs, paths, made)
     shown = strip([read_face(path, crop) for path in paths[:FACES_SHOWN]], arms)
-    with whole_file(folder / "faces.json") as beside:
+    with atomic_file(folder / "faces.json") as beside:
         beside.write_text(as_json(told, known), encoding="utf-8")
-    with whole_file(folder / "roc.png") as beside:
+    with atomic_file(folder / "roc.png") as beside:
         beside.write_bytes(curves(told, np.array([pair.same for pair in pairs])))
-    with whole_file(folder / "faces.png") as beside:
+    with atomic_file(folder / "faces.png") as beside:
         shown.save(beside, format="png")
     print(f"{tables(told)}\n\n{folder}: faces.png, roc.png, faces.json, and the vectors for the next time")
     return 0
@@ -357,7 +357,7 @@ def mos(settings):
     found = opinions(raters)
     print(text(raters, found))
     figure = Path(settings.output or ".", "mos.png")
-    with whole_file(figure) as beside:
+    with atomic_file(figure) as beside:
         beside.write_bytes(distributions(found))
     print(f"\n{figure}: how often each score was given")
     return 0

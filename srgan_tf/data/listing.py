@@ -15,7 +15,7 @@ import pooch
 from tqdm import tqdm
 
 from srgan_tf.imaging import files
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 LARGE = 10_000  # files; fewer are probed in a second or two
@@ -136,5 +136,5 @@ class _Listing:
         )
         columns = zip(*sized) if (sized := list(sized)) else itertools.repeat((), len(_COLUMNS))
         content = {"version": _VERSION, "folder": self._folder} | dict(zip(_COLUMNS, columns))
-        with contextlib.suppress(UserError), whole_file(self._path) as beside:
+        with contextlib.suppress(UserError), atomic_file(self._path) as beside:
             beside.write_text(json.dumps(content), encoding="utf-8")

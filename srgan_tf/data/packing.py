@@ -16,7 +16,7 @@ from tqdm import tqdm
 from srgan_tf.data import packed
 from srgan_tf.data.packed import MANIFEST, Manifest, Shard
 from srgan_tf.imaging import files
-from srgan_tf.system.atomic import remove_unfinished, whole_file
+from srgan_tf.system.atomic import atomic_file, remove_unfinished
 from srgan_tf.system.errors import UserError
 
 _LOCK = ".lock"
@@ -123,7 +123,7 @@ def _begun(plan, folder):
 
 
 def _write_manifest(folder, manifest):
-    with whole_file(folder / MANIFEST) as beside:
+    with atomic_file(folder / MANIFEST) as beside:
         beside.write_text(manifest.text(), encoding="utf-8")
 
 
@@ -157,7 +157,7 @@ def _need_room(folder, size):
 def _write_shard(shard, source, folder, workers, bar):
     """Writes a planned shard; returns what it became."""
     pictures, skipped, size = [], [], 0
-    with whole_file(folder / shard.file) as beside:
+    with atomic_file(folder / shard.file) as beside:
         with (
             _plain_errors(),
             tf.io.TFRecordWriter(os.fsencode(beside.resolve())) as file,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 NETS = ("alexnet", "vgg16")
@@ -187,7 +187,7 @@ def write_weights(path, weights):
     Raises:
         UserError: The file cannot be written.
     """
-    with whole_file(path) as beside, open(beside, "xb") as file:
+    with atomic_file(path) as beside, open(beside, "xb") as file:
         np.savez(file, **weights)
 
 

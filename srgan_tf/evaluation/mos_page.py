@@ -9,7 +9,7 @@ from importlib import resources
 from srgan_tf.evaluation.benchmark import load_pair, load_ready_made
 from srgan_tf.evaluation.records import HR
 from srgan_tf.evaluation.report.page import LARGEST, data_uri, policy_hash
-from srgan_tf.system.atomic import ENCODED, whole_file
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError
 
 WORST = "nearest"
@@ -92,6 +92,6 @@ def write_study(path, title, shown, largest=LARGEST):
         ),
     }
     page = re.sub(r"{{(\w+)}}", lambda match: values[match[1]], template)
-    with whole_file(path) as beside:
-        beside.write_text(page, **ENCODED)
+    with atomic_file(path) as beside:
+        beside.write_text(page, **LENIENT_UTF8)
     return len(items)

@@ -9,7 +9,7 @@ from srgan_tf.evaluation.benchmark import METRICS
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.evaluation.metrics import SHAVE
 from srgan_tf.evaluation.records import COLUMNS, Row, used_columns
-from srgan_tf.system.atomic import ENCODED, check_writable, whole_file
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, check_writable
 from srgan_tf.system.errors import UserError
 
 UNKNOWN = "–"
@@ -194,7 +194,7 @@ def write_csv(scores, path):
     Raises:
         UserError: The file cannot be written.
     """
-    with whole_file(path) as beside, open(beside, "x", newline="", **ENCODED) as file:
+    with atomic_file(path) as beside, open(beside, "x", newline="", **LENIENT_UTF8) as file:
         writer = csv.writer(file)
         writer.writerow(_CSV)
         for score in scores:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from srgan_tf.imaging import truncation
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
@@ -155,7 +155,7 @@ def write(path, pixels):
     if longest > _LONGEST_SIDE.get(kind, longest):
         raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    with whole_file(path) as beside, open(beside, "xb") as file:
+    with atomic_file(path) as beside, open(beside, "xb") as file:
         image.save(file, format=kind, **options)
 
 

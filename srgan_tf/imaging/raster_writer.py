@@ -13,7 +13,7 @@ import tifffile
 
 from srgan_tf.imaging.files import PictureError
 from srgan_tf.imaging.raster import complaint, interpreted, vips_image
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP"}  # and how they are called
@@ -154,7 +154,7 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
             raw.unlink(missing_ok=True)
 
     if not _is_stream(target):
-        with whole_file(target, ending=f".{kind}") as beside:
+        with atomic_file(target, suffix=f".{kind}") as beside:
             write(beside)
         return
     try:

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from srgan_tf.models import foreign, generator
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 # What the files call a layer's arrays, and their order in Keras' layers.
@@ -169,5 +169,5 @@ def write_tensorlayerx(model, path):
         counts[kind] += 1
         for role, weight in zip(_roles(layer), layer.weights):
             arrays[f"{kind}_{counts[kind]}/{names.get(role, role)}:0"] = weight.numpy()
-    with whole_file(path) as beside, open(beside, "wb") as file:
+    with atomic_file(path) as beside, open(beside, "wb") as file:
         np.savez(file, **arrays)

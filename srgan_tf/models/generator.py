@@ -10,7 +10,7 @@ from keras import layers
 
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_plain, describe_plain, is_plain
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 SCALES = (2, 4, 8)
@@ -102,7 +102,7 @@ def save_generator(generator, path):
     """
     # HDF5 ends the whole process where the disk is full. It writes below 2 kB more for each variable.
     room = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
-    with whole_file(path, ending=_SUFFIX, room=room) as beside:
+    with atomic_file(path, suffix=_SUFFIX, reserve=room) as beside:
         generator.save_weights(beside)
         with h5py.File(beside, "a") as file:
             file.attrs[_METADATA] = json.dumps(describe(generator))

@@ -1,35 +1,37 @@
-"""Files that are complete or not there."""
+"""Files and folders that are complete or not there."""
 
 import contextlib
 import os
 import re
 import secrets
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from srgan_tf.system.errors import UserError
 
 # For text with names of files, which need not be text themselves.
-ENCODED = {"encoding": "utf-8", "errors": "backslashreplace"}
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `whole_file` writes to
+LENIENT_UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `atomic_file` writes to
 
 
-def shortened(name):
+def shortened(name: str) -> str:
     """The start of a file's name, for a longer one: systems allow 255 bytes, and a character may have four."""
     return os.fsencode(name)[:100].decode(errors="ignore")
 
 
 @contextlib.contextmanager
-def whole_file(path, ending=".part", room=0):
+def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> Iterator[Path]:
     """Lets a file be written beside its place, and puts it there when it is complete.
 
-        with whole_file("scores.csv") as beside:
-            beside.write_text(...)
+        with atomic_file("scores.csv") as partial:
+            partial.write_text(...)
 
     Args:
         path: Where the file shall be; its folder is made if need be. What is there is replaced.
-        ending: Of the name that is written to, for writers that look at it.
-        room: Bytes that are known to be free when the writing begins, for writers that do not bear a full disk.
+        suffix: Of the name that is written to, for writers that look at it.
+        reserve: Bytes that are known to be free when the writing begins, for writers that do not bear a full disk.
 
     Yields:
         The `Path` to write to. It is gone afterwards, whatever happens.
@@ -38,26 +40,70 @@ def whole_file(path, ending=".part", room=0):
         UserError: The system does not let it be written, or the disk is full; what was at `path` is still there.
     """
     path = Path(path)
-    beside = path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{ending}")
+    partial = _beside(path, suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if room:
-                beside.write_bytes(bytes(room))
-                beside.unlink()
-            yield beside
-            os.replace(beside, path)
+            if reserve:
+                partial.write_bytes(bytes(reserve))
+                partial.unlink()
+            yield partial
+            os.replace(partial, path)
         finally:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise _cannot_be_written(path, error) from None
 
 
-def check_writable(path, folder=False):
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Lets a folder be written beside its place, and puts it there when it is complete.
+
+        with atomic_folder("report") as partial:
+            (partial / "report.md").write_text(...)
+
+    Args:
+        path: Where the folder shall be; those above it are made if need be. A folder that is there is replaced, with
+            all that is in it: whether it may be is the caller's to check. A link stays, and leads to the new folder.
+
+    Yields:
+        The `Path` of a new empty folder to write into. It is gone afterwards, whatever happens.
+
+    Raises:
+        UserError: The system does not let it be written, or the disk is full; what was at `path` is there again.
+    """
+    target = Path(path).resolve()
+    partial, old = _beside(target, ".part"), _beside(target, ".old")
+    try:
+        try:
+            partial.mkdir(parents=True)
+            yield partial
+            if target.exists():
+                os.rename(target, old)
+            os.rename(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if old.exists() and not target.exists():
+                os.rename(old, target)
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_be_written(path, error, f"; what was there is in {old}" if old.exists() else "") from None
+
+
+def _beside(path, suffix):
+    """A new name in the same folder."""
+    return path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{suffix}")
+
+
+def _cannot_be_written(path, error, more=""):
+    return UserError(f"{path}: cannot be written ({error.strerror or error}){more}")
+
+
+def check_writable(path: Path | str, folder: bool = False) -> None:
     """Finds out before long work whether its result can be written; nothing is there afterwards.
 
     Args:
-        path: Of a file, or of a folder that is made beside its place as `whole_file` makes a file.
+        path: Of a file, or of a folder that is made beside its place as `atomic_file` makes a file.
         folder: Whether it is a folder that is written into instead.
 
     Raises:
@@ -86,8 +132,8 @@ def nearest_folder(folder):
     return nearest, ""
 
 
-def remove_unfinished(folder):
-    """Removes what a process that was killed has left of `whole_file`.
+def remove_unfinished(folder: Path | str) -> None:
+    """Removes what a process that was killed has left of `atomic_file`.
 
     Args:
         folder: In which no process is writing.

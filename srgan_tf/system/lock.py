@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from srgan_tf.system.atomic import remove_unfinished, whole_file
+from srgan_tf.system.atomic import atomic_file, remove_unfinished
 from srgan_tf.system.errors import UserError
 
 
@@ -37,7 +37,7 @@ def only_run(folder):
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); give another --run_dir") from None
     try:
         remove_unfinished(folder)
-        with whole_file(owner) as beside:
+        with atomic_file(owner) as beside:
             itself = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
             beside.write_text(json.dumps(itself), encoding="utf-8")
         yield

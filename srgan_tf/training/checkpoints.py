@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 _STATE = "state"
@@ -54,7 +54,7 @@ class Checkpoints:
         """
         arrays = {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
         path = self.folder / f"checkpoint-{step:08d}.npz"
-        with whole_file(path) as beside, open(beside, "xb") as file:
+        with atomic_file(path) as beside, open(beside, "xb") as file:
             np.savez(file, **{_STATE: json.dumps({"step": step} | state)}, **arrays)
             file.flush()
             os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 
@@ -163,7 +163,7 @@ def _drop_after(path, step):
                 kept.append(line)
         except ValueError:
             continue
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 

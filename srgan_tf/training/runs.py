@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from srgan_tf.system.atomic import whole_file
+from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
 # What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
@@ -32,7 +32,7 @@ def write_settings(folder, settings, facts):
     """
     path = Path(folder, "settings.json")
     text = json.dumps({"settings": settings, "facts": facts}, indent=2, default=str)
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
     return text
 

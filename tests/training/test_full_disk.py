@@ -9,6 +9,7 @@ from PIL import Image
 
 from srgan_tf.data import folders, packing
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
+from srgan_tf.system.atomic import atomic_folder
 from srgan_tf.system.errors import UserError
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.monitoring import Monitor
@@ -89,3 +90,15 @@ def test_packing_leaves_nothing_half_written(disk, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"photographs-00000\.tfrecord: cannot be written .No space left on device"):
         packing.pack(pictures, tmp_path, disk / "packed")
     assert sorted(path.name for path in (disk / "packed").iterdir()) == [".lock", "manifest.json"]
+
+
+@pytest.mark.parametrize("leave", [0, 40960])
+def test_a_folder_on_a_full_disk_is_kept(disk, leave):
+    with atomic_folder(disk / "report") as partial:
+        (partial / "page").write_text("old")
+    _fill(disk, leave)
+    with pytest.raises(UserError, match=r"report: cannot be written .No space left on device"):
+        with atomic_folder(disk / "report") as partial:
+            (partial / "page").write_bytes(bytes(10**6))
+    assert (disk / "report" / "page").read_text() == "old"
+    assert {path.name for path in disk.iterdir()} == {"fill", "report"}

@@ -4,10 +4,7 @@ import csv
 import dataclasses
 import json
 import math
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Mapping
 from contextlib import contextmanager
 from numbers import Real
@@ -17,7 +14,7 @@ from urllib.parse import quote
 from srgan_tf.evaluation.records import Pictures, PictureScores, Row, by_set, used_columns
 from srgan_tf.evaluation.report import figures
 from srgan_tf.evaluation.report.page import write_page
-from srgan_tf.system.atomic import ENCODED, check_writable, shortened
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, shortened
 from srgan_tf.system.errors import UserError
 
 __all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]
@@ -74,7 +71,7 @@ def write_report(folder, rows, scores, pictures, facts, overwrite=False, on_prog
         UserError: See `check_target`; or a picture cannot be read, or the folder cannot be written.
     """
     rows, scores = list(rows), list(scores)
-    with _replaced(folder, overwrite) as beside:
+    with _report_folder(folder, overwrite) as beside:
         figure, left_out = figures.psnr_lpips(rows)
         if figure:
             beside.joinpath(FIGURE).write_bytes(figure)
@@ -103,7 +100,7 @@ def write_comparison(folder, pictures, facts, overwrite=False, on_progress=None)
 
     Writes `report.md`, `facts.json`, `strips/` and `index.html`; otherwise as `write_report`, also what it returns.
     """
-    with _replaced(folder, overwrite) as beside:
+    with _report_folder(folder, overwrite) as beside:
         title = "Super-resolution, compared"
         strips, notes = _write_pictures(beside, title, [], [], pictures, facts, None, [], on_progress)
         _write_json(beside / FACTS, facts)
@@ -112,27 +109,12 @@ def write_comparison(folder, pictures, facts, overwrite=False, on_progress=None)
 
 
 @contextmanager
-def _replaced(folder, overwrite):
+def _report_folder(folder, overwrite):
     """Yields a new folder, which takes the place of `folder` at the end, or is removed if that is not reached."""
     check_target(folder, overwrite)
-    folder = Path(folder).resolve()  # a link stays, and leads to the new one
-    start = f".{shortened(folder.name)}"
-    beside, old = (folder.with_name(f"{start}.{secrets.token_hex(4)}.{end}") for end in ("part", "old"))
-    try:
-        try:
-            beside.mkdir(parents=True)
-            yield beside
-            check_target(folder, overwrite)  # the scoring or somebody else may have written there since
-            if folder.exists():
-                os.rename(folder, old)
-            os.rename(beside, folder)
-        finally:
-            if old.exists() and not folder.exists():
-                os.rename(old, folder)
-            shutil.rmtree(beside, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    with atomic_folder(folder) as partial:
+        yield partial
+        check_target(folder, overwrite)  # the scoring or somebody else may have written there since
 
 
 def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes, on_progress):
@@ -159,7 +141,7 @@ def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes,
             if on_progress:
                 on_progress(item.title)
 
-    with open(beside / PAGE, "x", newline="\n", **ENCODED) as file:
+    with open(beside / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
         left_out = write_page(file, title, rows, scores, shown(), facts, figure, notes)
     return strips, [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
 
@@ -189,7 +171,7 @@ def _notes_on_figure(figure, rows, left_out):
 
 def _write_csv(path, scores):
     fields = [field.name for field in dataclasses.fields(PictureScores)]
-    with open(path, "x", newline="", **ENCODED) as file:
+    with open(path, "x", newline="", **LENIENT_UTF8) as file:
         writer = csv.writer(file)
         writer.writerow(fields)
         for entry in scores:
@@ -199,7 +181,7 @@ def _write_csv(path, scores):
 
 def _write_json(path, data):
     text = json.dumps(_strict(data), ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(text + "\n", **ENCODED)
+    path.write_text(text + "\n", **LENIENT_UTF8)
 
 
 def _strict(value):
@@ -219,7 +201,7 @@ def _write_text(path, title, parts, facts, notes):
     measured = ["## How it was made", "\n".join(_list(facts))] if facts else []
     noted = ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
     page = f"[Compare the pictures and sort the tables]({PAGE})."
-    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", **ENCODED)
+    path.write_text("\n\n".join([f"# {title}", page, *parts, *noted, *measured]) + "\n", **LENIENT_UTF8)
 
 
 def _table(rows):

@@ -6,9 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import keras
@@ -22,7 +20,7 @@ from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference.export import litert, onnx, savedmodel
 from srgan_tf.inference.networks import as_network
 from srgan_tf.models.generator import describe
-from srgan_tf.system.atomic import shortened, whole_file
+from srgan_tf.system.atomic import atomic_file, atomic_folder
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.quiet import quiet
 
@@ -159,7 +157,7 @@ def _file(path, ending, overwrite):
     if path.exists() and (path.is_dir() or not overwrite):
         what = "a folder; name another file" if path.is_dir() else "exists already; --overwrite replaces it"
         raise UserError(f"{path}: {what}")
-    with whole_file(path, ending) as beside:
+    with atomic_file(path, ending) as beside:
         yield beside
 
 
@@ -173,16 +171,8 @@ def _folder(path, ending, overwrite):
             raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
         if not overwrite:
             raise UserError(f"{path}: holds a SavedModel already; --overwrite replaces it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{shortened(path.name)}.", dir=path.parent) as beside:
-            exported, replaced = Path(beside, "exported"), Path(beside, "replaced")
-            yield exported
-            if path.exists():
-                os.replace(path, replaced)
-            os.replace(exported, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with atomic_folder(path) as partial:
+        yield partial
 
 
 def _write(generator, beside, path, kind, metadata, float16):

@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 import sys
 
 import keras
@@ -30,10 +32,7 @@ def converted(generator, monkeypatch):
             monkeypatch.setattr(kind, "load", lambda path: {"a runtime": run})
 
     def write(model, path, metadata, **options):
-        place = path
-        if not path.suffix:
-            path.mkdir()
-            place = path / "saved_model.pb"
+        place = path / "saved_model.pb" if path.is_dir() else path
         place.write_text(json.dumps(metadata | options))
 
     return install
@@ -119,6 +118,23 @@ def test_what_is_there_is_not_replaced_unasked(generator, converted, tmp_path, k
     export(generator, target, kind, overwrite=True)
     assert target.stat().st_ino != written and not (target / "old").exists()
     assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_a_savedmodel_that_cannot_be_replaced_is_kept(generator, converted, monkeypatch, tmp_path):
+    converted(lambda result: result)
+    export(generator, tmp_path / "model")
+    (tmp_path / "model" / "old").touch()
+    rename = os.rename
+
+    def fail(source, target):
+        if str(source).endswith(".part"):
+            raise OSError(errno.EACCES, "Permission denied")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(UserError, match=r"model: cannot be written \(Permission denied\)$"):
+        export(generator, tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model" / "old").is_file() and [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_what_is_no_savedmodel_is_never_replaced(generator, converted, tmp_path):
