@@ -18,14 +18,14 @@ from srgan_tf.data.folders import Pair, embedded_pictures, few, find_pictures
 from srgan_tf.evaluation.benchmark import (
     BASELINES,
     PictureSet,
-    find_cut,
-    find_left_out,
+    find_cropped,
+    find_ignored,
     find_sets,
     fit_sets,
     score_set,
-    spread,
+    subset,
 )
-from srgan_tf.evaluation.external_results import find_ready_made
+from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.faces import SIZES
 from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.records import HR, LR, Pictures
@@ -66,7 +66,7 @@ def load_sets(data):
     """The test sets that `--data` names; without it the embedded photographs."""
     if data:
         folder = find_set(data)
-        sets, left_out = find_sets(folder), find_left_out(folder)
+        sets, left_out = find_sets(folder), find_ignored(folder)
         if left_out:
             print(f"{folder}: left out, because they are in no folder with HR/: {few(left_out)}\n")
         return sets
@@ -78,7 +78,7 @@ def load_sets(data):
 def load_results(results, each):
     """What other systems made of a test set: a dict from system to a dict from a picture's name to its file."""
     names = [pair.name for pair in each.pairs]
-    return {name: find_ready_made(folder, name, names, each.name) for name, folder in results.items()}
+    return {name: find_external_results(folder, name, names, each.name) for name, folder in results.items()}
 
 
 def load_lpips(settings):
@@ -105,7 +105,7 @@ def evaluate(settings):
     if settings.pictures:
         check_writable(settings.pictures, folder=True)
     sets = load_sets(settings.data)
-    ready_made = {each.name: load_results(results, each) for each in sets}
+    external = {each.name: load_results(results, each) for each in sets}
     lpips = load_lpips(settings)
     systems, scale = load_systems(weights, settings)
     sets, notes = fit_sets(sets, scale)
@@ -120,7 +120,7 @@ def evaluate(settings):
         )
         scored = []
         for each in sets:
-            cut = find_cut(each.pairs, scale)
+            cut = find_cropped(each.pairs, scale)
             if cut:
                 bar.write(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {', '.join(cut)}\n")
             folder = Path(pictures, *([each.name] if len(sets) > 1 else [])) if pictures else None
@@ -130,7 +130,7 @@ def evaluate(settings):
                 scale,
                 folder,
                 lambda picture: bar.update(),
-                ready_made[each.name],
+                external[each.name],
                 lpips=lpips,
                 rgb=settings.rgb,
             )
@@ -162,7 +162,7 @@ def pictures_of(scored):
     kept = {score.picture for score in scored.scores}
     for pair in scored.set.pairs:
         if pair.name in kept:
-            made = {name: scored.picture_file(name, pair.name) for name in (*scored.systems, *scored.ready_made)}
+            made = {name: scored.picture_file(name, pair.name) for name in (*scored.systems, *scored.external)}
             yield Pictures(scored.set.name, pair.name, pair.lr, {HR: pair.hr, **made})
 
 
@@ -181,7 +181,7 @@ def compare(settings):
             raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
     if not names:
         raise UserError(f"{folder}: no pictures; put some there or give another --input")
-    ready_made = {name: find_ready_made(own, name, list(names)) for name, own in results.items()}
+    external = {name: find_external_results(own, name, list(names)) for name, own in results.items()}
     systems, scale = load_systems(weights, settings)
     failures, bar = [], tqdm(total=len(names), unit="picture", leave=False, disable=None)
 
@@ -190,7 +190,7 @@ def compare(settings):
             try:
                 lr = files.read_rgb(path)
                 made = {system: enlarge(lr) for system, enlarge in systems.items()}
-                yield Pictures("", name, path, made | {system: own[name] for system, own in ready_made.items()})
+                yield Pictures("", name, path, made | {system: own[name] for system, own in external.items()})
             except UserError as error:
                 failures.append(error)
             except MemoryError as error:
@@ -300,7 +300,7 @@ def import_weights(settings):
 
 def faces(settings):
     """Prints how well FaceNet tells small faces of LFW apart, enlarged by each system; see `evaluation.faces`."""
-    from srgan_tf.evaluation.faces import Arm, Vectors, as_json, bicubic, embed_faces, tell
+    from srgan_tf.evaluation.faces import EmbeddingCache, Method, as_json, bicubic, embed_faces, verify
     from srgan_tf.evaluation.faces_report import curves, strip, tables
     from srgan_tf.evaluation.lfw import read_face, read_pairs
 
@@ -313,8 +313,8 @@ def faces(settings):
     embedder = Embedder(settings.facenet, chosen(settings.standardisation))
     upscalers, scale = load_upscalers(weights, settings)
     known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
-    arms = {"bicubic": bicubic(scale)}
-    arms |= {name: Arm(sha256(weights[name]), upscaler.upscale_batch) for name, upscaler in upscalers.items()}
+    methods = {"bicubic": bicubic(scale)}
+    methods |= {name: Method(sha256(weights[name]), upscaler.upscale_batch) for name, upscaler in upscalers.items()}
     folds = len({pair.fold for pair in pairs})
     crop = chosen(settings.face_crop)
     known["protocol"] = (
@@ -324,18 +324,18 @@ def faces(settings):
     )
     print(known["protocol"] + "\n")
     folder = Path(settings.output or "faces")
-    with contextlib.closing(Vectors(folder / "vectors.sqlite")) as vectors:
-        with tqdm(total=len(paths) * (len(SIZES) * len(arms) + 1), unit="face", leave=False, disable=None) as bar:
-            made = embed_faces(paths, arms, embedder, vectors, crop=crop, progress=bar.update)
-    told = tell(pairs, paths, made)
-    shown = strip([read_face(path, crop) for path in paths[:FACES_SHOWN]], arms)
+    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite")) as vectors:
+        with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
+            made = embed_faces(paths, methods, embedder, vectors, crop=crop, progress=bar.update)
+    results = verify(pairs, paths, made)
+    shown = strip([read_face(path, crop) for path in paths[:FACES_SHOWN]], methods)
     with atomic_file(folder / "faces.json") as beside:
-        beside.write_text(as_json(told, known), encoding="utf-8")
+        beside.write_text(as_json(results, known), encoding="utf-8")
     with atomic_file(folder / "roc.png") as beside:
-        beside.write_bytes(curves(told, np.array([pair.same for pair in pairs])))
+        beside.write_bytes(curves(results, np.array([pair.same for pair in pairs])))
     with atomic_file(folder / "faces.png") as beside:
         shown.save(beside, format="png")
-    print(f"{tables(told)}\n\n{folder}: faces.png, roc.png, faces.json, and the vectors for the next time")
+    print(f"{tables(results)}\n\n{folder}: faces.png, roc.png, faces.json, and the vectors for the next time")
     return 0
 
 
@@ -377,14 +377,14 @@ def make_study(settings):
     check_writable(path)
     weights = named_weights(settings.weights or shown_weights(), TAKEN)
     results = named_results(settings.results, (*TAKEN, *weights))
-    sets = [spread(each, settings.per_set) for each in load_sets(settings.data)]
-    ready_made = [load_results(results, each) for each in sets]
+    sets = [subset(each, settings.per_set) for each in load_sets(settings.data)]
+    external = [load_results(results, each) for each in sets]
     systems, scale = load_systems(weights, settings)
     sets, notes = fit_sets(sets, scale)
     print("".join(f"{note}\n" for note in notes), end="")
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
-        versions = all_versions(sets, systems, ready_made, scale, lambda: bar.update())
+        versions = all_versions(sets, systems, external, scale, lambda: bar.update())
         count = write_study(path, "How good is each picture?", versions)
     print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
     return 0

@@ -62,8 +62,8 @@ class SetScores:
         set: The `PictureSet`.
         scale: Enlargement of all systems.
         systems: Names of the systems that upscaled, in order.
-        ready_made: Dict from the name of each other system to a dict from a picture's name to its file.
-        scores: `Score`s, picture by picture, `systems` before `ready_made`.
+        external: Dict from the name of each other system to a dict from a picture's name to its file.
+        scores: `Score`s, picture by picture, `systems` before `external`.
         failures: `UserError`s of the pictures left out.
         pictures_folder: Where `SYSTEM/PICTURE.png` of `systems` are, or None.
     """
@@ -71,15 +71,15 @@ class SetScores:
     set: PictureSet
     scale: int
     systems: tuple[str, ...]
-    ready_made: Mapping[str, Mapping[str, Path]]
+    external: Mapping[str, Mapping[str, Path]]
     scores: list[Score]
     failures: list[UserError]
     pictures_folder: Path | None
 
     def picture_file(self, system, picture):
         """The file of what a system made of a picture."""
-        if system in self.ready_made:
-            return self.ready_made[system][picture]
+        if system in self.external:
+            return self.external[system][picture]
         return picture_path(self.pictures_folder, system, picture)
 
 
@@ -93,7 +93,7 @@ def find_sets(folder):
 
     Args:
         folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it,
-            in any case. Whatever else is there is left out; see `find_left_out`.
+            in any case. Whatever else is there is left out; see `find_ignored`.
 
     Returns:
         A list of `PictureSet`, named after their folders; Set5 comes before Set14.
@@ -105,7 +105,7 @@ def find_sets(folder):
     return [PictureSet(path.name, tuple(find_pairs(path))) for path in found]
 
 
-def find_left_out(folder):
+def find_ignored(folder):
     """What `find_sets` leaves out of a folder of sets: names in it, of pictures and of folders with some but no `HR/`.
 
     Args:
@@ -127,7 +127,7 @@ def _set_folders(folder):
     return sorted(inside, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in _parts(path)])
 
 
-def spread(picture_set, count):
+def subset(picture_set, count):
     """The `PictureSet` with `count` of its pictures, evenly spread; all of them for 0."""
     pairs = picture_set.pairs
     if not 0 < count < len(pairs):
@@ -158,7 +158,7 @@ def _parts(path):
     return re.split(r"(\d+)", path.name)
 
 
-def find_cut(pairs, scale):
+def find_cropped(pairs, scale):
     """The HR pictures that are cut at the right and at the bottom, because a side is not a multiple of `scale`.
 
     Args:
@@ -230,7 +230,7 @@ def score(
     on_progress=None,
     *,
     set_name="",
-    ready_made=None,
+    external=None,
     lpips=None,
     rgb=False,
     workers=None,
@@ -248,24 +248,24 @@ def score(
         pictures_folder: Where to write `SYSTEM/PICTURE.png`, or None.
         on_progress: Called with the picture's name after each, or None.
         set_name: The test set's name, for the scores.
-        ready_made: Dict from the name of a system that has run already to a dict from a picture's name to its file.
+        external: Dict from the name of a system that has run already to a dict from a picture's name to its file.
         lpips: A `lpips.Lpips`, or None.
         rgb: Whether to score RGB, too.
         workers: Threads; None for one for each core.
 
     Returns:
-        `(scores, failures)`: a list of `Score`, picture by picture in the order of `systems` and then of `ready_made`;
+        `(scores, failures)`: a list of `Score`, picture by picture in the order of `systems` and then of `external`;
         and a list of the `UserError`s of the pictures left out.
     """
-    ready_made = ready_made or {}
+    external = external or {}
     workers = workers or os.cpu_count() or 1
     scores, failures, warm = [], [], False
 
     def load(item):
         item.hr, item.lr = load_pair(item.pair, scale)
-        item.ready_made = {
-            system: load_ready_made(paths[item.pair.name], item.pair, item.hr, scale)
-            for system, paths in ready_made.items()
+        item.external = {
+            system: load_external_result(paths[item.pair.name], item.pair, item.hr, scale)
+            for system, paths in external.items()
         }
 
     def upscale(item):
@@ -277,7 +277,7 @@ def score(
         item.upscaled = {system: _timed(function, item.lr) for system, function in systems.items()}
 
     def measure(item):
-        made = item.upscaled | {system: (image, None) for system, image in item.ready_made.items()}
+        made = item.upscaled | {system: (image, None) for system, image in item.external.items()}
         item.scores = [
             Score(
                 set_name,
@@ -295,7 +295,7 @@ def score(
 
     def measure_lpips(item):
         if lpips is not None and min(item.hr.shape[:2]) >= lpips.smallest:
-            images = [image for image, _ in item.upscaled.values()] + list(item.ready_made.values())
+            images = [image for image, _ in item.upscaled.values()] + list(item.external.values())
             item.lpips = lpips(item.hr, images)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -319,17 +319,17 @@ def score(
     return scores, failures
 
 
-def score_set(picture_set, systems, scale=4, pictures_folder=None, on_progress=None, ready_made=None, **options):
+def score_set(picture_set, systems, scale=4, pictures_folder=None, on_progress=None, external=None, **options):
     """`score` over a test set.
 
     Args:
         picture_set: A `PictureSet`.
-        systems: See `score`; as `scale`, `pictures_folder`, `on_progress`, `ready_made` and the options.
+        systems: See `score`; as `scale`, `pictures_folder`, `on_progress`, `external` and the options.
 
     Returns:
         A `SetScores`.
     """
-    ready_made = ready_made or {}
+    external = external or {}
     scores, failures = score(
         picture_set.pairs,
         systems,
@@ -337,10 +337,10 @@ def score_set(picture_set, systems, scale=4, pictures_folder=None, on_progress=N
         pictures_folder,
         on_progress,
         set_name=picture_set.name,
-        ready_made=ready_made,
+        external=external,
         **options,
     )
-    return SetScores(picture_set, scale, tuple(systems), ready_made, scores, failures, pictures_folder)
+    return SetScores(picture_set, scale, tuple(systems), external, scores, failures, pictures_folder)
 
 
 class _Item:
@@ -349,7 +349,7 @@ class _Item:
     def __init__(self, pair):
         self.pair = pair
         self.hr = self.lr = self.error = None
-        self.upscaled, self.ready_made, self.scores, self.lpips = {}, {}, [], None
+        self.upscaled, self.external, self.scores, self.lpips = {}, {}, [], None
 
 
 def _guarded(step):
@@ -374,7 +374,7 @@ def _timed(system, lr):
     return image, time.perf_counter() - start
 
 
-def load_ready_made(path, pair, hr, scale):
+def load_external_result(path, pair, hr, scale):
     """What another system made of a pair: uint8 RGB of HR's size; `UserError` if it cannot be read or does not fit."""
     image = files.read_rgb(path)
     if crop_to_multiple(image, scale).shape != hr.shape:

@@ -10,7 +10,7 @@ _FEW = 3  # pictures that an error names
 _ENDS = r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$"
 
 
-def find_ready_made(folder, system, names, set_name=""):
+def find_external_results(folder, system, names, set_name=""):
     """One picture of a system for each picture of a test set.
 
     They belong together if their relative paths without suffix are the same, after what tells files apart is taken off

@@ -21,13 +21,13 @@ from srgan_tf.system.errors import UserError
 
 SIZES = (20, 30, 40, 50, 60)  # sides of the reduced faces, pixels
 HR = "HR"
-FARS = (1e-2, 1e-3)
+FALSE_ACCEPT_RATES = (1e-2, 1e-3)
 _PROTOCOL = "1"  # part of each key: to be raised with any change of what a vector is made of
 _CHUNK = 16  # faces taken up at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Arm:
+class Method:
     """A way to enlarge faces: uint8 `(N, side, side, 3)` to uint8 `(N, 4 side, 4 side, 3)`; and what identifies it."""
 
     identity: str
@@ -35,11 +35,11 @@ class Arm:
 
 
 def bicubic(scale):
-    """The arm that all others stand beside."""
-    return Arm(f"bicubic {scale}", lambda lr: np.stack([upscale_bicubic(face, scale) for face in lr]))
+    """The method that all others stand beside."""
+    return Method(f"bicubic {scale}", lambda lr: np.stack([upscale_bicubic(face, scale) for face in lr]))
 
 
-class Vectors:
+class EmbeddingCache:
     """The vectors that were made before, in a file; what is asked for again is not computed again.
 
     Args:
@@ -79,32 +79,32 @@ class Vectors:
             raise UserError(f"{self._path}: cannot be used ({error}); remove it, or give another --output") from None
 
 
-def embed_faces(paths, arms, embedder, vectors, *, crop=None, sizes=SIZES, progress=None):
-    """Makes the vectors of all faces, at all sizes, by all arms, and of the faces themselves.
+def embed_faces(paths, methods, embedder, vectors, *, crop=None, sizes=SIZES, progress=None):
+    """Makes the vectors of all faces, at all sizes, by all methods, and of the faces themselves.
 
     Args:
         paths: Pictures.
-        arms: `Arm`s by their names.
+        methods: `Method`s by their names.
         embedder: A `facenet.Embedder`.
-        vectors: A `Vectors`.
+        vectors: A `EmbeddingCache`.
         crop: See `lfw.read_face`.
         sizes: Sides of the reduced faces, pixels.
         progress: Called with the number of vectors that were found or made.
 
     Returns:
-        A dict from `(size, arm's name)`, and `(160, HR)`, to float32 `(len(paths), D)`.
+        A dict from `(size, method's name)`, and `(160, HR)`, to float32 `(len(paths), D)`.
 
     Raises:
         UserError: A picture cannot be read; what was made until then is kept.
     """
-    wanted = [(SIDE, HR), *((size, name) for size in sizes for name in arms)]
+    wanted = [(SIDE, HR), *((size, name) for size in sizes for name in methods)]
     made = {each: [] for each in wanted}
     for start in range(0, len(paths), _CHUNK):
         some = paths[start : start + _CHUNK]
         contents = [_content(path) for path in some]
         keys, found = {}, {}
         for size, name in wanted:
-            identity = HR if name == HR else arms[name].identity
+            identity = HR if name == HR else methods[name].identity
             for place, content in enumerate(contents):
                 about = (_PROTOCOL, embedder.digest, embedder.standardisation, crop, identity, size, content)
                 key = keys[size, name, place] = hashlib.sha256(repr(about).encode()).digest()
@@ -115,7 +115,7 @@ def embed_faces(paths, arms, embedder, vectors, *, crop=None, sizes=SIZES, progr
             missing = [place for place in range(len(some)) if found[size, name, place] is None]
             if missing:
                 chosen = np.stack([faces[place] for place in missing])
-                seen = chosen if name == HR else degraded(chosen, size, arms[name].enlarge)
+                seen = chosen if name == HR else degraded(chosen, size, methods[name].enlarge)
                 new = {(size, name, place): vector for place, vector in zip(missing, embedder(seen))}
                 vectors.put({keys[each]: vector for each, vector in new.items()})
                 found |= new
@@ -131,7 +131,7 @@ def degraded(faces, size, enlarge):
     Args:
         faces: uint8 `(N, 160, 160, 3)`.
         size: Side, pixels.
-        enlarge: See `Arm`.
+        enlarge: See `Method`.
 
     Returns:
         uint8 `(N, 160, 160, 3)`.
@@ -148,28 +148,28 @@ def _content(path):
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
-    """How the pairs were told at a size by an arm, see `verification`; `against` is its test against bicubic."""
+class Result:
+    """How a method verifies the pairs at a size, see `verification`; `against` is its McNemar test against bicubic."""
 
     size: int
-    arm: str
+    method: str
     accuracy: verification.Accuracy
     tars: tuple[float, ...]
     distances: np.ndarray
     against: tuple[int, int, float] | None
 
 
-def tell(pairs, paths, made, against="bicubic"):
-    """Tells all pairs by each of the vectors.
+def verify(pairs, paths, made, against="bicubic"):
+    """Verifies all pairs by the embeddings of each method and size.
 
     Args:
         pairs: `lfw.FacePair`s.
         paths: The pictures that `made` is of.
         made: What `embed_faces` returned.
-        against: The arm that others are tested against at the same size.
+        against: The method that others are tested against at the same size.
 
     Returns:
-        A list of `Told`.
+        A list of `Result`.
     """
     places = {path: place for place, path in enumerate(paths)}
     first, second = ([places[getattr(pair, which)] for pair in pairs] for which in ("first", "second"))
@@ -178,26 +178,26 @@ def tell(pairs, paths, made, against="bicubic"):
     for each, vectors in made.items():
         distances = ((vectors[first] - vectors[second]) ** 2).sum(axis=1)
         measured[each] = distances, verification.accuracy(distances, same, folds)
-    told = []
-    for (size, arm), (distances, found) in measured.items():
-        base = measured.get((size, against)) if arm != against else None
+    results = []
+    for (size, method), (distances, found) in measured.items():
+        base = measured.get((size, against)) if method != against else None
         test = verification.mcnemar(found.right, base[1].right) if base else None
-        tars = tuple(verification.tar_at_far(distances, same, far) for far in FARS)
-        told.append(Told(size, arm, found, tars, distances, test))
-    return told
+        tars = tuple(verification.tar_at_far(distances, same, far) for far in FALSE_ACCEPT_RATES)
+        results.append(Result(size, method, found, tars, distances, test))
+    return results
 
 
-def as_json(told, facts):
+def as_json(results, facts):
     """The figures as text, JSON."""
     rows = [
         {
             "size": each.size,
-            "arm": each.arm,
+            "method": each.method,
             "accuracy": each.accuracy.mean,
             "standard_error": each.accuracy.standard_error,
-            "tar": {str(far): tar for far, tar in zip(FARS, each.tars)},
+            "tar": {str(far): tar for far, tar in zip(FALSE_ACCEPT_RATES, each.tars)},
             "against_bicubic": each.against and dict(zip(("gained", "lost", "p"), each.against)),
         }
-        for each in told
+        for each in results
     ]
     return json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n"

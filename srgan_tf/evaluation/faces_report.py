@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from srgan_tf.evaluation import verification
-from srgan_tf.evaluation.faces import FARS, HR, SIZES, degraded
+from srgan_tf.evaluation.faces import FALSE_ACCEPT_RATES, HR, SIZES, degraded
 from srgan_tf.evaluation.lfw import SIDE
 from srgan_tf.evaluation.report.figures import font
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
@@ -18,66 +18,66 @@ SLIDES = {20: (93.5, 92.217), 30: (97.467, 97.867), 40: (98.7, 99.1), 50: (99.16
 _LABEL, _GAP = 24, 4  # pixels
 
 
-def tables(told):
+def tables(results):
     """The accuracies beside the slides', TAR at FAR, and the tests against bicubic, as aligned lines.
 
     Args:
-        told: `faces.Told`s.
+        results: `faces.Result`s.
 
     Returns:
         The text, without a newline at its end.
     """
-    by_place = {(each.size, each.arm): each for each in told}
-    arms = list(dict.fromkeys(each.arm for each in told if each.arm != HR))
-    sizes = [size for size in dict.fromkeys(each.size for each in told) if (size, HR) not in by_place]
+    by_place = {(each.size, each.method): each for each in results}
+    methods = list(dict.fromkeys(each.method for each in results if each.method != HR))
+    sizes = [size for size in dict.fromkeys(each.size for each in results) if (size, HR) not in by_place]
     whole = by_place[SIDE, HR]
 
     def line(size, cell):
-        return [cell(by_place[size, arm]) for arm in arms] + [cell(whole) if size == sizes[0] else ""]
+        return [cell(by_place[size, method]) for method in methods] + [cell(whole) if size == sizes[0] else ""]
 
     def accuracy(each):
         return f"{100 * each.accuracy.mean:.2f} ± {100 * each.accuracy.standard_error:.2f}"
 
     slides = {size: [f"{value:.2f}" for value in SLIDES.get(size, ())] or [UNKNOWN] * 2 for size in sizes}
-    head = ("face", "slides: bicubic", "slides: SRGAN", *arms, f"{HR} {SIDE}x{SIDE}")
+    head = ("face", "slides: bicubic", "slides: SRGAN", *methods, f"{HR} {SIDE}x{SIDE}")
     parts = [
         "Accuracy, %, ± standard error over the folds",
         *aligned(head, [(f"{size}x{size}", *slides[size], *line(size, accuracy)) for size in sizes], words=1),
     ]
-    for place, far in enumerate(FARS):
+    for place, far in enumerate(FALSE_ACCEPT_RATES):
         cells = [(f"{size}x{size}", *line(size, lambda each, at=place: f"{100 * each.tars[at]:.1f}")) for size in sizes]
-        parts += ["", f"TAR at FAR {far:g}, %", *aligned(("face", *arms, HR), cells, words=1)]
+        parts += ["", f"TAR at FAR {far:g}, %", *aligned(("face", *methods, HR), cells, words=1)]
     cells = []
-    for each in told:
+    for each in results:
         if each.against:
             gained, lost, p = each.against
             verdict = "no difference shown" if p >= 0.05 else "better" if gained > lost else "worse"
-            cells.append((f"{each.size}x{each.size}", each.arm, verdict, str(gained), str(lost), f"{p:.2g}"))
+            cells.append((f"{each.size}x{each.size}", each.method, verdict, str(gained), str(lost), f"{p:.2g}"))
     if cells:
         head = ("face", "against bicubic", "", "pairs gained", "pairs lost", "McNemar's p")
         parts += ["", *aligned(head, cells, words=3)]
     return "\n".join(parts)
 
 
-def curves(told, same):
+def curves(results, same):
     """ROC curves, a panel for each size.
 
     Args:
-        told: `faces.Told`s.
+        results: `faces.Result`s.
         same: bool `(N,)`, of the pairs.
 
     Returns:
         A PNG file, bytes.
     """
-    sizes = [size for size in dict.fromkeys(each.size for each in told) if size != SIDE]
+    sizes = [size for size in dict.fromkeys(each.size for each in results) if size != SIDE]
     figure = Figure(figsize=(3.2 * len(sizes), 3.8), layout="constrained")
     lowest = 1 / max(1, (~same).sum())
     for axis, size in zip(figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0], sizes):
-        for each in told:
-            if each.size == size or each.arm == HR:
+        for each in results:
+            if each.size == size or each.method == HR:
                 far, tar = verification.roc(each.distances, same)
-                style = {"color": "gray", "linestyle": ":"} if each.arm == HR else {}
-                axis.step(np.maximum(far, lowest), tar, where="post", label=each.arm, **style)
+                style = {"color": "gray", "linestyle": ":"} if each.method == HR else {}
+                axis.step(np.maximum(far, lowest), tar, where="post", label=each.method, **style)
         axis.set(title=f"{size}x{size}", xlabel="FAR", xscale="log")
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
@@ -88,18 +88,18 @@ def curves(told, same):
     return file.getvalue()
 
 
-def strip(faces, arms, sizes=SIZES):
-    """Faces as each arm shows them, a row for each face and size.
+def strip(faces, methods, sizes=SIZES):
+    """Faces as each method shows them, a row for each face and size.
 
     Args:
         faces: uint8 `(N, 160, 160, 3)`.
-        arms: `faces.Arm`s by name.
+        methods: `faces.Method`s by name.
         sizes: Sides, pixels.
 
     Returns:
         An RGB `PIL.Image.Image`.
     """
-    names = ["LR", *arms, HR]
+    names = ["LR", *methods, HR]
     step = SIDE + _GAP
     sheet = Image.new("RGB", (len(names) * step, _LABEL + len(faces) * len(sizes) * step), "white")
     draw = ImageDraw.Draw(sheet)
@@ -109,7 +109,7 @@ def strip(faces, arms, sizes=SIZES):
         for row, size in enumerate(sizes):
             small = imresize(face, size, size)
             shown = [imresize(upscale_nearest(small, -(-SIDE // size)), SIDE, SIDE)]
-            shown += [degraded(face[None], size, arm.enlarge)[0] for arm in arms.values()] + [face]
+            shown += [degraded(face[None], size, method.enlarge)[0] for method in methods.values()] + [face]
             top = _LABEL + (number * len(sizes) + row) * step
             for column, picture in enumerate(shown):
                 sheet.paste(Image.fromarray(picture), (column * step, top))

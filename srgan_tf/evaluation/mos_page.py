@@ -6,7 +6,7 @@ import re
 from html import escape
 from importlib import resources
 
-from srgan_tf.evaluation.benchmark import load_pair, load_ready_made
+from srgan_tf.evaluation.benchmark import load_external_result, load_pair
 from srgan_tf.evaluation.records import HR
 from srgan_tf.evaluation.report.page import LARGEST, data_uri, policy_hash
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
@@ -16,13 +16,13 @@ WORST = "nearest"
 EXPECTED = {WORST: 1, HR: 5}  # of the calibration, as the paper has it for 20 pictures (section 3.3)
 
 
-def all_versions(sets, systems, ready_made, scale, progress):
+def all_versions(sets, systems, external, scale, progress):
     """What a study shows: every system's version of every picture, and HR.
 
     Args:
         sets: `benchmark.PictureSet`s.
         systems: Dict from name to a function of LR, see `benchmark.score`.
-        ready_made: For each set what `benchmark.score` takes.
+        external: For each set what `benchmark.score` takes.
         scale: Enlargement of all systems.
         progress: Called after each picture.
 
@@ -32,11 +32,11 @@ def all_versions(sets, systems, ready_made, scale, progress):
     Raises:
         UserError: A picture cannot be read or does not fit.
     """
-    for each, theirs in zip(sets, ready_made):
+    for each, theirs in zip(sets, external):
         for pair in each.pairs:
             hr, lr = load_pair(pair, scale)
             made = {name: system(lr) for name, system in systems.items()}
-            made |= {name: load_ready_made(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
+            made |= {name: load_external_result(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
             yield each.name, pair.name, made | {HR: hr}
             progress()
 

@@ -92,7 +92,7 @@ def differences(scored):
         A list of `Difference`, of the metrics that were measured.
     """
     ours = [system for system in scored.systems if system not in BASELINES]
-    pairs = [(system, "bicubic") for system in (*scored.systems, *scored.ready_made) if system != "bicubic"]
+    pairs = [(system, "bicubic") for system in (*scored.systems, *scored.external) if system != "bicubic"]
     pairs += itertools.combinations(ours, 2)
     found = [difference(scored.scores, *pair, metric) for pair in pairs for metric in METRICS]
     return [entry for entry in found if entry is not None]

@@ -54,7 +54,7 @@ def rows(scored):
     Returns:
         A list of `contents.Row`.
     """
-    measured = [_mean_row(scored, system) for system in (*scored.systems, *scored.ready_made)]
+    measured = [_mean_row(scored, system) for system in (*scored.systems, *scored.external)]
     known = published.find(scored.set.name) if scored.scale == published.SCALE else None
     return [row for row in measured if row] + [
         Row(scored.set.name, row.system, published=True, psnr=row.psnr, paper_ssim=row.paper_ssim, mos=row.mos)

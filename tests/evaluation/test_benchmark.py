@@ -91,7 +91,7 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
     assert [score.lpips is None for score in scores] == [False, False, True, True]  # b is smaller than 30
 
 
-def test_ready_made_pictures(picture_pairs, tmp_path):
+def test_external_results(picture_pairs, tmp_path):
     paths = {}
     for pair in picture_pairs:
         hr, lr = benchmark.load_pair(pair)
@@ -100,7 +100,7 @@ def test_ready_made_pictures(picture_pairs, tmp_path):
         if pair.name == "a":  # as large as HR before it is cut
             sr = np.pad(sr, ((0, 2), (0, 3), (0, 0)))
         files.write(paths[pair.name], sr)
-    scores, failures = score(picture_pairs, BASELINES, ready_made={"theirs": paths}, pictures_folder=tmp_path / "out")
+    scores, failures = score(picture_pairs, BASELINES, external={"theirs": paths}, pictures_folder=tmp_path / "out")
     assert not failures
     by_system = {name: [entry.psnr for entry in scores if entry.system == name] for name in ("bicubic", "theirs")}
     assert by_system["theirs"] == by_system["bicubic"]
@@ -108,7 +108,7 @@ def test_ready_made_pictures(picture_pairs, tmp_path):
     assert scores[2].seconds is None and not (tmp_path / "out" / "theirs").exists()
 
     files.write(paths["b"], np.zeros((24, 28, 3), np.uint8))
-    scores, failures = score(picture_pairs, BASELINES, ready_made={"theirs": paths})
+    scores, failures = score(picture_pairs, BASELINES, external={"theirs": paths})
     assert {entry.picture for entry in scores} == {"a"}
     assert f"{paths['b']}: 28x24 is not 24x24" in str(failures[0]) and str(picture_pairs[1].hr) in str(failures[0])
 
@@ -127,7 +127,7 @@ def test_many_pictures_keep_their_order(picture_pairs):
 def test_scores_of_a_set(picture_pairs, tmp_path):
     known = benchmark.PictureSet("small", tuple(picture_pairs))
     theirs = {pair.name: pair.hr for pair in picture_pairs}
-    found = benchmark.score_set(known, BASELINES, 4, tmp_path / "out", ready_made={"theirs": theirs}, rgb=True)
+    found = benchmark.score_set(known, BASELINES, 4, tmp_path / "out", external={"theirs": theirs}, rgb=True)
     assert found.set is known and found.systems == ("nearest", "bicubic") and not found.failures
     assert {entry.set for entry in found.scores} == {"small"} and found.scores[0].rgb_psnr > 0
     assert found.scores[2].psnr == np.inf and found.scores[2].paper_ssim == 1
@@ -151,8 +151,8 @@ def test_what_is_in_no_set_is_told(tmp_path):
         files.write(tmp_path / name, np.zeros((20, 20, 3), np.uint8))
     (tmp_path / "notes").mkdir()
     assert [found.name for found in benchmark.find_sets(tmp_path)] == ["Set5", "Set14"]
-    assert benchmark.find_left_out(tmp_path) == ["half", "loose.png", "plain"]
-    assert benchmark.find_left_out(tmp_path / "Set5") == benchmark.find_left_out(tmp_path / "plain") == []
+    assert benchmark.find_ignored(tmp_path) == ["half", "loose.png", "plain"]
+    assert benchmark.find_ignored(tmp_path / "Set5") == benchmark.find_ignored(tmp_path / "plain") == []
 
 
 def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
@@ -178,8 +178,8 @@ def test_a_set_is_called_as_its_folder_even_from_inside(picture_pairs, tmp_path,
 def test_which_pictures_are_cut(picture_pairs, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     pairs = [*picture_pairs, Pair("broken", tmp_path / "broken.png", None)]
-    assert benchmark.find_cut(pairs, 4) == ["a"]
-    assert benchmark.find_cut(pairs, 5) == ["a", "b"]
+    assert benchmark.find_cropped(pairs, 4) == ["a"]
+    assert benchmark.find_cropped(pairs, 5) == ["a", "b"]
 
 
 def test_one_bad_picture_does_not_stop_the_others(picture_pairs, tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from srgan_tf.evaluation.external_results import find_ready_made
+from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.system.errors import UserError
 
 
@@ -34,7 +34,7 @@ def folder(tmp_path):
     ],
 )
 def test_names_that_belong_together(folder, name, file):
-    assert find_ready_made(folder(file), "theirs", [name]) == {name: folder() / file}
+    assert find_external_results(folder(file), "theirs", [name]) == {name: folder() / file}
 
 
 def test_a_folder_of_many_systems(folder):
@@ -42,23 +42,23 @@ def test_a_folder_of_many_systems(folder):
     systems = ("HR", "LR", "SRCNN", "Own")
     made = folder(*(f"img_00{number}_SRF_4_{system}.png" for number in (1, 2) for system in systems))
     names = ["img_001", "img_002"]
-    assert find_ready_made(made, "srcnn", names)["img_002"].name == "img_002_SRF_4_SRCNN.png"
-    assert find_ready_made(made, "Own", names)["img_001"].name == "img_001_SRF_4_Own.png"
+    assert find_external_results(made, "srcnn", names)["img_002"].name == "img_002_SRF_4_SRCNN.png"
+    assert find_external_results(made, "Own", names)["img_001"].name == "img_001_SRF_4_Own.png"
     with pytest.raises(UserError, match="img_001_SRF_4_HR.png and .*img_001_SRF_4_LR.png: either could be DRCN's"):
-        find_ready_made(made, "DRCN", names)
+        find_external_results(made, "DRCN", names)
 
 
 def test_the_folder_of_the_set_is_preferred(folder):
     made = folder("Set5/baby.png", "Set14/baby.png", "baby.png")
-    assert find_ready_made(made, "theirs", ["baby"], "set5")["baby"] == made / "Set5" / "baby.png"
-    assert find_ready_made(made, "theirs", ["baby"], "other")["baby"] == made / "baby.png"
+    assert find_external_results(made, "theirs", ["baby"], "set5")["baby"] == made / "Set5" / "baby.png"
+    assert find_external_results(made, "theirs", ["baby"], "other")["baby"] == made / "baby.png"
 
 
 def test_missing_pictures_are_named(folder):
     made = folder("a.png", "g.png")
     with pytest.raises(UserError) as caught:
-        find_ready_made(made, "theirs", list("abcdef"))
+        find_external_results(made, "theirs", list("abcdef"))
     expected = f"{made}: no picture of theirs for b, c, d and 2 more; add them or give another folder"
     assert str(caught.value) == expected
     with pytest.raises(UserError, match="none: no such folder"):
-        find_ready_made(made / "none", "theirs", ["a"])
+        find_external_results(made / "none", "theirs", ["a"])

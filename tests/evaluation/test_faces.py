@@ -147,7 +147,8 @@ def test_the_command_prints_the_table_and_computes_only_what_is_new(people, weig
     assert row[1:3] == ["93.50", "92.22"] and row.count("±") == 3
     assert sum(calls) == 16 * 11
     known = json.loads((people / "out" / "faces.json").read_text())
-    assert [(each["size"], each["arm"]) for each in known["rows"]][:3] == [(160, "HR"), (20, "bicubic"), (20, "ours")]
+    rows = [(each["size"], each["method"]) for each in known["rows"]]
+    assert rows[:3] == [(160, "HR"), (20, "bicubic"), (20, "ours")]
     assert known["rows"][0]["accuracy"] == 1.0
     assert Image.open(people / "out" / "faces.png").size[0] == 4 * 164 and (people / "out" / "roc.png").exists()
 
@@ -193,7 +194,7 @@ def test_a_damaged_file_is_one_line(people, capsys, broken, said):
 
 
 def test_the_vectors_are_kept_in_a_plain_data_base(tmp_path):
-    vectors = faces.Vectors(tmp_path / "vectors.sqlite")
+    vectors = faces.EmbeddingCache(tmp_path / "vectors.sqlite")
     vectors.put({b"one": np.float32([1, 2])})
     vectors.close()
     (row,) = sqlite3.connect(tmp_path / "vectors.sqlite").execute("SELECT key, vector FROM vectors")
