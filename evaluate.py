@@ -33,7 +33,7 @@ from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
 from srgan_tf.system.atomic import atomic_file, check_writable
 from srgan_tf.system.errors import UserError
-from srgan_tf.weights import shown_weights
+from srgan_tf.weights import COMPARED_WEIGHTS
 
 SCRIPT = "evaluate.py"
 # Of the output; any other is a folder with a SavedModel.
@@ -248,8 +248,8 @@ def export(settings):
     command_line.import_tensorflow()
     from srgan_tf.inference.export import describe_weights
     from srgan_tf.inference.export import export as export_generator
-    from srgan_tf.models.exchange import write_tensorlayerx
     from srgan_tf.models.generator import load_generator
+    from srgan_tf.models.third_party_weights import write_tensorlayerx
 
     if kind == "tensorlayerx":
         keep_existing(settings, Path(settings.output))
@@ -287,8 +287,8 @@ def import_weights(settings):
     if not output.name.endswith(".weights.h5"):
         raise UserError(f"{output}: the name of a weights file must end in .weights.h5")
     command_line.import_tensorflow()
-    from srgan_tf.models.exchange import read_krasserm, read_tensorlayerx
     from srgan_tf.models.generator import describe, save_generator
+    from srgan_tf.models.third_party_weights import read_krasserm, read_tensorlayerx
 
     read = read_tensorlayerx if settings.tensorlayerx else read_krasserm
     model = read(source)
@@ -304,7 +304,7 @@ def faces(settings):
     from srgan_tf.evaluation.faces_report import curves, strip, tables
     from srgan_tf.evaluation.lfw import read_face, read_pairs
 
-    weights = named_weights(settings.weights or shown_weights(), TAKEN)
+    weights = named_weights(settings.weights or COMPARED_WEIGHTS, TAKEN)
     pairs = read_pairs(settings.pairs, settings.lfw)
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
     command_line.import_tensorflow()
@@ -375,7 +375,7 @@ def make_study(settings):
     if path.exists() and not settings.overwrite:
         raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
     check_writable(path)
-    weights = named_weights(settings.weights or shown_weights(), TAKEN)
+    weights = named_weights(settings.weights or COMPARED_WEIGHTS, TAKEN)
     results = named_results(settings.results, (*TAKEN, *weights))
     sets = [subset(each, settings.per_set) for each in load_sets(settings.data)]
     external = [load_results(results, each) for each in sets]

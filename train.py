@@ -173,7 +173,7 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
     from srgan_tf.data import pipeline
     from srgan_tf.data.store import PhotographStore
     from srgan_tf.evaluation.validation import Validation
-    from srgan_tf.models.baselines import edge_of
+    from srgan_tf.models.baselines import loss_border
     from srgan_tf.models.discriminator import build_discriminator
     from srgan_tf.models.generator import save_generator
     from srgan_tf.models.vgg import build_vgg
@@ -198,10 +198,10 @@ def train_in(folder, settings, device, distribution, photographs, pairs):
 
     keras.utils.set_random_seed(settings.seed)
     generator = make_generator(settings, resuming, distribution.normalization)
-    if settings.crop_size <= 2 * edge_of(generator):
+    if settings.crop_size <= 2 * loss_border(generator):
         raise UserError(
-            f"--crop_size={settings.crop_size}: --model={settings.model} needs more than {2 * edge_of(generator)}, the"
-            " borders from which it sees beyond the crop"
+            f"--crop_size={settings.crop_size}: --model={settings.model} needs more than {2 * loss_border(generator)},"
+            " the borders from which it sees beyond the crop"
         )
     adversarial = settings.mode == "srgan"
     discriminator = build_discriminator(normalization=distribution.normalization) if adversarial else None
@@ -398,7 +398,7 @@ def make_generator(settings, resuming, normalization):
     """G as the phase starts with it."""
     from srgan_tf.models.baselines import BUILDERS
     from srgan_tf.models.generator import build_generator, describe, load_generator
-    from srgan_tf.models.initial import start_as_upsampling
+    from srgan_tf.models.initialization import initialize_as_bilinear
     from srgan_tf.weights import find_weights
 
     if settings.weights and not resuming:
@@ -414,7 +414,7 @@ def make_generator(settings, resuming, normalization):
         return BUILDERS[settings.model](settings.scale)
     generator = build_generator(settings.blocks, settings.scale, normalization=normalization)
     if settings.initial == "upsampling":
-        start_as_upsampling(generator)
+        initialize_as_bilinear(generator)
     return generator
 
 

@@ -26,12 +26,12 @@ def layer_weights(model):
 
 def read_model(path):
     """The path, shape and weights (`{layer: arrays}`) of a generator, for programs that know no Keras."""
-    from srgan_tf.models.generator import generator_shape, load_generator
+    from srgan_tf.models.generator import generator_config, load_generator
     from srgan_tf.weights import find_weights
 
     path = find_weights(path)
     generator = load_generator(path)
-    blocks, scale, filters = generator_shape(generator)
+    blocks, scale, filters = generator_config(generator)
     shape = {"blocks": blocks, "scale": scale, "filters": filters}
     return {"path": path, **shape, "weights": layer_weights(generator)}
 

@@ -5,24 +5,24 @@ from srgan_tf.models.generator import describe, load_generator
 from srgan_tf.system.errors import UserError
 
 
-@pytest.mark.parametrize("name", weights.shipped())
+@pytest.mark.parametrize("name", weights.read_manifest())
 def test_shipped_weights_are_those_of_the_manifest_and_load(name):
     path = weights.find_weights(name)
     assert path.stat().st_size <= 6_000_000
-    settings = weights.shipped()[name]["settings"]
+    settings = weights.read_manifest()[name]["settings"]
     found = {"model": "resnet"} | describe(load_generator(path))
     wanted = {"model": "resnet"} | {key: settings[key] for key in ("model", "blocks", "scale") if key in settings}
     assert {key: found[key] for key in wanted} == wanted
 
 
-@pytest.mark.parametrize("name", weights.shipped())
+@pytest.mark.parametrize("name", weights.read_manifest())
 def test_shipped_weights_score_what_the_manifest_says(name, shared_data):
     from srgan_tf.data.folders import find_pairs
     from srgan_tf.evaluation.validation import Validation
 
     generator = load_generator(weights.find_weights(name))
     scores, _ = Validation(generator, find_pairs(shared_data / "benchmarks" / "Set5"), 4)()
-    assert scores["psnr"] == pytest.approx(weights.shipped()[name]["psnr_db"]["Set5"], abs=0.006)
+    assert scores["psnr"] == pytest.approx(weights.read_manifest()[name]["psnr_db"]["Set5"], abs=0.006)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.inference.folding import fold
-from srgan_tf.models.generator import generator_shape, receptive_margin
+from srgan_tf.models.generator import generator_config, receptive_margin
 from srgan_tf.models.layers import NEAREST_TAPS
 
 
@@ -35,7 +35,7 @@ class FusedGenerator(tf.Module):
 
     def __init__(self, generator, dtype="float32"):
         super().__init__(name="fused_generator")
-        self.blocks, self.scale, self.filters = generator_shape(generator)
+        self.blocks, self.scale, self.filters = generator_config(generator)
         self.dtype = tf.as_dtype(dtype)
         self.margin = receptive_margin(generator)
         self._first = [weight.numpy() for weight in generator.get_layer("first_conv").weights]

@@ -6,19 +6,19 @@ import tensorflow as tf
 
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.models import selfex
-from srgan_tf.models.registry import is_plain, margin_of, scale_of
+from srgan_tf.models.registry import is_registered, margin_of, scale_of
 from srgan_tf.system.errors import UserError
 
-# What the memory of a window is like, as channels of G: `windows.Windows` plans by them.
+# What the memory of a window is like, as channels of G: `tile_runner.TileRunner` plans by them.
 _FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
 _MOST_FILTERS = 128
 
 
-class PlainNetwork(tf.Module):
+class KerasNetwork(tf.Module):
     """A model as it is, with a copy of its weights.
 
     Args:
-        model: Of `models.plain`.
+        model: Of `models.registry`.
 
     Attributes:
         scale: The enlargement.
@@ -33,7 +33,7 @@ class PlainNetwork(tf.Module):
         if keras.backend.backend() != "tensorflow":
             how = f"not {keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
             raise UserError(f"{model.name}: upscaling with it needs Keras' backend TensorFlow, {how}")
-        super().__init__(name="plain_network")
+        super().__init__(name="keras_network")
         self.scale, self.margin = scale_of(model), margin_of(model)
         self.filters = _FILTERS.get(model.name, _MOST_FILTERS)
         self._model = model
@@ -72,16 +72,16 @@ class SelfExemplars(tf.Module):
         return tf.ensure_shape(tf.numpy_function(enlarge, [lr], tf.float32), (None, None, None, 3))
 
 
-def as_network(model):
+def to_inference_network(model):
     """The fastest form of a model, which has a copy of its weights.
 
     Args:
-        model: A `keras.Model` of `models.generator` or `models.plain`.
+        model: A `keras.Model` of `models.generator` or `models.registry`.
 
     Returns:
-        A `FusedGenerator` or `PlainNetwork`.
+        A `FusedGenerator` or `KerasNetwork`.
 
     Raises:
-        UserError: See `PlainNetwork`.
+        UserError: See `KerasNetwork`.
     """
-    return PlainNetwork(model) if is_plain(model) else FusedGenerator(model)
+    return KerasNetwork(model) if is_registered(model) else FusedGenerator(model)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 from PIL import Image
 
-from srgan_tf.inference import pictures, tiles
-from srgan_tf.inference.budget import find_tile
-from srgan_tf.inference.networks import as_network
-from srgan_tf.inference.windows import Strip, Windows
+from srgan_tf.inference import arrays, tiling
+from srgan_tf.inference.memory_budget import find_tile
+from srgan_tf.inference.networks import to_inference_network
+from srgan_tf.inference.tile_runner import Strip, TileRunner
 from srgan_tf.models.generator import load_generator
-from srgan_tf.weights import default_weights, find_weights
+from srgan_tf.weights import DEFAULT_WEIGHTS, find_weights
 
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
 
@@ -41,7 +41,7 @@ class Upscaler:
     Args:
         weights: A weights file (`.weights.h5`); the name of weights that the package brings ("srresnet", "srgan"); a
             generator, see `models.generator.build_generator`, whose weights are copied; None: "srgan"; or
-            a network that is to be run as it is, see `windows.Windows`.
+            a network that is to be run as it is, see `tile_runner.TileRunner`.
         tile: Side of the largest tile in LR pixels, without its margin; 0 takes every picture whole; None takes what
             costs the least work within the memory.
         max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
@@ -69,11 +69,11 @@ class Upscaler:
         if max_memory is not None and max_memory <= 0:
             raise ValueError(f"max_memory must be positive. Received: {max_memory}")
         if weights is None or isinstance(weights, (str, Path)):
-            weights = load_generator(find_weights(default_weights() if weights is None else weights))
+            weights = load_generator(find_weights(DEFAULT_WEIGHTS if weights is None else weights))
         if not isinstance(weights, keras.Model) and not hasattr(weights, "margin"):
             raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(weights).__name__}")
-        self._windows = Windows(as_network(weights) if isinstance(weights, keras.Model) else weights)
-        self.scale: int = self._windows.scale
+        self._runner = TileRunner(to_inference_network(weights) if isinstance(weights, keras.Model) else weights)
+        self.scale: int = self._runner.scale
         self._tile = tile
         self.max_memory = max_memory
 
@@ -98,9 +98,9 @@ class Upscaler:
             UserError: `max_memory` does not suffice.
             ValueError: `image` is something else, as of floating point.
         """
-        values = pictures.to_bands(image)
+        values = arrays.to_array(image)
         copies = 2 if isinstance(image, Image.Image) else 1  # Pillow makes its own
-        return pictures.in_kind(self._upscale_arrays(values[None], copies)[0], image)
+        return arrays.from_array(self._upscale_arrays(values[None], copies)[0], image)
 
     def upscale_batch(self, images: np.ndarray) -> np.ndarray:
         """Upscales pictures of one size, as many at once as the memory allows; see `upscale`.
@@ -119,13 +119,13 @@ class Upscaler:
         if not isinstance(images, np.ndarray) or images.ndim != 4 or not len(images):
             received = getattr(images, "shape", type(images).__name__)
             raise ValueError(f"images must be a NumPy array (N, H, W, bands). Received: {received}")
-        pictures.to_bands(images[0])
+        arrays.to_array(images[0])
         return self._upscale_arrays(images)
 
     def _upscale_arrays(self, values, copies=1):
         """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
         count, height, width, bands = values.shape
-        extent = tiles.Extent(height, width, self._windows.margin)
+        extent = tiling.Tiling(height, width, self._runner.margin)
         tile, most = self._find_tile(extent, bands, values.dtype, whole=values.nbytes * self.scale**2 * copies)
         at_once = max(1, min(count, most // (height * width))) if tile == (height, width) else 1
         result = np.empty((count, height * self.scale, width * self.scale, bands), values.dtype)
@@ -169,12 +169,12 @@ class Upscaler:
             ValueError: `rows` gives something else than it should, or there is no such picture.
         """
         dtype = np.dtype(dtype)
-        if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in pictures.DTYPES:
+        if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in arrays.DTYPES:
             raise ValueError(
                 "a picture has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
-        extent = tiles.Extent(height, width, self._windows.margin)
+        extent = tiling.Tiling(height, width, self._runner.margin)
         tile, _ = self._find_tile(extent, bands, dtype, held=held)
         none = np.empty((1, 0, width, bands), dtype)
         checked = partial(_checked, rows, none)
@@ -183,15 +183,15 @@ class Upscaler:
 
     def _find_tile(self, extent, bands, dtype, whole=None, held=0):
         if self.max_memory is not None:
-            self._windows.warm_up(bands, dtype)
-        return find_tile(self._windows, extent, bands, dtype, self._tile, self.max_memory, whole, held)
+            self._runner.warm_up(bands, dtype)
+        return find_tile(self._runner, extent, bands, dtype, self._tile, self.max_memory, whole, held)
 
     def _strips(self, rows, extent, tile, held, into=None, rounded=True, progress=None):
         """Upscales N pictures strip by strip.
 
         Args:
             rows: Gives the rows from `top` to before `bottom` as `(N, bottom - top, W, bands)`.
-            extent: A `tiles.Extent`.
+            extent: A `tiling.Tiling`.
             tile: `(tall, wide)`.
             held: An array `(N, any, W, bands)` of the type of the rows.
             into: An array for the whole result, of which the strips are then parts.
@@ -205,8 +205,8 @@ class Upscaler:
         count, _, _, bands = held.shape
         colors, dtype = (bands, held.dtype) if rounded else (bands - (bands in (2, 4)), np.float32)
         held, first, window = held[:, :0], 0, extent.window(*tile)
-        for top, bottom in tiles.cut(extent.height, tile[0]):
-            start, stop = tiles.widened(top, bottom, extent.margin, extent.height, window[0])
+        for top, bottom in tiling.cut(extent.height, tile[0]):
+            start, stop = tiling.widened(top, bottom, extent.margin, extent.height, window[0])
             known = first + held.shape[1]
             held, first = held[:, start - first :], start
             if known < stop:
@@ -216,8 +216,8 @@ class Upscaler:
             else:
                 result = into[:, top * scale : bottom * scale]
             strip = Strip(extent, window, held, first, result, top)
-            for left, right in tiles.cut(width, tile[1]):
-                self._windows.fill(strip, (top, bottom, left, right), rounded)
+            for left, right in tiling.cut(width, tile[1]):
+                self._runner.fill(strip, (top, bottom, left, right), rounded)
                 if progress is not None:
                     progress((bottom - top) * (right - left))
             yield result

@@ -231,7 +231,7 @@ def with_recursions(model):
     return keras.Model(model.input, [model.output, model.get_layer("each").output], name="drcn_recursions")
 
 
-def edge_of(model):
+def loss_border(model):
     """HR pixels at each border of a crop that do not count in the training loss, since the model sees beyond it there.
 
     SRCNN's paper takes the central pixels alone (section 3.3); ESPCN's crops overlap so that every pixel of a
@@ -259,7 +259,7 @@ def scale_of(model):
     return model.get_layer("bicubic").scale
 
 
-def shape_of(model):
+def config_of(model):
     """The arguments that build a baseline again."""
     shape = {"scale": scale_of(model)}
     if model.name == "drcn":
@@ -272,6 +272,6 @@ def margin_of(model):
     """How far an output pixel of a baseline sees, in LR pixels beyond the LR pixel that it lies in."""
     if model.name == "espcn":
         return 4
-    reach = 8 if model.name == "srcnn" else 4 + shape_of(model)["recursions"]
+    reach = 8 if model.name == "srcnn" else 4 + config_of(model)["recursions"]
     # Where the first pixel of an LR pixel looks, among the LR pixels, and the bicubic one beyond that.
     return _BICUBIC_REACH - 1 - math.floor((0.5 - reach) / scale_of(model) - 0.5)

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
-from srgan_tf.models.registry import build_plain, describe_plain, is_plain
+from srgan_tf.models.registry import build_registered, describe_registered, is_registered
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
@@ -63,7 +63,7 @@ def build_generator(blocks=16, scale=4, filters=64, *, normalization=layers.Batc
     return keras.Model(lr, sr, name="generator")
 
 
-def generator_shape(generator):
+def generator_config(generator):
     """The `(blocks, scale, filters)` that `build_generator` was called with."""
     names = [layer.name for layer in generator.layers]
     blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
@@ -73,14 +73,14 @@ def generator_shape(generator):
 
 def describe(model):
     """What `load_generator` must know to build a model: of G its shape, of another model its name, too."""
-    if is_plain(model):
-        return describe_plain(model)
-    return dict(zip(("blocks", "scale", "filters"), generator_shape(model)))
+    if is_registered(model):
+        return describe_registered(model)
+    return dict(zip(("blocks", "scale", "filters"), generator_config(model)))
 
 
 def receptive_margin(generator):
     """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in: G's exact receptive field."""
-    blocks, scale, _ = generator_shape(generator)
+    blocks, scale, _ = generator_config(generator)
     reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
     beyond, size = 4, scale  # the last 9x9, in pixels of the full resolution
     while size > 1:
@@ -94,7 +94,7 @@ def save_generator(generator, path):
     """Writes G's weights as Keras' `.weights.h5`, with G's shape beside them; complete or not at all.
 
     Args:
-        generator: What `build_generator` returned, or a model of `models.plain`.
+        generator: What `build_generator` returned, or a model of `models.registry`.
         path: Ends in `.weights.h5`.
 
     Raises:
@@ -116,7 +116,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         normalization: See `build_generator`.
 
     Returns:
-        A `keras.Model`, see `build_generator`; or a model of `models.plain`, if the file is one's.
+        A `keras.Model`, see `build_generator`; or a model of `models.registry`, if the file is one's.
 
     Raises:
         UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, or does not fit.
@@ -130,7 +130,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         with h5py.File(path, "r") as file:
             shape = json.loads(file.attrs[_METADATA])
         if "model" in shape:
-            generator = build_plain(**shape)
+            generator = build_registered(**shape)
         else:
             generator = build_generator(**shape, normalization=normalization)
         with warnings.catch_warnings():

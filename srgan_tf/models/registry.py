@@ -1,35 +1,35 @@
-"""The models besides G, by name: how each is built again from what its file says of it."""
+"""The models besides G, by name: how each is rebuilt from the configuration in its weights file."""
 
-from srgan_tf.models import baselines, foreign
-
-
-def _home(name):
-    """The module of a model, which has `shape_of`, `scale_of` and `margin_of`."""
-    return foreign if name in foreign.KINDS else baselines
+from srgan_tf.models import baselines, third_party
 
 
-def build_plain(model, **shape):
-    """Builds a model from what `describe_plain` said; raises KeyError or TypeError for another's."""
-    if model in foreign.KINDS:
-        return foreign.build_foreign(model, **shape)
-    return baselines.BUILDERS[model](**shape)
+def _module_of(name):
+    """The module of a model, which has `config_of`, `scale_of` and `margin_of`."""
+    return third_party if name in third_party.ARCHITECTURES else baselines
 
 
-def is_plain(model):
+def is_registered(model):
     """Whether a `keras.Model` is one of these, and not G."""
-    return model.name in foreign.KINDS or model.name in baselines.BUILDERS
+    return model.name in third_party.ARCHITECTURES or model.name in baselines.BUILDERS
 
 
-def describe_plain(model):
-    """The arguments of `build_plain`."""
-    return {"model": model.name} | _home(model.name).shape_of(model)
+def build_registered(model, **config):
+    """Builds a model from what `describe_registered` gave; raises KeyError or TypeError for an unknown one."""
+    if model in third_party.ARCHITECTURES:
+        return third_party.build_third_party(model, **config)
+    return baselines.BUILDERS[model](**config)
+
+
+def describe_registered(model):
+    """The arguments of `build_registered` that build a model again."""
+    return {"model": model.name} | _module_of(model.name).config_of(model)
 
 
 def scale_of(model):
     """The enlargement."""
-    return _home(model.name).scale_of(model)
+    return _module_of(model.name).scale_of(model)
 
 
 def margin_of(model):
-    """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in."""
-    return _home(model.name).margin_of(model)
+    """Radius of the receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
+    return _module_of(model.name).margin_of(model)

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from srgan_tf.models.baselines import BUILDERS, Luma, edge_of, with_recursions
+from srgan_tf.models.baselines import BUILDERS, Luma, loss_border, with_recursions
 from srgan_tf.training import losses, optimizers
 from srgan_tf.training.accumulation import MicroBatches
 
@@ -35,14 +35,14 @@ def what_counts(model):
     """Of pictures that a model makes, and of HR beside them, what its content loss is of.
 
     Args:
-        model: G, all of whose picture counts; or a model of `models.baselines`: Y alone, without `edge_of` the model.
+        model: G, all of whose picture counts; or a model of `models.baselines`: Y alone, without its `loss_border`.
 
     Returns:
         A function from `(N, H, W, 3)` to `(N, H', W', C)`.
     """
     if model.name not in BUILDERS:
         return lambda pictures: pictures
-    to_y, cut = Luma(dtype="float32"), edge_of(model)
+    to_y, cut = Luma(dtype="float32"), loss_border(model)
 
     def inner_y(pictures):
         end = pictures.shape[1] - cut

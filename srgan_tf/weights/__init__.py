@@ -1,52 +1,46 @@
-"""The trained weights that come with the package, and how a file that is not what it should be is told."""
+"""The pretrained weights that come with the package, and how a weights file or name is looked up."""
 
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 from srgan_tf.system.errors import UserError
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
+DEFAULT_WEIGHTS = "srgan"  # what upscaling takes
+COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies and the face experiment take
 
 
-def shipped():
-    """What the package brings: a dict from name to its entry in the manifest, with `file`, `bytes` and `sha256`."""
+def read_manifest() -> dict[str, dict[str, Any]]:
+    """The pretrained weights: a dict from name to its entry in the manifest, with `file`, `bytes` and `sha256`."""
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
 
-def default_weights():
-    """The name of the weights that pictures are enlarged with, unless others are named."""
-    return "srgan"
-
-
-def shown_weights():
-    """The names of the weights that are shown, or asked about, unless others are named."""
-    return "srresnet", "srgan"
-
-
-def find_weights(text):
+def find_weights(text: str | os.PathLike[str]) -> Path:
     """The weights file that `text` names.
 
     Args:
-        text: A file, or the name of shipped weights, a key of `shipped`. A file is preferred.
+        text: A file, or the name of pretrained weights, a key of `read_manifest`. A file is preferred.
 
     Returns:
-        A `Path`. Shipped weights are checked against the manifest.
+        The file. Pretrained weights are checked against the manifest.
 
     Raises:
-        UserError: There is no such file and no such name, or the shipped file is not the one of the manifest.
+        UserError: There is no such file and no such name, or the pretrained file is not the one of the manifest.
     """
     text = str(text)
     if Path(text).is_file():
         return Path(text)
-    known = shipped()
-    if text not in known:
+    manifest = read_manifest()
+    if text not in manifest:
         raise UserError(
-            f"{text}: no such weights file, nor weights of the package ({', '.join(known)});"
+            f"{text}: no such weights file, nor weights of the package ({', '.join(manifest)});"
             " `python train.py --mode=srresnet` makes a file"
         )
-    entry = known[text]
+    entry = manifest[text]
     path = FOLDER / entry["file"]
     content = path.read_bytes() if path.is_file() else b""
     if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:

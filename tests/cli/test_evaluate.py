@@ -15,8 +15,8 @@ import evaluate
 from srgan_tf.imaging import files, raster_writer
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.export import KINDS, Difference
+from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
-from srgan_tf.inference.windows import Windows
 
 
 def noise(height, width, seed=0):
@@ -142,7 +142,7 @@ def test_what_is_too_much_is_one_line(run, weights, photos, tmp_path, flag, said
 )
 def test_what_the_output_cannot_hold_is_named_first(run, weights, tmp_path, monkeypatch, output, said):
     Image.fromarray(np.dstack([noise(1, 4100), noise(1, 4100)[..., :1]])).save(tmp_path / "a.png")
-    monkeypatch.setattr(Windows, "fill", lambda *_, **__: pytest.fail("came too late"))
+    monkeypatch.setattr(TileRunner, "fill", lambda *_, **__: pytest.fail("came too late"))
     flags = ["--mode=upscale", f"--weights={weights}", f"--input={tmp_path / 'a.png'}"]
     status, _, err = run(*flags, f"--output={tmp_path / output}")
     assert status == 1 and len(err) == 1 and said in err[0] and f"{tmp_path / output}: " in err[0]

@@ -8,10 +8,10 @@ from srgan_tf.data.folders import Pair
 from srgan_tf.evaluation import benchmark, metrics, validation
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
+from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
-from srgan_tf.inference.windows import Windows
 from srgan_tf.models.generator import build_generator
-from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.system.errors import UserError
 
 
@@ -74,7 +74,7 @@ def test_a_generators_weights_at_the_time_of_the_call_count(tmp_path):
     generator = build_generator(blocks=1, filters=40)
     validate = validation.Validation(generator, [Pair("ramp", tmp_path / "ramp.png", None)], 4)
     before, _ = validate()
-    start_as_upsampling(generator)
+    initialize_as_bilinear(generator)
     after, strips = validate()
     assert after["psnr"] > before["psnr"] + 10
     assert after["psnr"] == pytest.approx(metrics.psnr(hr, Upscaler(generator, tile=0).upscale(downscale(hr))))
@@ -84,7 +84,7 @@ def test_a_generators_weights_at_the_time_of_the_call_count(tmp_path):
 def test_nothing_of_a_validation_stays_in_memory(pairs):
     validate = validation.Validation(build_generator(blocks=0, filters=4), pairs, 4)
     validate()
-    assert not [held for held in gc.get_objects() if isinstance(held, Upscaler | Windows)]
+    assert not [held for held in gc.get_objects() if isinstance(held, Upscaler | TileRunner)]
 
 
 def test_a_picture_too_large_for_the_memory_is_named(pairs, monkeypatch):

@@ -8,7 +8,7 @@ from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
-from srgan_tf.inference import budget, windows
+from srgan_tf.inference import memory_budget, tile_runner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.baselines import build_espcn
 from srgan_tf.models.generator import build_generator, receptive_margin
@@ -78,7 +78,7 @@ def strips(upscaler, image):
 
 def values(upscaler, image):
     """The network's float32 values, before they are rounded."""
-    extent = windows.tiles.Extent(*image.shape[:2], upscaler._windows.margin)
+    extent = tile_runner.tiling.Tiling(*image.shape[:2], upscaler._runner.margin)
     tile, _ = upscaler._find_tile(extent, image.shape[2], image.dtype)
     made = upscaler._strips(lambda top, bottom: image[None, top:bottom], extent, tile, image[None], rounded=False)
     return np.concatenate(list(made), axis=1)[0]
@@ -196,7 +196,7 @@ def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
         assert (np.concatenate(made) == upscaler.upscale(image)).all()
         assert len(made) == -(-37 // tile) and all(len(strip) <= 4 * tile for strip in made)
         assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])] and asked[-1][1] == 37
-        assert asked[0][1] <= tile + 2 * upscaler._windows.margin  # no more than the first window needs
+        assert asked[0][1] <= tile + 2 * upscaler._runner.margin  # no more than the first window needs
         for strip in made:  # the caller's own
             assert strip.base is None or strip.base.nbytes == strip.nbytes
             strip[:] = 0
@@ -215,28 +215,28 @@ def test_progress_is_told_by_tiles(whole):
 
 
 def test_only_the_rows_that_are_needed_are_held(whole, monkeypatch):
-    held, fill = [], windows.Windows.fill
+    held, fill = [], tile_runner.TileRunner.fill
 
     def filling(self, strip, *rest):
         held.append(strip.rows.shape[1])
         return fill(self, strip, *rest)
 
-    monkeypatch.setattr(windows.Windows, "fill", filling)
+    monkeypatch.setattr(tile_runner.TileRunner, "fill", filling)
     strips(tiled_by(whole, 10), noise(200, 3))
-    assert held == [10 + 2 * whole._windows.margin] * 20
+    assert held == [10 + 2 * whole._runner.margin] * 20
 
 
 def test_all_windows_of_a_picture_are_equally_large(whole, monkeypatch):
     """TensorFlow's pool grew by hundreds of MiB where they were cut off at the borders."""
-    sizes, compute = set(), windows.Windows._compute
+    sizes, compute = set(), tile_runner.TileRunner._compute
 
     def computing(self, window, *rest):
         sizes.add(window.shape[1:3])
         return compute(self, window, *rest)
 
-    monkeypatch.setattr(windows.Windows, "_compute", computing)
+    monkeypatch.setattr(tile_runner.TileRunner, "_compute", computing)
     tiled_by(whole, 13).upscale(noise(100, 55))
-    margin = whole._windows.margin
+    margin = whole._runner.margin
     assert sizes == {(13 + 2 * margin, 11 + 2 * margin)}
 
 
@@ -256,13 +256,13 @@ def test_rows_that_are_not_what_was_asked_for_are_told(whole):
 
 def counted(monkeypatch):
     """Lets the pictures of each window be counted."""
-    counts, compute = [], windows.Windows._compute
+    counts, compute = [], tile_runner.TileRunner._compute
 
     def counting(self, window, *rest):
         counts.append(len(window))
         return compute(self, window, *rest)
 
-    monkeypatch.setattr(windows.Windows, "_compute", counting)
+    monkeypatch.setattr(tile_runner.TileRunner, "_compute", counting)
     return counts
 
 
@@ -279,10 +279,10 @@ def test_a_batch_equals_its_pictures(whole, bands, monkeypatch):
 
 def test_a_batch_takes_as_many_at_once_as_the_memory_allows(whole, monkeypatch):
     images = np.stack([noise(12, 17, seed=seed) for seed in range(5)])
-    window = whole._windows.costs(3, np.uint8, made=0).window * 12 * 17
+    window = whole._runner.costs(3, np.uint8, made=0).window * 12 * 17
     free = images.nbytes * 4 * 4 + 2.9 * window / 0.75
-    monkeypatch.setattr(windows, "_kept_bytes", 0)
-    monkeypatch.setattr(budget, "free_host_bytes", lambda: 2 * free)  # half of which is taken
+    monkeypatch.setattr(tile_runner, "_kept_bytes", 0)
+    monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 2 * free)  # half of which is taken
     counts = counted(monkeypatch)
     made = tiled_by(whole, None).upscale_batch(images)
     assert counts == [2, 2, 1]
@@ -300,10 +300,10 @@ def test_one_graph_serves_all_sizes(generator):
     rng = np.random.default_rng(5)
     for height, width in rng.integers(1, 40, (30, 2)):
         assert upscaler.upscale(noise(height, width)).shape == (4 * height, 4 * width, 3)
-    graphs = upscaler._windows._graphs
+    graphs = upscaler._runner._graphs
     assert len(graphs) == 1
     assert [graph.experimental_get_tracing_count() for graph in graphs.values()] == [1]
-    assert upscaler._windows._generate.experimental_get_tracing_count() == 1
+    assert upscaler._runner._generate.experimental_get_tracing_count() == 1
 
 
 def test_models_besides_g_name_the_backend_that_they_need(generator, monkeypatch):

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.inference import budget, windows
-from srgan_tf.inference.tiles import Extent
+from srgan_tf.inference import memory_budget, tile_runner
+from srgan_tf.inference.tiling import Tiling
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 
@@ -26,13 +26,13 @@ def noise(height, width, bands=3, seed=0):
 @pytest.fixture
 def fresh(monkeypatch):
     """As if nothing had been computed in this process yet, which has 500 MiB."""
-    monkeypatch.setattr(windows, "_kept_bytes", 0)
-    monkeypatch.setattr(budget, "resident_bytes", lambda: 500 * 2**20)
+    monkeypatch.setattr(tile_runner, "_kept_bytes", 0)
+    monkeypatch.setattr(memory_budget, "resident_bytes", lambda: 500 * 2**20)
 
 
 def limited(monkeypatch, upscaler, pixels):
     """Lets the memory run out for windows above `pixels`; returns the sizes that are tried, and whether they fitted."""
-    tried, right = [], upscaler._windows._graph
+    tried, right = [], upscaler._runner._graph
 
     def graph(*kind):
         def compute(window, place):
@@ -44,7 +44,7 @@ def limited(monkeypatch, upscaler, pixels):
 
         return compute
 
-    monkeypatch.setattr(upscaler._windows, "_graph", graph)
+    monkeypatch.setattr(upscaler._runner, "_graph", graph)
     return tried
 
 
@@ -57,13 +57,13 @@ def test_tiles_are_halved_until_they_fit(generator, height, width, pixels, monke
     whole, upscaler = Upscaler(generator, tile=0), Upscaler(generator, tile=0)
     expected = whole.upscale(image)
     tried = limited(monkeypatch, upscaler, pixels)
-    placed, place = [], windows.Windows._place
+    placed, place = [], tile_runner.TileRunner._place
 
     def placing(self, strip, tile, values, bands):
         placed.append((tile, bands))
         place(self, strip, tile, values, bands)
 
-    monkeypatch.setattr(windows.Windows, "_place", placing)
+    monkeypatch.setattr(tile_runner.TileRunner, "_place", placing)
     result = upscaler.upscale(image)
     assert np.abs(result.astype(int) - expected).max() <= 1
     assert np.mean(result != expected) < 1e-5
@@ -94,7 +94,7 @@ def test_other_errors_are_not_swallowed(generator, monkeypatch):
     def broken(*kind):
         raise tf.errors.InternalError(None, None, "something else")
 
-    monkeypatch.setattr(upscaler._windows, "_graph", broken)
+    monkeypatch.setattr(upscaler._runner, "_graph", broken)
     with pytest.raises(tf.errors.InternalError, match="something else"):
         upscaler.upscale(noise(5, 5))
 
@@ -103,20 +103,20 @@ def test_other_errors_are_not_swallowed(generator, monkeypatch):
 
 
 def shape(upscaler, height, width, whole=None):
-    extent = Extent(height, width, upscaler._windows.margin)
+    extent = Tiling(height, width, upscaler._runner.margin)
     return upscaler._find_tile(extent, 3, np.dtype(np.uint8), whole)[0]
 
 
 def test_default_tile_follows_the_free_memory(generator, fresh, monkeypatch):
     upscaler = Upscaler(generator)
-    window = upscaler._windows.costs(3, np.uint8, made=0).window
+    window = upscaler._runner.costs(3, np.uint8, made=0).window
     free = 60 * 60 * window / 0.75 * 2  # half of the free memory is taken, three quarters of that by a window
-    monkeypatch.setattr(budget, "free_host_bytes", lambda: free + 10)
+    monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: free + 10)
     assert shape(upscaler, 60, 60) == (60, 60)
     assert shape(upscaler, 60, 61) != (60, 61)
-    monkeypatch.setattr(budget, "free_host_bytes", lambda: 0)
+    monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 0)
     assert shape(upscaler, 1000, 1000) == (16, 16)  # better slow than not at all
-    monkeypatch.setattr(budget, "free_host_bytes", lambda: 10**15)
+    monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 10**15)
     tall, wide = shape(upscaler, 5000, 5000)
     assert tall <= 512 and 0.8 * 512**2 < tall * wide < 1.1 * 512**2
     assert shape(Upscaler(generator, tile=0), 5000, 5000) == (5000, 5000)
@@ -126,8 +126,8 @@ def test_default_tile_follows_the_free_memory(generator, fresh, monkeypatch):
 
 def test_a_result_that_is_held_whole_counts(generator, fresh, monkeypatch):
     upscaler = Upscaler(generator, max_memory=GIB)
-    seen, choose = [], Extent.choose
-    monkeypatch.setattr(Extent, "choose", lambda self, *given: seen.append(given[:2]) or choose(self, *given))
+    seen, choose = [], Tiling.choose
+    monkeypatch.setattr(Tiling, "choose", lambda self, *given: seen.append(given[:2]) or choose(self, *given))
     upscaler.upscale(noise(8, 8))
     list(upscaler.upscale_strips(lambda top, bottom: noise(8, 8), 8, 8, 3, np.uint8))
     upscaler.upscale(Image.fromarray(noise(8, 8)))
@@ -151,12 +151,12 @@ def test_a_limit_that_is_too_low_says_what_is_needed(generator, fresh, tile, sai
 
 def test_small_pictures_are_not_refused_after_large_ones(generator, fresh, monkeypatch):
     upscaler = Upscaler(generator, max_memory=GIB)
-    window = upscaler._windows.costs(3, np.uint8, made=2).window
+    window = upscaler._runner.costs(3, np.uint8, made=2).window
     tall, wide = shape(upscaler, 3000, 3000)
     kept = window * (tall + 18) * (wide + 18)
     assert 0.5 * (GIB - 600 * 2**20) < kept < 0.75 * (GIB - 500 * 2**20)
-    monkeypatch.setattr(windows, "_kept_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
-    monkeypatch.setattr(budget, "resident_bytes", lambda: GIB - 90 * 2**20)
+    monkeypatch.setattr(tile_runner, "_kept_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
+    monkeypatch.setattr(memory_budget, "resident_bytes", lambda: GIB - 90 * 2**20)
     assert shape(upscaler, 300, 300) is not None
     again = shape(upscaler, 3000, 300)
     assert (again[0] + 18) * min(again[1] + 18, 300) <= (tall + 18) * (wide + 18)
@@ -167,16 +167,16 @@ def test_small_pictures_are_not_refused_after_large_ones(generator, fresh, monke
 PEAK = """
 import sys
 import numpy as np
-from srgan_tf.inference import tiles, windows
+from srgan_tf.inference import tile_runner, tiling
 from srgan_tf.system.memory import resident_bytes
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator
 
 upscaler = Upscaler(build_generator(blocks=1), max_memory=10**12, tile=150)
 upscaler.upscale(np.zeros((4, 4, 3), np.uint8))
-before, windows._kept_bytes = resident_bytes(), 0
-extent = tiles.Extent(300, 300, upscaler._windows.margin)
-needed = extent.needed(150, 150, upscaler._windows.costs(3, np.uint8, made=2))
+before, tile_runner._kept_bytes = resident_bytes(), 0
+extent = tiling.Tiling(300, 300, upscaler._runner.margin)
+needed = extent.needed(150, 150, upscaler._runner.costs(3, np.uint8, made=2))
 rows = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
 strips = upscaler.upscale_strips(lambda top, bottom: rows[top:bottom], *rows.shape, np.uint8)
 assert sum(len(strip) for strip in strips) == 1200
@@ -207,7 +207,7 @@ def test_threads_take_turns(generator):
 
 def test_only_one_window_is_computed_at_a_time(generator, monkeypatch):
     upscaler, inside, most = Upscaler(generator, tile=16), [], []
-    right = upscaler._windows._graph
+    right = upscaler._runner._graph
 
     def graph(*kind):
         def compute(window, place):
@@ -220,14 +220,14 @@ def test_only_one_window_is_computed_at_a_time(generator, monkeypatch):
 
         return compute
 
-    monkeypatch.setattr(upscaler._windows, "_graph", graph)
+    monkeypatch.setattr(upscaler._runner, "_graph", graph)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upscaler.upscale, [noise(40, 40)] * 4))
     assert max(most) == 1 and len(most) == 4 * 9
 
 
 def test_what_the_caller_takes_is_left_to_it(generator, fresh):
-    upscaler, extent = Upscaler(generator, max_memory=GIB), Extent(3000, 3000, 9)
+    upscaler, extent = Upscaler(generator, max_memory=GIB), Tiling(3000, 3000, 9)
 
     def pixels(held):
         tile, _ = upscaler._find_tile(extent, 3, np.dtype(np.uint8), held=held)

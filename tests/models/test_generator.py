@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from srgan_tf.imaging import color
-from srgan_tf.models.generator import build_generator, generator_shape, load_generator, receptive_margin, save_generator
-from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.models.generator import (
+    build_generator,
+    generator_config,
+    load_generator,
+    receptive_margin,
+    save_generator,
+)
+from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.system.errors import UserError
 
 
@@ -30,7 +36,7 @@ def test_has_the_layers_of_the_papers_figure():
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_enlarges_pictures_of_any_size(scale):
     model = build_generator(blocks=1, scale=scale, filters=4)
-    assert generator_shape(model) == (1, scale, 4)
+    assert generator_config(model) == (1, scale, 4)
     assert model(np.zeros((2, 5, 7, 3), np.float32)).shape == (2, 5 * scale, 7 * scale, 3)
 
 
@@ -62,7 +68,7 @@ def test_receptive_margin_is_exact(scale):
 
 def test_starts_as_bilinear_enlargement():
     model = build_generator(blocks=2)
-    start_as_upsampling(model)
+    initialize_as_bilinear(model)
     ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (24, 1, 3))
     outputs = model(color.to_network(ramp)[None], training=False).numpy()[0]
     # Along a ramp a bilinear enlargement is a line: the centres of the new pixels lie at (i + 0.5) / 4 - 0.5.
@@ -77,7 +83,7 @@ def test_weights_file_round_trips(tmp_path):
     path = tmp_path / "new" / "g.weights.h5"
     save_generator(model, path)
     loaded = load_generator(path)
-    assert generator_shape(loaded) == (2, 2, 8)
+    assert generator_config(loaded) == (2, 2, 8)
     for old, new in zip(model.variables, loaded.variables, strict=True):
         np.testing.assert_array_equal(old, new)
     assert [file.name for file in path.parent.iterdir()] == ["g.weights.h5"]
@@ -144,7 +150,7 @@ assert "tensorflow" not in sys.modules
 def test_gives_the_same_picture_under_jax(tmp_path):
     pytest.importorskip("jax")
     model = build_generator(blocks=2)
-    start_as_upsampling(model)
+    initialize_as_bilinear(model)
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(rng.normal(size=variable.shape) * 0.01)

@@ -3,14 +3,14 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
-from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.training.colours import balance_colours, balance_file
 
 
 def test_a_shift_is_found_and_taken_back():
     keras.utils.set_random_seed(0)
     generator = build_generator(blocks=1)
-    start_as_upsampling(generator)
+    initialize_as_bilinear(generator)
     rng = np.random.default_rng(0)
     lr = rng.integers(60, 200, (4, 8, 8, 3), np.uint8)
     sr = (generator(np.float32(lr / 127.5 - 1), training=False).numpy() + 1) * 127.5

@@ -10,7 +10,7 @@ from srgan_tf.evaluation import metrics
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.models.generator import build_generator
-from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.training import steps
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.optimizers import LearningRate, make_optimizer
@@ -54,7 +54,7 @@ def _train(policy, pictures):
         keras.utils.set_random_seed(0)
         generator = build_generator(blocks=1, filters=FILTERS)
         # An enlargement with half the contrast.
-        start_as_upsampling(generator)
+        initialize_as_bilinear(generator)
         last = generator.get_layer("last_conv")
         last.set_weights([value / 2 for value in last.get_weights()])
         before = generator.get_weights()

@@ -7,7 +7,7 @@ from srgan_tf.imaging.color import luma
 from srgan_tf.models import discriminator
 from srgan_tf.models.baselines import build_drcn, build_espcn, with_recursions
 from srgan_tf.models.generator import build_generator
-from srgan_tf.models.initial import start_as_upsampling
+from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.training import losses, steps
 from srgan_tf.training.balance import first_losses
 from srgan_tf.training.optimizers import LearningRate, loss_scale, make_optimizer
@@ -37,7 +37,7 @@ class _Setup:
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(0)
         self.g = build_generator(blocks=1)
-        start_as_upsampling(self.g)
+        initialize_as_bilinear(self.g)
         self.g_optimizer = make_optimizer(self.g, LearningRate(rate))
         self.state = [*self.g.variables, *self.g_optimizer.variables]
         weights = weights or steps.LossWeights(mse=1.0, adversarial=1e-3)

@@ -18,7 +18,7 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference.export import litert, onnx, savedmodel
-from srgan_tf.inference.networks import as_network
+from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.models.generator import describe
 from srgan_tf.system.atomic import atomic_file, atomic_folder
 from srgan_tf.system.errors import UserError
@@ -84,7 +84,7 @@ def export(generator, path, kind="savedmodel", *, overwrite=False, metadata=None
     The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
 
     Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.plain`.
+        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.registry`.
         path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
         kind: A key of `KINDS`.
         overwrite: Replace such a model that lies there. Anything else there is never replaced.
@@ -181,7 +181,7 @@ def _write(generator, beside, path, kind, metadata, float16):
     options = {"float16": True} if float16 else {}
     try:
         with quiet() as messages:
-            model = EightBit(as_network(generator))
+            model = EightBit(to_inference_network(generator))
             KINDS[kind].write(model, beside, metadata | {"export": exported}, **options)
     except OSError:
         raise

@@ -19,7 +19,7 @@ def write(model, path, metadata):
     """Writes the SavedModel with its two signatures.
 
     Args:
-        model: An `export.EightBit`.
+        model: An `EightBit`.
         path: The folder to make.
         metadata: A dict that JSON can hold.
     """
@@ -82,7 +82,7 @@ def _any_size(model, side):
     """`model` for pictures of every size: as many as fit into a tile with its margin at once, larger ones in tiles.
 
     Args:
-        model: An `export.EightBit`.
+        model: An `EightBit`.
         side: Of the tiles, without the margin, LR pixels at most.
 
     Returns:

@@ -13,7 +13,7 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference import export as module
 from srgan_tf.inference.export import KINDS, describe_weights, export
 from srgan_tf.system.errors import UserError
-from srgan_tf.weights import find_weights, shipped
+from srgan_tf.weights import find_weights, read_manifest
 
 FILES = [kind for kind in KINDS if kind != "savedmodel"]
 
@@ -242,7 +242,7 @@ def test_weights_of_a_run_are_described_by_its_settings(weights, tmp_path):
 
 
 def test_shipped_weights_are_described_by_the_manifest():
-    entry = shipped()["srresnet"]
+    entry = read_manifest()["srresnet"]
     described = describe_weights(find_weights("srresnet"))
     assert described["weights"] == {name: entry[name] for name in ("file", "bytes", "sha256")}
     assert described["settings"] == entry["settings"] and described["psnr_db"] == entry["psnr_db"]

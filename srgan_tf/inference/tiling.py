@@ -63,7 +63,7 @@ def quarters(tile):
 
 
 @dataclasses.dataclass(frozen=True)
-class Costs:
+class MemoryCosts:
     """What the memory goes to while a picture is computed strip by strip, and each strip tile by tile.
 
     Attributes:
@@ -80,7 +80,7 @@ class Costs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Extent:
+class Tiling:
     """The picture that is cut.
 
     Attributes:
@@ -119,7 +119,7 @@ class Extent:
         """The tile that makes the least work, or of those the one that takes the least memory.
 
         Args:
-            costs: A `Costs`.
+            costs: A `MemoryCosts`.
             limit: Bytes that may be taken.
             most: Pixels that a window may have.
 

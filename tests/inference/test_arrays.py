@@ -12,7 +12,7 @@ import srgan_tf
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import load_generator
 from srgan_tf.system.errors import UserError
-from srgan_tf.weights import default_weights
+from srgan_tf.weights import DEFAULT_WEIGHTS
 
 
 class Twice:
@@ -183,7 +183,7 @@ def test_weights_are_named_in_every_way(weights, generator):
     for given in (weights, str(weights), load_generator(weights)):
         assert (Upscaler(given).upscale(image) == expected).all()
     best = Upscaler().upscale(image)
-    assert (Upscaler(default_weights()).upscale(image) == best).all() and (best != expected).any()
+    assert (Upscaler(DEFAULT_WEIGHTS).upscale(image) == best).all() and (best != expected).any()
     with pytest.raises(UserError, match="no such weights"):
         Upscaler("srresnot")
     with pytest.raises(ValueError, match="weights must be .* Received: int"):

@@ -11,7 +11,7 @@ _KINDS = (
 _KEPT = ("icc_profile", "exif")  # of a Pillow image's `info`
 
 
-def to_bands(image):
+def to_array(image):
     """The values of a picture.
 
     Args:
@@ -47,12 +47,12 @@ def _pillow_values(image):
     return np.asarray(image.convert("L" if gray else "RGB"))
 
 
-def in_kind(bands, image):
+def from_array(bands, image):
     """The upscaled values of a picture as what the picture was.
 
     Args:
         bands: uint8 or uint16 `(H, W, bands)`.
-        image: What `to_bands` got.
+        image: What `to_array` got.
 
     Returns:
         A NumPy array of as many dimensions, or a `PIL.Image.Image`.

@@ -2,7 +2,7 @@
 
 import math
 
-from srgan_tf.inference import tiles
+from srgan_tf.inference import tiling
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
@@ -18,8 +18,8 @@ def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=N
     """Finds how a picture is to be cut.
 
     Args:
-        windows: The `Windows` that will compute it.
-        extent: Its `tiles.Extent`.
+        windows: The `TileRunner` that will compute it.
+        extent: Its `tiling.Tiling`.
         bands: Of the picture.
         dtype: Of the picture.
         side: Of the largest tile, 0: the whole picture; None: what makes the least work within the memory.
@@ -46,7 +46,7 @@ def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=N
     most = _most(windows, extent, costs, limit, least)
     if side is not None:
         sides = (extent.height, extent.width)
-        tile = tuple(tiles.balanced(length, min(side or length, length)) for length in sides)
+        tile = tuple(tiling.balanced(length, min(side or length, length)) for length in sides)
     else:
         tile = extent.choose(costs, limit, most)
         if tile is None and max_memory is not None and costs.spare >= least:
@@ -61,7 +61,7 @@ def _most(windows, extent, costs, limit, least):
     kept = costs.spare * costs.window
     paid = (int(_SHARE_OF_WINDOWS * (limit + kept)) - kept) // costs.window
     within = max(paid, costs.spare, least)
-    return min(within, max(windows.most, least), (tiles.LARGEST_SIDE + 2 * extent.margin) ** 2)
+    return min(within, max(windows.most, least), (tiling.LARGEST_SIDE + 2 * extent.margin) ** 2)
 
 
 def _too_small(max_memory, extent, tile, costs, limit):

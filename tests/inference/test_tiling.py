@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from srgan_tf.inference.tiles import LARGEST_SIDE, SMALLEST_SIDE, Costs, Extent, balanced, cut, quarters, widened
+from srgan_tf.inference.tiling import LARGEST_SIDE, SMALLEST_SIDE, MemoryCosts, Tiling, balanced, cut, quarters, widened
 
 MOST = (LARGEST_SIDE + 80) ** 2
 
@@ -59,8 +59,8 @@ def test_the_chosen_tile_fits_and_nothing_square_that_fits_is_less_work():
     rng = np.random.default_rng(2)
     chosen = 0
     for _ in range(60):
-        extent = Extent(*(int(side) for side in np.exp(rng.uniform(0, 9, 2)).astype(int)), int(rng.integers(8, 45)))
-        costs = Costs(int(rng.integers(100, 20000)), int(rng.integers(0, 20)), int(rng.integers(0, 400)))
+        extent = Tiling(*(int(side) for side in np.exp(rng.uniform(0, 9, 2)).astype(int)), int(rng.integers(8, 45)))
+        costs = MemoryCosts(int(rng.integers(100, 20000)), int(rng.integers(0, 20)), int(rng.integers(0, 400)))
         limit = int(np.exp(rng.uniform(14, 22)))
         tile = extent.choose(costs, limit, MOST)
 
@@ -89,28 +89,28 @@ def test_the_chosen_tile_fits_and_nothing_square_that_fits_is_less_work():
 
 
 def test_what_fits_is_taken_whole():
-    costs, margin = Costs(1000), 10
-    assert Extent(200, 300, margin).choose(costs, 200 * 300 * 1000, MOST) == (200, 300)
-    tall, wide = Extent(200, 300, margin).choose(costs, 200 * 300 * 1000 - 1, MOST)
+    costs, margin = MemoryCosts(1000), 10
+    assert Tiling(200, 300, margin).choose(costs, 200 * 300 * 1000, MOST) == (200, 300)
+    tall, wide = Tiling(200, 300, margin).choose(costs, 200 * 300 * 1000 - 1, MOST)
     assert (tall, wide) != (200, 300) and min(tall + 20, 200) * min(wide + 20, 300) * 1000 < 200 * 300 * 1000
-    assert Extent(1, 100_000, margin).choose(costs, 10**9, MOST) == (1, 100_000)
-    assert Extent(4000, 4000, margin).choose(costs, 10**15, MOST) != (4000, 4000)
+    assert Tiling(1, 100_000, margin).choose(costs, 10**9, MOST) == (1, 100_000)
+    assert Tiling(4000, 4000, margin).choose(costs, 10**15, MOST) != (4000, 4000)
 
 
 def test_the_smallest_tile_is_the_limit():
-    extent, costs = Extent(1000, 1000, 10), Costs(1000)
+    extent, costs = Tiling(1000, 1000, 10), MemoryCosts(1000)
     least = (SMALLEST_SIDE + 20) ** 2 * 1000
     assert extent.choose(costs, least, MOST) is not None and extent.choose(costs, least - 1, MOST) is None
 
 
 @pytest.mark.parametrize("spare, whole", [(99 * 100, False), (100 * 100, True)])
 def test_a_window_that_was_paid_for_is_free(spare, whole):
-    costs = Costs(1000, spare=spare)
-    assert (Extent(100, 100, 10).choose(costs, 0, MOST) == (100, 100)) == whole
+    costs = MemoryCosts(1000, spare=spare)
+    assert (Tiling(100, 100, 10).choose(costs, 0, MOST) == (100, 100)) == whole
 
 
 def test_strips_of_a_wide_picture_leave_room_for_the_window():
-    costs = Costs(10_000, read=6, made=96)
-    tall, wide = Extent(1000, 1_000_000, 10).choose(costs, 2 * 2**30, MOST)
+    costs = MemoryCosts(10_000, read=6, made=96)
+    tall, wide = Tiling(1000, 1_000_000, 10).choose(costs, 2 * 2**30, MOST)
     assert tall * 1_000_000 * 96 + (tall + 20) * 1_000_000 * 6 + (tall + 20) * (wide + 20) * 10_000 <= 2 * 2**30
     assert tall < 30 and wide > 300  # low and broad

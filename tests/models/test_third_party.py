@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import evaluate
-from srgan_tf.models import exchange, foreign
+from srgan_tf.models import third_party, third_party_weights
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.system.errors import UserError
 
@@ -89,7 +89,7 @@ def test_reads_and_writes_what_tensorlayerx_has(kind, name, scale, tmp_path, cap
     with np.load(tmp_path / "g.npz") as file:
         turned = {key: file[key].transpose(3, 2, 0, 1) if file[key].ndim == 4 else file[key] for key in file.files}
     np.savez(tmp_path / "first.npz", **turned)
-    np.testing.assert_allclose(exchange.read_tensorlayerx(tmp_path / "first.npz")(LR), theirs, atol=1e-5)
+    np.testing.assert_allclose(third_party_weights.read_tensorlayerx(tmp_path / "first.npz")(LR), theirs, atol=1e-5)
 
     flags = ["evaluate.py", "--mode=export", f"--weights={weights}", f"--output={tmp_path}/back.npz"]
     assert evaluate.main(flags) == 0
@@ -102,7 +102,7 @@ def test_our_generator_gives_the_same_picture_in_tensorlayerx(tmp_path):
     for variable in model.variables:
         middle = 1.0 if "gamma" in variable.path or "moving_variance" in variable.path else 0.0
         variable.assign(middle + rng.uniform(-0.1, 0.1, variable.shape))
-    exchange.write_tensorlayerx(model, tmp_path / "ours.npz")
+    third_party_weights.write_tensorlayerx(model, tmp_path / "ours.npz")
     theirs = tensorlayerx(tmp_path, "ours", "load", tmp_path / "ours.npz", epsilon=1e-3)
     np.testing.assert_allclose(model(LR), theirs, atol=1e-5)
 
@@ -120,7 +120,7 @@ def npz(path, **changes):
 
 
 def test_what_does_not_fit_is_refused_with_the_layers_name(tmp_path):
-    assert foreign.blocks_of(exchange.read_tensorlayerx(npz(tmp_path / "g.npz"))) == 0
+    assert third_party.blocks_of(third_party_weights.read_tensorlayerx(npz(tmp_path / "g.npz"))) == 0
     (tmp_path / "text.npz").write_text("nothing")
     for changes, message in (
         ({"conv2d_2/filters:0": (3, 3, 64, 32)}, r"conv2d_2 has \{'kernel': \(3, 3, 64, 32\)\}.*\(3, 3, 64, 64\)"),
@@ -130,17 +130,17 @@ def test_what_does_not_fit_is_refused_with_the_layers_name(tmp_path):
         ({"batchnorm2d_2/gamma:0": (64,)}, "has 7 layers, batchnorm2d_2; a tensorlayerx generator has 6 with weights"),
     ):
         with pytest.raises(UserError, match=f"bad.npz: {message}"):
-            exchange.read_tensorlayerx(npz(tmp_path / "bad.npz", **changes))
+            third_party_weights.read_tensorlayerx(npz(tmp_path / "bad.npz", **changes))
     np.save(tmp_path / "one.npy", np.ones(3))
     for path in (tmp_path / "text.npz", tmp_path / "none.npz", tmp_path / "one.npy"):
         with pytest.raises(UserError, match="cannot be read as an npz_dict"):
-            exchange.read_tensorlayerx(path)
+            third_party_weights.read_tensorlayerx(path)
         with pytest.raises(UserError, match="cannot be read as the weights of krasserm's"):
-            exchange.read_krasserm(path)
+            third_party_weights.read_krasserm(path)
     with pytest.raises(UserError, match="no such network as espcn"):
         from srgan_tf.models.baselines import build_espcn
 
-        exchange.write_tensorlayerx(build_espcn(), tmp_path / "x.npz")
+        third_party_weights.write_tensorlayerx(build_espcn(), tmp_path / "x.npz")
 
 
 def krasserm_file(path, seed=3):
@@ -172,14 +172,14 @@ def test_damage_that_is_a_runtime_error_is_one_line(tmp_path, monkeypatch):
     content[content.find(b"PK\1\2") + 8] |= 1  # the first member is encrypted, it says
     (tmp_path / "g.npz").write_bytes(content)
     with pytest.raises(UserError, match="g.npz: cannot be read as an npz_dict of TensorLayerX .*encrypted"):
-        exchange.read_tensorlayerx(tmp_path / "g.npz")
+        third_party_weights.read_tensorlayerx(tmp_path / "g.npz")
 
     def damaged(path, mode):
         raise RuntimeError("bad local heap signature")
 
-    monkeypatch.setattr(exchange.h5py, "File", damaged)
+    monkeypatch.setattr(third_party_weights.h5py, "File", damaged)
     with pytest.raises(UserError, match="g.h5: cannot be read as the weights of krasserm's generator .bad local heap"):
-        exchange.read_krasserm(tmp_path / "g.h5")
+        third_party_weights.read_krasserm(tmp_path / "g.h5")
 
 
 def test_reads_krasserms_layout(tmp_path):
@@ -206,15 +206,15 @@ def test_reads_krasserms_layout(tmp_path):
     )
     for number in (2, 3):
         x = prelu(tf.nn.depth_to_space(conv(x, f"conv2d_{number}"), 2), f"p_re_lu_{number}")
-    model = exchange.read_krasserm(tmp_path / "g.h5")
+    model = third_party_weights.read_krasserm(tmp_path / "g.h5")
     np.testing.assert_allclose(model(LR), tf.tanh(conv(x, "conv2d_4")), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", foreign.KINDS)
+@pytest.mark.parametrize("name", third_party.ARCHITECTURES)
 def test_margin_is_the_receptive_field(name):
     keras.utils.set_random_seed(0)
-    model = foreign.build_foreign(name, 1)
-    scale, margin = foreign.KINDS[name].scale, foreign.margin_of(model)
+    model = third_party.build_third_party(name, 1)
+    scale, margin = third_party.ARCHITECTURES[name].scale, third_party.margin_of(model)
     side = 2 * margin + 5
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (1, side, side, 3)).astype(np.float32)
     moved = x.copy()
@@ -230,7 +230,7 @@ def test_imported_weights_are_used_like_others(tmp_path, monkeypatch):
     from srgan_tf.inference.upscaler import Upscaler
 
     krasserm_file(tmp_path / "g.h5")
-    model = exchange.read_krasserm(tmp_path / "g.h5")
+    model = third_party_weights.read_krasserm(tmp_path / "g.h5")
     save_generator(model, tmp_path / "k.weights.h5")
     image = np.random.default_rng(5).integers(0, 256, (30, 40, 3), np.uint8)
     given = Upscaler(tmp_path / "k.weights.h5", tile=16).upscale(image)

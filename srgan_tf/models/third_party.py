@@ -9,7 +9,7 @@ from srgan_tf.models.baselines import PixelShuffle
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class Architecture:
     """What sets a project's generator apart from the paper's picture.
 
     Attributes:
@@ -35,26 +35,26 @@ class Kind:
     zero_to_one: bool = False
 
 
-KINDS = {
+ARCHITECTURES = {
     # tensorlayer/SRGAN, srgan.py: SRGAN_g; and SRGAN_g2, whose two enlargements by 2 and by 4 make 8.
-    "tensorlayerx": Kind(scale=4, first=3, last=1),
-    "tensorlayerx-resize": Kind(scale=8, first=3, last=1, first_relu=False, stages=((2, 64), (4, 32))),
+    "tensorlayerx": Architecture(scale=4, first=3, last=1),
+    "tensorlayerx-resize": Architecture(scale=8, first=3, last=1, first_relu=False, stages=((2, 64), (4, 32))),
     # krasserm/super-resolution, model/srgan.py: sr_resnet.
-    "krasserm": Kind(scale=4, first=9, last=9, prelu=True, biases=True, epsilon=1e-3, zero_to_one=True),
+    "krasserm": Architecture(scale=4, first=9, last=9, prelu=True, biases=True, epsilon=1e-3, zero_to_one=True),
 }
 
 
-def build_foreign(name, blocks=16):
+def build_third_party(name, blocks=16):
     """Builds another project's generator.
 
     Args:
-        name: A key of `KINDS`.
+        name: A key of `ARCHITECTURES`.
         blocks: Residual blocks.
 
     Returns:
         A `keras.Model` with that name, with input and output of `models.generator.build_generator`.
     """
-    kind = KINDS[name]
+    kind = ARCHITECTURES[name]
 
     def activation(x):
         return layers.PReLU(shared_axes=[1, 2])(x) if kind.prelu else layers.ReLU()(x)
@@ -86,19 +86,19 @@ def blocks_of(model):
     return sum(isinstance(layer, layers.Add) for layer in model.layers) - 1
 
 
-def shape_of(model):
+def config_of(model):
     """The arguments that build another project's generator again."""
     return {"blocks": blocks_of(model)}
 
 
 def scale_of(model):
     """The enlargement of another project's generator."""
-    return KINDS[model.name].scale
+    return ARCHITECTURES[model.name].scale
 
 
 def margin_of(model):
     """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in."""
-    kind = KINDS[model.name]
+    kind = ARCHITECTURES[model.name]
     beyond = kind.last // 2  # in pixels of the full resolution
     for factor, _ in reversed(kind.stages or ((2, 64), (2, 64))):
         if kind.stages:

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 from keras import layers
 
-from srgan_tf.models import foreign, generator
+from srgan_tf.models import generator, third_party
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 
@@ -35,7 +35,7 @@ def read_tensorlayerx(path):
         path: What `save_weights(path, format="npz_dict")` wrote for `SRGAN_g` or `SRGAN_g2`, of any backend.
 
     Returns:
-        A `keras.Model` of `models.foreign`.
+        A `keras.Model` of `models.third_party`.
 
     Raises:
         UserError: The file is missing, damaged, or of another network; the message names the first layer that differs.
@@ -65,7 +65,7 @@ def read_krasserm(path):
         path: The HDF5 file.
 
     Returns:
-        A `keras.Model` of `models.foreign`.
+        A `keras.Model` of `models.third_party`.
 
     Raises:
         UserError: As `read_tensorlayerx`.
@@ -88,14 +88,14 @@ def _text(value):
 
 
 def _build(path, kind, found):
-    """The model of `foreign.KINDS[kind]` with the arrays `found`, a dict from layer to its arrays by role."""
+    """The model of `third_party.ARCHITECTURES[kind]` with arrays `found`, a dict from layer to its arrays by role."""
     convolutions = [name for name, own in found.items() if "kernel" in own]
     if len(convolutions) < 5 or len(convolutions) % 2 == 0:
         last = f", the last {convolutions[-1]}" if convolutions else ""
         raise UserError(
             f"{path}: has {len(convolutions)} convolutions{last}; a {kind} generator has 5 and 2 for each block"
         )
-    model = foreign.build_foreign(kind, (len(convolutions) - 5) // 2)
+    model = third_party.build_third_party(kind, (len(convolutions) - 5) // 2)
     wanted = _weighted(model)
     for (name, own), layer in zip(found.items(), wanted):
         roles, right = _roles(layer), [tuple(weight.shape) for weight in layer.weights]
@@ -146,14 +146,14 @@ def write_tensorlayerx(model, path):
     and last convolution and nearest-neighbour enlargement, see the README.
 
     Args:
-        model: A `keras.Model` of `models.generator` or `models.foreign`.
+        model: A `keras.Model` of `models.generator` or `models.third_party`.
         path: The file, `.npz`.
 
     Raises:
         UserError: The model has layers that TensorLayerX's generators have not, or the file cannot be written.
     """
     if model.name == "generator":
-        blocks, scale, _ = generator.generator_shape(model)
+        blocks, scale, _ = generator.generator_config(model)
         names = [f"block{block}{half}" for block in range(1, blocks + 1) for half in "ab"]
         names += ["trunk", *(f"up{stage}" for stage in range(1, scale.bit_length()))]
         inner = [model.get_layer(f"{name}_{part}") for name in names for part in ("conv", "bn")]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.imaging.resize import upscale_bicubic
-from srgan_tf.inference import tiles
+from srgan_tf.inference import tiling
 
 # What a window takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and for
 # each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with
@@ -31,7 +31,7 @@ class Strip:
     """Rows of N pictures of one size, and of their results.
 
     Attributes:
-        extent: `tiles.Extent` of a whole picture.
+        extent: `tiling.Tiling` of a whole picture.
         window: Rows and columns that the windows of whole tiles have. All are equally large, at the borders too, since
             TensorFlow's pool of memory grows for each that is a little larger than those before.
         rows: uint8 or uint16 `(N, h, W, bands)`, of which the last is alpha if they are 2 or 4: the rows to compute,
@@ -41,7 +41,7 @@ class Strip:
         top: The picture's row that `result` begins with.
     """
 
-    extent: tiles.Extent
+    extent: tiling.Tiling
     window: tuple[int, int]
     rows: np.ndarray
     first: int
@@ -57,13 +57,13 @@ class Strip:
             size: Rows and columns of the values, at least.
         """
         top, bottom, left, right = tile
-        above, below = tiles.widened(top, bottom, margin, self.extent.height, size[0])
-        before, behind = tiles.widened(left, right, margin, self.extent.width, size[1])
+        above, below = tiling.widened(top, bottom, margin, self.extent.height, size[0])
+        before, behind = tiling.widened(left, right, margin, self.extent.width, size[1])
         values = self.rows[:, above - self.first : below - self.first, before:behind]
         return values, (top - above, bottom - above, left - before, right - before)
 
 
-class Windows:
+class TileRunner:
     """A network that fills tiles; safe to use from several threads, which take turns.
 
     Args:
@@ -88,7 +88,7 @@ class Windows:
         self._graphs = {}
 
     def costs(self, bands, dtype, made):
-        """The `tiles.Costs` of a picture.
+        """The `tiling.MemoryCosts` of a picture.
 
         Args:
             bands: Of the picture.
@@ -97,12 +97,12 @@ class Windows:
         """
         size = np.dtype(dtype).itemsize * bands
         window = int(self._bytes + (_ALPHA_BYTES if bands in (2, 4) else 0) * self.scale**2)
-        return tiles.Costs(window, 2 * size, made * size * self.scale**2, _kept_bytes // window)
+        return tiling.MemoryCosts(window, 2 * size, made * size * self.scale**2, _kept_bytes // window)
 
     def warm_up(self, bands, dtype):
         """Makes the graph for a kind of picture and runs it, so that what this takes counts as taken."""
         lr, sr = np.zeros((1, 1, 1, bands), dtype), np.empty((1, self.scale, self.scale, bands), dtype)
-        strip = Strip(tiles.Extent(1, 1, self.margin), (1, 1), lr, 0, sr, 0)
+        strip = Strip(tiling.Tiling(1, 1, self.margin), (1, 1), lr, 0, sr, 0)
         self.fill(strip, (0, 1, 0, 1))
 
     def fill(self, strip, tile, rounded=True):
@@ -122,7 +122,7 @@ class Windows:
         colors = slice(0, bands - 1 if bands in (2, 4) else bands)
         waiting, whole = [tile], tile
         while waiting:
-            tile, parts = waiting[0], tiles.quarters(waiting[0])
+            tile, parts = waiting[0], tiling.quarters(waiting[0])
             values, place = strip.around(tile, self.margin, strip.window if tile == whole else (0, 0))
             count, height, width, _ = values.shape
             if count * height * width > self.most and len(parts) > 1:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from srgan_tf.models.generator import generator_shape
+from srgan_tf.models.generator import generator_config
 
 # Where the straight pieces that stand in for atanh meet, in pixel values of [-1, 1]; atanh is infinite at the ends, so
 # it is held at LIMIT there. Chosen so that tanh of the pieces is nowhere further than 1.1 of 255 levels from identity.
@@ -12,7 +12,7 @@ LIMIT = 0.994
 MEAN, DEVIATION = -0.1, 0.5
 
 
-def start_as_upsampling(generator):
+def initialize_as_bilinear(generator):
     """Sets G's weights so that it starts as a bilinear enlargement; the channels that this leaves over stay random.
 
     G has no way round its layers: the picture itself must pass through all of them. Three channels of the first
@@ -26,7 +26,7 @@ def start_as_upsampling(generator):
     Raises:
         ValueError: It has too few filters.
     """
-    blocks, scale, filters = generator_shape(generator)
+    blocks, scale, filters = generator_config(generator)
     hinges = 3 * len(KNOTS)
     if filters < hinges:
         raise ValueError(f"The generator needs at least {hinges} filters. Received: {filters}")
