@@ -5,7 +5,7 @@ from srgan_tf import Upscaler
 large = Upscaler().upscale(image)  # a NumPy array or a PIL.Image; the same comes back, 4 times as large
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Upscaler"]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 # What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
-NEAREST_TAPS = np.float32([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
