@@ -31,6 +31,7 @@ from srgan_tf.evaluation.facts import facts, sha256
 from srgan_tf.evaluation.records import HR, LR, Pictures
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
+from srgan_tf.system import quiet
 from srgan_tf.system.atomic import atomic_file, check_writable
 from srgan_tf.system.errors import UserError
 from srgan_tf.weights import COMPARED_WEIGHTS
@@ -88,7 +89,7 @@ def load_lpips(settings):
     from srgan_tf.evaluation.lpips import Lpips, read_weights
 
     weights = read_weights(settings.lpips, settings.lpips_net)
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     return Lpips(weights, settings.lpips_net)
 
 
@@ -245,7 +246,7 @@ def export(settings):
         raise UserError(f"{settings.output}: named as {named}, but --format={kind}; change one or leave --format out")
     if settings.precision == "float16" and kind != "litert":
         raise UserError(f"--precision=float16 is for --format=litert, not {kind}; leave it out")
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     from srgan_tf.inference.export import describe_weights
     from srgan_tf.inference.export import export as export_generator
     from srgan_tf.models.generator import load_generator
@@ -286,7 +287,7 @@ def import_weights(settings):
     keep_existing(settings, output)
     if not output.name.endswith(".weights.h5"):
         raise UserError(f"{output}: the name of a weights file must end in .weights.h5")
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     from srgan_tf.models.generator import describe, save_generator
     from srgan_tf.models.third_party_weights import read_krasserm, read_tensorlayerx
 
@@ -307,7 +308,7 @@ def faces(settings):
     weights = named_weights(settings.weights or COMPARED_WEIGHTS, TAKEN)
     pairs = read_pairs(settings.pairs, settings.lfw)
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     from srgan_tf.evaluation.facenet import Embedder
 
     embedder = Embedder(settings.facenet, chosen(settings.standardisation))

@@ -10,6 +10,7 @@ from pathlib import Path
 import config
 from srgan_tf.cli import command_line
 from srgan_tf.data import folders, packed
+from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
 
 
@@ -18,7 +19,7 @@ def run(settings):
     if settings.pack:
         pack_photographs(settings)
         return
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     from srgan_tf.evaluation.validation import usable_pairs
     from srgan_tf.training import hardware
     from srgan_tf.training.distribution import Distribution
@@ -50,7 +51,7 @@ def pack_photographs(settings):
         raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
     scan = folders.scan(settings.train_dir)
     print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     from srgan_tf.data import packing
 
     shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards

@@ -44,7 +44,7 @@ def read_start(weights, vgg_path, random_vgg):
         A dict: what `read_model` gives as "generator"; "discriminator" and "vgg", `{layer: arrays}`; "vgg_path"; and
         "gpu", whether TensorFlow has one.
     """
-    from srgan_tf.cli.command_line import import_tensorflow
+    from srgan_tf.system.quiet import import_tensorflow
 
     import_tensorflow()
     import keras
@@ -79,7 +79,7 @@ class Ours:
     asked_xla, sequential = "auto", False
 
     def __init__(self, start, phase, batch, precision):
-        from srgan_tf.cli.command_line import import_tensorflow
+        from srgan_tf.system.quiet import import_tensorflow
 
         import_tensorflow()
         import tensorflow as tf

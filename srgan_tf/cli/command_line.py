@@ -1,31 +1,9 @@
-"""How both scripts start and fail: TensorFlow without its chatter, mistakes as one line."""
+"""How a command ends: mistakes as one line and an exit status."""
 
 import os
 import sys
-import tempfile
 
 from srgan_tf.system.errors import UsageError, UserError
-
-
-def import_tensorflow():
-    """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL asks for them.
-
-    Some of them come before that variable is obeyed, straight to the file descriptor.
-    """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as unseen:
-        os.dup2(unseen.fileno(), 2)
-        try:
-            import tensorflow
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-    tensorflow.get_logger().setLevel("ERROR")
 
 
 def print_error(script, error):

@@ -1,8 +1,8 @@
 """The `Upscaler`s of a command line: of weights files, and of `--model`, which has none."""
 
-from srgan_tf.cli import command_line
 from srgan_tf.cli.flags import AUTO
 from srgan_tf.cli.modes import SELFEX
+from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
 
 
@@ -14,7 +14,7 @@ def load_upscaler(weights, settings, scale=4):
         settings: A `config.EvaluateSettings`.
         scale: Enlargement of what has no weights to say it.
     """
-    command_line.import_tensorflow()
+    quiet.import_tensorflow()
     from srgan_tf.inference.networks import SelfExemplars
     from srgan_tf.inference.upscaler import Upscaler
 

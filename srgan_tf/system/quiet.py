@@ -19,7 +19,7 @@ def quiet():
     held = []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as unseen:
         try:
-            with _descriptors(unseen), contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
+            with _redirected(unseen, 1, 2), contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     yield held
@@ -28,18 +28,33 @@ def quiet():
             held.append(unseen.read())
 
 
+def import_tensorflow():
+    """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL asks for them.
+
+    Some of them come before that variable is obeyed, straight to the file descriptor.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Python's own streams stay, since loggers that are made meanwhile keep them.
+    with tempfile.TemporaryFile() as unseen, _redirected(unseen, 2):
+        import tensorflow
+    tensorflow.get_logger().setLevel("ERROR")
+
+
 @contextlib.contextmanager
-def _descriptors(file):
-    """What C++ writes comes into `file`."""
+def _redirected(file, *descriptors):
+    """What C++ writes to these file descriptors comes into `file`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
+    kept = {number: os.dup(number) for number in descriptors}
     try:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+        for number in kept:
+            os.dup2(file.fileno(), number)
         yield
     finally:
         file.flush()
-        for number, descriptor in enumerate(kept, 1):
+        for number, descriptor in kept.items():
             os.dup2(descriptor, number)
             os.close(descriptor)

@@ -17,6 +17,7 @@ from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.export import KINDS, Difference
 from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.system import quiet
 
 
 def noise(height, width, seed=0):
@@ -286,7 +287,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize("flags, message", MISTAKES, ids=[message for _, message in MISTAKES])
 def test_a_mistake_is_one_line(run, weights, monkeypatch, flags, message):
-    monkeypatch.setattr(evaluate.command_line, "import_tensorflow", lambda: pytest.fail("came too late"))
+    monkeypatch.setattr(quiet, "import_tensorflow", lambda: pytest.fail("came too late"))
     status, out, err = run(*(flag.replace("WEIGHTS", str(weights)) for flag in flags))
     assert status in (1, 2)
     assert len(err) == 1 and err[0].startswith("evaluate.py: error: ") and message in err[0]
