@@ -5,45 +5,25 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from srgan_tf.data.folders import Pair, find_pairs, find_pictures, find_side, fit_lr
-from srgan_tf.evaluation import metrics
-from srgan_tf.evaluation.records import PictureScores
+from srgan_tf.evaluation.lpips import Lpips
+from srgan_tf.evaluation.metrics import METRICS, SECONDS, SHAVE, WINDOW, Comparison
+from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.system.errors import UserError
 
-METRICS = ("psnr", "paper_ssim", "ssim", "rgb_psnr", "rgb_ssim", "lpips")  # fields of `Score`
+Image = NDArray[np.uint8]  # RGB, (H, W, 3)
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
-_SMALLEST = 2 * metrics.SHAVE + metrics.WINDOW  # side from which the metrics have something to compare, pixels
+_SMALLEST = 2 * SHAVE + WINDOW  # side from which the metrics have something to compare, pixels
 _WARM_UP = 16  # side of the LR crop that each system sees before its time is taken, pixels
 _BLOCK = 2  # pictures in memory at a time, for each worker
-
-
-@dataclasses.dataclass(frozen=True)
-class Score(PictureScores):
-    """What one system made of one picture; a number that was not asked for, or cannot be had, is None.
-
-    Attributes:
-        set: The test set's name; may be empty.
-        picture: The picture's name.
-        system: The system's name.
-        psnr: dB, see `metrics.psnr`.
-        paper_ssim: See `metrics.paper_ssim`.
-        ssim: See `metrics.ssim`.
-        lpips: See `lpips.Lpips`.
-        rgb_psnr: dB, over R, G and B.
-        rgb_ssim: Mean of R, G and B.
-        seconds: Time of the upscaling alone, in memory.
-        pixels: Of what was made.
-    """
-
-    rgb_psnr: float | None = None
-    rgb_ssim: float | None = None
-    seconds: float | None = None
-    pixels: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +64,7 @@ class SetScores:
 
 
 def picture_path(folder, system, picture):
-    """Where `score` writes what a system made of a picture."""
+    """Where `score_set` writes what a system made of a picture."""
     return Path(folder, system, f"{picture}.png")
 
 
@@ -222,171 +202,148 @@ def _size(image):
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
-def score(
-    pairs,
-    systems,
-    scale=4,
-    pictures_folder=None,
-    on_progress=None,
+def score_set(
+    picture_set: PictureSet,
+    systems: Mapping[str, Callable[[Image], Image]],
+    scale: int = 4,
+    pictures_folder: Path | None = None,
+    on_progress: Callable[[str], object] | None = None,
+    external: Mapping[str, Mapping[str, Path]] | None = None,
     *,
-    set_name="",
-    external=None,
-    lpips=None,
-    rgb=False,
-    workers=None,
-):
-    """Lets every system upscale every picture.
+    lpips: Lpips | None = None,
+    rgb: bool = False,
+    workers: int | None = None,
+) -> SetScores:
+    """Lets every system upscale every picture of a test set, and scores what they make.
 
     The systems run one after the other with nothing beside them, since they are timed; reading and scoring are spread
     over threads. A picture that cannot be read or upscaled is left out for all systems, so that their means stay
     comparable, and the others go on.
 
     Args:
-        pairs: `data.folders.Pair`s.
+        picture_set: A `PictureSet`.
         systems: Dict from name to a function of LR, uint8 `(H, W, 3)`, that returns uint8 `(scale H, scale W, 3)`.
         scale: Enlargement of all systems.
         pictures_folder: Where to write `SYSTEM/PICTURE.png`, or None.
         on_progress: Called with the picture's name after each, or None.
-        set_name: The test set's name, for the scores.
         external: Dict from the name of a system that has run already to a dict from a picture's name to its file.
         lpips: A `lpips.Lpips`, or None.
         rgb: Whether to score RGB, too.
         workers: Threads; None for one for each core.
 
     Returns:
-        `(scores, failures)`: a list of `Score`, picture by picture in the order of `systems` and then of `external`;
-        and a list of the `UserError`s of the pictures left out.
+        A `SetScores`.
     """
     external = external or {}
     workers = workers or os.cpu_count() or 1
-    scores, failures, warm = [], [], False
-
-    def load(item):
-        item.hr, item.lr = load_pair(item.pair, scale)
-        item.external = {
-            system: load_external_result(paths[item.pair.name], item.pair, item.hr, scale)
-            for system, paths in external.items()
-        }
-
-    def upscale(item):
-        nonlocal warm
-        if not warm:  # a first call builds a graph
-            for system in systems.values():
-                system(item.lr[:_WARM_UP, :_WARM_UP])
-            warm = True
-        item.upscaled = {system: _timed(function, item.lr) for system, function in systems.items()}
-
-    def measure(item):
-        made = item.upscaled | {system: (image, None) for system, image in item.external.items()}
-        item.scores = [
-            Score(
-                set_name,
-                item.pair.name,
-                system,
-                **_measure(item.hr, image, rgb),
-                seconds=seconds,
-                pixels=image.shape[0] * image.shape[1],
-            )
-            for system, (image, seconds) in made.items()
-        ]
-        if pictures_folder is not None:
-            for system, (image, _) in item.upscaled.items():
-                files.write(picture_path(pictures_folder, system, item.pair.name), image)
-
-    def measure_lpips(item):
-        if lpips is not None and min(item.hr.shape[:2]) >= lpips.smallest:
-            images = [image for image, _ in item.upscaled.values()] + list(item.external.values())
-            item.lpips = lpips(item.hr, images)
-
+    timed = {name: _Timed(system) for name, system in systems.items()}
+    wanted = [metric for metric in METRICS if metric.function and (rgb or metric.option != "rgb")]
+    scores, failures = [], []
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(pairs), _BLOCK * workers):
-            items = [_Item(pair) for pair in pairs[start : start + _BLOCK * workers]]
-            list(pool.map(_guarded(load), items))
+        for start in range(0, len(picture_set.pairs), _BLOCK * workers):
+            items = [_Item(pair) for pair in picture_set.pairs[start : start + _BLOCK * workers]]
+            list(pool.map(lambda item: item.attempt(_load, scale, external), items))
             for item in items:
-                _guarded(upscale)(item)
-            measured = pool.map(_guarded(measure), items)
-            for item in items:
-                _guarded(measure_lpips)(item)
+                item.attempt(_upscale, timed)
+            measured = pool.map(lambda item: item.attempt(_measure, wanted, pictures_folder), items)
+            if lpips is not None:
+                for item in items:
+                    item.attempt(_measure_lpips, lpips)
             list(measured)
             for item in items:
                 if item.error is None:
-                    distances = item.lpips or [None] * len(item.scores)
-                    scores += [dataclasses.replace(one, lpips=own) for one, own in zip(item.scores, distances)]
+                    scores += item.scores(picture_set.name)
                 else:
                     failures.append(item.error)
                 if on_progress:
                     on_progress(item.pair.name)
-    return scores, failures
-
-
-def score_set(picture_set, systems, scale=4, pictures_folder=None, on_progress=None, external=None, **options):
-    """`score` over a test set.
-
-    Args:
-        picture_set: A `PictureSet`.
-        systems: See `score`; as `scale`, `pictures_folder`, `on_progress`, `external` and the options.
-
-    Returns:
-        A `SetScores`.
-    """
-    external = external or {}
-    scores, failures = score(
-        picture_set.pairs,
-        systems,
-        scale,
-        pictures_folder,
-        on_progress,
-        set_name=picture_set.name,
-        external=external,
-        **options,
-    )
     return SetScores(picture_set, scale, tuple(systems), external, scores, failures, pictures_folder)
 
 
+class _Timed:
+    """A system that says how long it took, without its first call, which builds a graph."""
+
+    def __init__(self, system):
+        self._system = system
+        self._is_warm = False
+
+    def __call__(self, lr):
+        if not self._is_warm:
+            self._system(lr[:_WARM_UP, :_WARM_UP])
+            self._is_warm = True
+        start = time.perf_counter()
+        image = self._system(lr)
+        return image, time.perf_counter() - start
+
+
 class _Item:
-    """A picture on its way through `score`."""
+    """A picture on its way through `score_set`."""
 
     def __init__(self, pair):
         self.pair = pair
         self.hr = self.lr = self.error = None
-        self.upscaled, self.external, self.scores, self.lpips = {}, {}, [], None
+        # By system: output, and dicts of the metrics' values; LPIPS apart, since it is measured at the same time.
+        self.upscaled, self.external, self.values, self.lpips = {}, {}, {}, {}
 
-
-def _guarded(step):
-    """The step of an item, done unless an earlier one failed; what goes wrong is kept as its `error`."""
-
-    def guarded(item):
-        if item.error is not None:
+    def attempt(self, step, *args):
+        """Does a step unless an earlier one failed; what goes wrong is kept as `error`."""
+        if self.error is not None:
             return
         try:
-            step(item)
+            step(self, *args)
         except UserError as error:
-            item.error = error
+            self.error = error
         except MemoryError as error:
-            item.error = UserError(f"{item.pair.lr or item.pair.hr}: {error}")
+            self.error = UserError(f"{self.pair.lr or self.pair.hr}: {error}")
 
-    return guarded
+    @property
+    def images(self):
+        """All that is scored, by system."""
+        return self.upscaled | self.external
+
+    def scores(self, set_name):
+        return [
+            Score(
+                set_name,
+                self.pair.name,
+                system,
+                self.values[system] | self.lpips.get(system, {}),
+                pixels=image.shape[0] * image.shape[1],
+            )
+            for system, image in self.images.items()
+        ]
 
 
-def _timed(system, lr):
-    start = time.perf_counter()
-    image = system(lr)
-    return image, time.perf_counter() - start
+def _load(item, scale, external):
+    item.hr, item.lr = load_pair(item.pair, scale)
+    for system, paths in external.items():
+        item.external[system] = load_external_result(paths[item.pair.name], item.pair, item.hr, scale)
 
 
-def load_external_result(path, pair, hr, scale):
+def _upscale(item, systems):
+    for name, system in systems.items():
+        item.upscaled[name], seconds = system(item.lr)
+        item.values[name] = {SECONDS.key: seconds}
+
+
+def _measure(item, wanted, pictures_folder):
+    for system, image in item.images.items():
+        comparison = Comparison(item.hr, image)
+        values = {metric.key: metric.function(comparison) for metric in wanted}
+        item.values[system] = item.values.get(system, {}) | values
+        if pictures_folder is not None and system in item.upscaled:
+            files.write(picture_path(pictures_folder, system, item.pair.name), image)
+
+
+def _measure_lpips(item, lpips):
+    if min(item.hr.shape[:2]) >= lpips.smallest:
+        distances = lpips(item.hr, list(item.images.values()))
+        item.lpips = {system: {"lpips": distance} for system, distance in zip(item.images, distances)}
+
+
+def load_external_result(path: Path, pair: Pair, hr: Image, scale: int) -> Image:
     """What another system made of a pair: uint8 RGB of HR's size; `UserError` if it cannot be read or does not fit."""
     image = files.read_rgb(path)
     if crop_to_multiple(image, scale).shape != hr.shape:
         raise UserError(f"{path}: {_size(image)} is not {_size(hr)}, what {pair.hr} has; replace one")
     return image[: hr.shape[0], : hr.shape[1]]
-
-
-def _measure(hr, image, rgb):
-    """The metrics by their names in `Score`."""
-    y = metrics.compared(hr, image)
-    values = {"psnr": metrics.psnr_of(*y), "paper_ssim": metrics.paper_ssim_of(*y), "ssim": metrics.ssim_of(*y)}
-    if rgb:
-        colors = metrics.compared(hr, image, channels="rgb")
-        values |= {"rgb_psnr": metrics.psnr_of(*colors), "rgb_ssim": metrics.ssim_of(*colors)}
-    return values

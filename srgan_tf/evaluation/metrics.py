@@ -1,18 +1,25 @@
-"""PSNR and the two SSIMs of super-resolution's tables.
+"""PSNR and the two SSIMs of super-resolution's tables, and the list of all that the tables show, `COLUMNS`.
 
 Every figure is computed from 8-bit pictures without `SHAVE` pixels at each border; the published tables have Y, here
 `channels="y"`: ITU-R BT.601 in studio range, in float64 and not rounded.
+
+To add a metric, write its function and add a `Metric` to `METRICS`. Tables, CSV, intervals, report and protocol follow.
 """
 
+import dataclasses
 import functools
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
+from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.imaging.color import luma
 
 SHAVE = 4  # pixels cut at each border: 4x systems know least there
-WINDOW = 11  # side of the usual SSIM's Gaussian window, pixels
+WINDOW = 11  # side of the Gaussian window of Wang's SSIM, pixels
 CHANNELS = ("y", "rgb")
 _PEAK = 255.0
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # Wang et al. 2004: K1 = 0.01, K2 = 0.03
@@ -20,12 +27,14 @@ _PAPER_SIGMA = 1.5 / 256  # daala: 1.5 pixels for a picture of 256 rows
 _KERNEL_WEIGHT = 256  # daala's windows are integers in units of 1/256
 
 
-def compared(reference, image, shave=SHAVE, channels="y"):
+def compared(
+    reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the metrics compare: a list of channels of each picture, cut at the borders.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to judge, the same type and shape.
+        image: The picture to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: `"y"` or `"rgb"`.
 
@@ -46,10 +55,13 @@ def compared(reference, image, shave=SHAVE, channels="y"):
     height, width = reference.shape[:2]
     _check_size(height, width, 2 * shave + 1)
     inside = np.s_[shave : height - shave, shave : width - shave]
-    return tuple(
-        luma(picture[inside])[None] if channels == "y" else np.moveaxis(picture[inside], 2, 0).astype(np.float64)
-        for picture in (reference, image)
-    )
+    if channels == "y":
+        return luma(reference[inside])[None], luma(image[inside])[None]
+    return _planes(reference[inside]), _planes(image[inside])
+
+
+def _planes(picture):
+    return np.moveaxis(picture, 2, 0).astype(np.float64)
 
 
 def _check_size(height, width, least):
@@ -57,14 +69,14 @@ def _check_size(height, width, least):
         raise ValueError(f"Each side must be at least {least} pixels. Received: {height}x{width}")
 
 
-def psnr(reference, image, shave=SHAVE, channels="y"):
+def psnr(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y") -> float:
     """Peak signal-to-noise ratio, 10 log10(255^2 / MSE), as in the published tables.
 
     The peak is 255, though Y ends at 235, as in every published table. With `channels="rgb"` the MSE is over all three.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to judge, the same type and shape.
+        image: The picture to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: `"y"` or `"rgb"`.
 
@@ -77,21 +89,21 @@ def psnr(reference, image, shave=SHAVE, channels="y"):
     return psnr_of(*compared(reference, image, shave, channels))
 
 
-def psnr_of(references, images):
+def psnr_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
     """`psnr` of what `compared` returns."""
     error = np.mean((references - images) ** 2)
     return float(10 * np.log10(_PEAK**2 / error)) if error else float("inf")
 
 
-def ssim(reference, image, shave=SHAVE, channels="y"):
-    """The usual structural similarity: Wang et al. 2004, equation 13, averaged over the picture.
+def ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y") -> float:
+    """Structural similarity of Wang et al. 2004: its equation 13, averaged over the picture.
 
     Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, population covariance, and only windows that
     lie wholly inside what is left after the cut. With `channels="rgb"` it is the mean of the three channels' values.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to judge, the same type and shape.
+        image: The picture to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: `"y"` or `"rgb"`.
 
@@ -106,7 +118,7 @@ def ssim(reference, image, shave=SHAVE, channels="y"):
     return ssim_of(*compared(reference, image, shave, channels))
 
 
-def ssim_of(references, images):
+def ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
     """`ssim` of what `compared` returns."""
     kernel = _wang_kernel()
     inside = np.s_[WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
@@ -114,7 +126,7 @@ def ssim_of(references, images):
     return float(np.mean([np.mean(values) for values in maps]))
 
 
-def paper_ssim(reference, image, shave=SHAVE):
+def paper_ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE) -> float:
     """The SSIM of Ledig et al. 2017 and of the slides: that of `dump_ssim` in Xiph's daala, on Y.
 
     Its Gaussian windows grow with the picture: sigma is 1.5 pixels for each 256 rows of what is compared, in both
@@ -123,7 +135,7 @@ def paper_ssim(reference, image, shave=SHAVE):
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to judge, the same type and shape.
+        image: The picture to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
 
     Returns:
@@ -135,7 +147,7 @@ def paper_ssim(reference, image, shave=SHAVE):
     return paper_ssim_of(*compared(reference, image, shave))
 
 
-def paper_ssim_of(references, images):
+def paper_ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
     """`paper_ssim` of what `compared` returns for `channels="y"`."""
     (x,), (y,) = references, images
     height, width = x.shape
@@ -146,7 +158,7 @@ def paper_ssim_of(references, images):
 
 
 @functools.lru_cache(maxsize=64)  # the pictures of a set have few heights
-def daala_kernel(sigma, longest):
+def daala_kernel(sigma: float, longest: int) -> NDArray[np.float64]:
     """The window of `dump_ssim` along one axis.
 
     Args:
@@ -189,3 +201,120 @@ def _similarity(x, y, rows, columns, inside, weights=None):
     covariance = mean(x * y) - product
     variances = mean(x * x + y * y) - squares
     return (2 * product + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
+
+
+class Comparison:
+    """A picture and its original, from which each metric takes the channels that it needs; they are made once.
+
+    Args:
+        reference: The original, uint8 RGB `(H, W, 3)`.
+        image: The picture to score, the same type and shape.
+    """
+
+    def __init__(self, reference: NDArray[np.uint8], image: NDArray[np.uint8]):
+        self.reference, self.image = reference, image
+
+    @functools.cached_property
+    def y(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What `compared` returns for Y."""
+        return compared(self.reference, self.image)
+
+    @functools.cached_property
+    def rgb(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What `compared` returns for R, G and B."""
+        return compared(self.reference, self.image, channels="rgb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number that is known of what a system makes, and how it is shown.
+
+    Attributes:
+        key: Its name in a `records.Score`, in CSV and in JSON.
+        heading: Of its column.
+        digits: Decimals that are shown.
+        protocol: How it is measured, a sentence; `{net}` in it is LPIPS' network. Empty: nothing is said.
+        function: From a `Comparison` to the number; None: `benchmark` or the publication has it from elsewhere.
+        higher_is_better: Whether it is.
+        option: The flag of mode evaluate that asks for it, `"rgb"` or `"lpips"`; None: it is always measured.
+        missing: How to have it measured; its column stays while it is not, and the protocol says this.
+    """
+
+    key: str
+    heading: str
+    digits: int
+    protocol: str = ""
+    function: Callable[[Comparison], float] | None = None
+    higher_is_better: bool = True
+    option: str | None = None
+    missing: str = ""
+
+    def text(self, values: Mapping[str, float | None]) -> str:
+        """The number among `values`, by key, as it is shown: empty if it is not known, ∞ if it is infinite."""
+        value = values.get(self.key)
+        if value is None or math.isnan(value):
+            return ""
+        return f"{value:.{self.digits}f}" if math.isfinite(value) else "∞"
+
+
+_CROPPED = f"8-bit pictures, {SHAVE} pixels cut at each border; peak 255"
+# What is measured on each picture and compared between systems.
+METRICS = (
+    Metric(
+        key="psnr",
+        heading="PSNR dB",
+        digits=2,
+        protocol=f"on Y of BT.601, 16 + (65.481 R + 128.553 G + 24.966 B) / 255, not rounded; {_CROPPED}",
+        function=lambda pictures: psnr_of(*pictures.y),
+    ),
+    Metric(
+        key="paper_ssim",
+        heading="SSIM (daala)",
+        digits=4,
+        protocol="on the same; the paper's: dump_ssim of Xiph's daala, Gaussian windows, sigma 1.5 height / 256, cut at"
+        " the border",
+        function=lambda pictures: paper_ssim_of(*pictures.y),
+    ),
+    Metric(
+        key="ssim",
+        heading="SSIM (Wang)",
+        digits=4,
+        protocol="on the same; Wang et al. 2004: Gaussian window 11x11, sigma 1.5, inside the picture",
+        function=lambda pictures: ssim_of(*pictures.y),
+    ),
+    Metric(
+        key="rgb_psnr",
+        heading="PSNR RGB",
+        digits=2,
+        protocol=f"over R, G and B; {_CROPPED}",
+        function=lambda pictures: psnr_of(*pictures.rgb),
+        option="rgb",
+    ),
+    Metric(
+        key="rgb_ssim",
+        heading="SSIM RGB",
+        digits=4,
+        protocol=f"SSIM (Wang) of R, G and B, their mean; {_CROPPED}",
+        function=lambda pictures: ssim_of(*pictures.rgb),
+        option="rgb",
+    ),
+    Metric(
+        key="lpips",
+        heading="LPIPS",
+        digits=4,
+        protocol="Zhang et al. 2018, version 0.1, {net}; whole RGB pictures; lower is better",
+        higher_is_better=False,
+        option="lpips",
+        missing=f"needs its weights, --lpips=FILE: {HOW_TO_GET}",
+    ),
+)
+MOS = Metric(key="mos", heading="MOS", digits=2)
+SECONDS = Metric(
+    key="seconds",
+    heading="seconds",
+    digits=3,
+    protocol="of the upscaling alone, in memory, on this machine",
+    higher_is_better=False,
+)
+SPEED = Metric(key="megapixels_per_s", heading="megapixels/s", digits=2, protocol="of the output, in these seconds")
+COLUMNS = (*METRICS, MOS, SECONDS, SPEED)  # in the order of all tables

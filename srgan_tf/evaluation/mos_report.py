@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from srgan_tf.evaluation import published
+from srgan_tf.evaluation.metrics import MOS
 from srgan_tf.evaluation.mos import SCORES, agreement
 from srgan_tf.evaluation.report.figures import plain
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
@@ -66,7 +67,7 @@ def table(found):
     for set_name in sets:
         theirs = published.find(set_name)
         for row in theirs.rows if theirs else ():
-            known.setdefault(row.system, {})[set_name] = f"{row.mos:.2f}"
+            known.setdefault(row.system, {})[set_name] = MOS.text(row.values)
     lines += [
         (f"{system} (published)", *(own.get(set_name, UNKNOWN) for set_name in sets)) for system, own in known.items()
     ]

@@ -3,17 +3,10 @@
 import dataclasses
 import re
 
+from srgan_tf.evaluation.records import Score
+
 SCALE = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """A system's row: PSNR in dB, the paper's SSIM and the mean opinion score, 1 to 5."""
-
-    system: str
-    psnr: float
-    paper_ssim: float
-    mos: float
+_COLUMNS = ("psnr", "paper_ssim", "mos")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +14,7 @@ class PublishedSet:
     """A test set's rows, and how many pictures they are means of."""
 
     pictures: int
-    rows: tuple[Published, ...]
+    rows: tuple[Score, ...]
 
 
 # Table 2; SRResNet-MSE and SRGAN-VGG54 are its SRResNet and SRGAN. The rows that only table 1 has are between them;
@@ -79,7 +72,7 @@ _SETS = {
 _OTHER_NAMES = {"bsds100": "bsd100", "b100": "bsd100"}
 
 
-def find(name):
+def find(name: str) -> PublishedSet | None:
     """The published figures of a test set.
 
     Args:
@@ -93,5 +86,8 @@ def find(name):
     if key not in _SETS:
         return None
     pictures, text = _SETS[key]
-    lines = [line.split() for line in text.strip().splitlines()]
-    return PublishedSet(pictures, tuple(Published(system, *map(float, numbers)) for system, *numbers in lines))
+    rows = []
+    for line in text.strip().splitlines():
+        system, *numbers = line.split()
+        rows.append(Score(name, None, system, dict(zip(_COLUMNS, map(float, numbers))), published=True))
+    return PublishedSet(pictures, tuple(rows))

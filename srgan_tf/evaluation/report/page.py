@@ -27,8 +27,8 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
     Args:
         file: Text file to write to.
         title: Of the page.
-        rows: `Row`s of the tables.
-        scores: `PictureScores`.
+        rows: Means over test sets.
+        scores: Those of single pictures.
         shown: Iterable of `(pictures, layers, place)`: a `Pictures`, what its `load` returned, and `figures.region`.
         facts: Dict of what is to be known about the scores: texts, numbers, lists, and dicts of them.
         figure: PNG of PSNR against LPIPS, or None.
@@ -52,7 +52,7 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
     head, tail = template.split("{{pictures}}")
     # In a single pass, so that braces in a value stay what they are.
     file.write(re.sub(r"{{(\w+)}}", lambda match: values[match[1]], head))
-    numbers = {(entry.set, entry.picture, entry.system): entry for entry in scores}
+    numbers = {(score.set, score.picture, score.system): score.values for score in scores}
     columns = used_columns(scores)
     index, left_out, size = [], [], 0
     with ThreadPoolExecutor() as pool:
@@ -66,8 +66,8 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
             for system, uri in zip(layers, encoded):
                 identity = f"image-{len(index)}-{len(systems)}"
                 file.write(f'<script type="text/plain" id="{identity}">{uri}</script>\n')
-                entry = numbers.get((pictures.set, pictures.picture, system))
-                known = [f"{column.head} {column.text(entry)}" for column in columns if column.text(entry)]
+                values = numbers.get((pictures.set, pictures.picture, system), {})
+                known = [f"{column.heading} {column.text(values)}" for column in columns if column.text(values)]
                 systems.append({"name": system, "image": identity, "scores": ", ".join(known)})
             height, width = next(iter(layers.values())).shape[:2]
             index.append(
@@ -147,7 +147,9 @@ def _table(caption, names, columns, lines):
         return f'<th scope="col" data-first="{first}" class="{kind}"><button type="button">{escape(text)}</button></th>'
 
     heads = [head(name, "ascending", "name") for name in names]
-    heads += [head(column.head, "descending" if column.high_is_better else "ascending", "number") for column in columns]
+    heads += [
+        head(column.heading, "descending" if column.higher_is_better else "ascending", "number") for column in columns
+    ]
     body = []
     for words, entry in lines:
         cells = [
@@ -157,7 +159,7 @@ def _table(caption, names, columns, lines):
             for text, published in words
         ]
         for column in columns:
-            text, value = column.text(entry), getattr(entry, column.field, None)
+            text, value = column.text(entry.values), entry[column.key]
             known = f' data-value="{value if math.isfinite(value) else "Infinity"}"' if text else ""
             cells.append(f"<td{known}>{text or '–'}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.evaluation.records import PictureScores, Row
+from srgan_tf.evaluation.records import Score
 from srgan_tf.evaluation.report.figures import CROP, PANEL, psnr_lpips, region, strip
 
 
@@ -43,7 +43,7 @@ def test_region_of_equal_and_of_small_pictures():
 
 def test_strip_shows_each_system_enlarged_by_nearest_beside_the_whole():
     layers = {name: noise(100, 200, seed) for seed, name in enumerate(("one", "other", "HR"))}
-    sheet = np.asarray(strip(layers, (30, 40, 64), "title", {"one": PictureScores("s", "p", "one", psnr=20.0)}))
+    sheet = np.asarray(strip(layers, (30, 40, 64), "title", {"one": Score("s", "p", "one", {"psnr": 20.0})}))
     panels = {}
     for number, name in enumerate(("whole", *layers)):
         left = 8 + number * (PANEL + 8)
@@ -62,7 +62,7 @@ def test_strip_shows_each_system_enlarged_by_nearest_beside_the_whole():
 def test_strip_writes_names_and_scores_below_the_panels():
     layers = {"one": noise(64, 64), "other": noise(64, 64, 1)}
     bare = np.asarray(strip(layers, (0, 0, 64)))
-    scored = np.asarray(strip(layers, (0, 0, 64), "", {"one": PictureScores("s", "p", "one", psnr=20.0)}))
+    scored = np.asarray(strip(layers, (0, 0, 64), "", {"one": Score("s", "p", "one", {"psnr": 20.0})}))
     assert (bare != 255).any(axis=2)[8 + PANEL :, 280:].any()  # the names
     different = (bare != scored).any(axis=2)
     assert different[8 + PANEL :, 8 + PANEL + 8 : 8 + 2 * PANEL + 8].any()  # below "one"
@@ -80,11 +80,14 @@ def test_strip_breaks_into_rows_and_keeps_long_names_inside_their_panel():
 @pytest.mark.parametrize("sets", [1, 2, 5])
 def test_figure_of_psnr_and_lpips(sets):
     rows = [
-        Row(f"set{number}", system, psnr=psnr, lpips=lpips)
+        Score(f"set{number}", None, system, {"psnr": psnr, "lpips": lpips})
         for number in range(sets)
         for system, psnr, lpips in (("$a_b^", 20, 0.3), ("ne\udcffar", 21, 0.301), ("c" * 40, 30, 0.1))
     ]
-    unknown = [Row("set0", "published", True, psnr=30), Row("set0", "HR", psnr=float("inf"), lpips=0.0)]
+    unknown = [
+        Score("set0", None, "published", {"psnr": 30}, published=True),
+        Score("set0", None, "HR", {"psnr": float("inf"), "lpips": 0.0}),
+    ]
     png, left_out = psnr_lpips(rows + unknown)
     assert left_out == unknown
     with Image.open(io.BytesIO(png)) as image:
@@ -94,5 +97,5 @@ def test_figure_of_psnr_and_lpips(sets):
 
 
 def test_no_figure_without_lpips():
-    rows = [Row("set", "one", psnr=20), Row("set", "two", lpips=float("nan"), psnr=1)]
+    rows = [Score("set", None, "one", {"psnr": 20}), Score("set", None, "two", {"lpips": float("nan"), "psnr": 1})]
     assert psnr_lpips(rows) == (None, rows)

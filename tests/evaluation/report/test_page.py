@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.evaluation.records import Pictures, PictureScores, Row
+from srgan_tf.evaluation.records import Pictures, Score
 from srgan_tf.evaluation.report.figures import region
 from srgan_tf.evaluation.report.page import write_page
 
@@ -38,12 +38,12 @@ def pictures():
 
 
 ROWS = [
-    Row("Set5", "a10", psnr=9.5, lpips=0.5),
-    Row("Set5", "a9", psnr=10.25, lpips=0.25),
-    Row("Set5", "unknown", True, psnr=None, lpips=0.75),
-    Row("Set5", EVIL, psnr=float("inf"), lpips=None),
+    Score("Set5", None, "a10", {"psnr": 9.5, "lpips": 0.5}),
+    Score("Set5", None, "a9", {"psnr": 10.25, "lpips": 0.25}),
+    Score("Set5", None, "unknown", {"psnr": None, "lpips": 0.75}, published=True),
+    Score("Set5", None, EVIL, {"psnr": float("inf"), "lpips": None}),
 ]
-SCORES = [PictureScores("Set5", "first", "red", psnr=12.345), PictureScores("Set5", EVIL, EVIL, psnr=1.0)]
+SCORES = [Score("Set5", "first", "red", {"psnr": 12.345}), Score("Set5", EVIL, EVIL, {"psnr": 1.0})]
 FACTS = {"protocol": EVIL, "versions": {"keras": "3.15", "systems": ["one", EVIL]}}
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.evaluation import report
-from srgan_tf.evaluation.report import Pictures, PictureScores, Row
+from srgan_tf.evaluation.records import Pictures, Score
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
 
@@ -18,12 +18,12 @@ FACTS = {
     "n": np.int64(4),
 }
 ROWS = [
-    Row("Set|5", "bicubic", psnr=28.43, paper_ssim=0.8211, lpips=0.34, seconds=0.25),
-    Row("Set|5", "a_b*c", psnr=31.0, paper_ssim=0.9, lpips=np.float32(0.25)),
-    Row("Set|5", "SRCNN", True, psnr=30.07, paper_ssim=0.8627, mos=2.57),
-    Row("Set|5", "HR", True, psnr=float("inf"), paper_ssim=1.0, lpips=float("nan")),
+    Score("Set|5", None, "bicubic", {"psnr": 28.43, "paper_ssim": 0.8211, "lpips": 0.34, "seconds": 0.25}),
+    Score("Set|5", None, "a_b*c", {"psnr": 31.0, "paper_ssim": 0.9, "lpips": np.float32(0.25)}),
+    Score("Set|5", None, "SRCNN", {"psnr": 30.07, "paper_ssim": 0.8627, "mos": 2.57}, published=True),
+    Score("Set|5", None, "HR", {"psnr": float("inf"), "paper_ssim": 1.0, "lpips": float("nan")}, published=True),
 ]
-SCORES = [PictureScores("Set|5", "deep/ö", system, psnr=30.5) for system in ("bicubic", "a_b*c")]
+SCORES = [Score("Set|5", "deep/ö", system, {"psnr": 30.5}) for system in ("bicubic", "a_b*c")]
 
 
 def noise(height, width, seed=0):
@@ -66,7 +66,10 @@ def test_csv_and_json_hold_the_numbers(written):
         "psnr": "30.500000",
         "paper_ssim": "",
         "ssim": "",
+        "rgb_psnr": "",
+        "rgb_ssim": "",
         "lpips": "",
+        "seconds": "",
     }
     assert second["system"] == "a_b*c"
 
@@ -86,7 +89,7 @@ def test_markdown_shows_names_as_they_are_and_the_strips(written):
     text = (folder / "report.md").read_text(encoding="utf-8")
     lines = text.splitlines()
     assert "### Set\\|5" in lines
-    assert "| system | PSNR dB | SSIM (paper) | LPIPS | MOS | seconds |" in lines
+    assert "| system | PSNR dB | SSIM (daala) | LPIPS | MOS | seconds |" in lines
     assert "| a\\_b\\*c | 31.00 | 0.9000 | 0.2500 | – | – |" in lines
     assert "| SRCNN (published) | 30.07 | 0.8627 | – | 2.57 | – |" in lines
     assert "| HR (published) | ∞ | 1.0000 | – | – | – |" in lines
@@ -107,7 +110,7 @@ def test_strip_shows_lr_the_systems_and_hr(written):
 
 
 def test_nothing_to_compare_with_without_lpips(tmp_path):
-    rows = [Row("Set5", "bicubic", psnr=28.43)]
+    rows = [Score("Set5", None, "bicubic", {"psnr": 28.43})]
     notes = report.write_report(tmp_path / "report", rows, [], [], {})
     assert notes == ["There is no figure of PSNR against LPIPS, because no system has both."]
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
@@ -130,8 +133,8 @@ def test_comparison_has_no_scores(tmp_path):
 def test_names_that_are_no_text(tmp_path):
     folder, name = tmp_path / "report", "c\udcff e"
     shown = [Pictures("s", name, None, {"one": noise(32, 48), "two": noise(32, 48, 1)})]
-    scores = [PictureScores("s", name, "one", 30.0)]
-    report.write_report(folder, [Row("s", "one", psnr=30.0)], scores, shown, {"f": name})
+    scores = [Score("s", name, "one", {"psnr": 30.0})]
+    report.write_report(folder, [Score("s", None, "one", {"psnr": 30.0})], scores, shown, {"f": name})
     read = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
     assert read["scores.csv"].splitlines()[1].startswith("s,c\\udcff e,one,")
     assert json.loads(read["scores.json"])["pictures"][0]["picture"] == name
