@@ -27,12 +27,13 @@ from srgan_tf.evaluation.benchmark import (
 )
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.faces import SIZES
-from srgan_tf.evaluation.facts import facts, sha256
+from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.records import HR, LR, Pictures
 from srgan_tf.evaluation.systems import named_results, named_weights
 from srgan_tf.imaging import files
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import atomic_file, check_writable
+from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import UserError
 from srgan_tf.weights import COMPARED_WEIGHTS
 

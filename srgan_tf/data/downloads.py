@@ -10,7 +10,6 @@ import stat
 import sys
 import time
 import zipfile
-import zlib
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
@@ -20,13 +19,15 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from srgan_tf.imaging import files
-from srgan_tf.system.errors import UserError
+from srgan_tf.imaging.errors import PictureError
+from srgan_tf.system.disk import cache_folder, require_free_bytes
+from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 
 _PAUSES = (1, 2, 4)  # seconds before each further try
 _TIMEOUT = (10, 30)  # seconds, to connect and between two pieces
 _PIECE = 1 << 14  # bytes, so much can be lost when a connection breaks
 _SWELL = 4  # times its size that an archive may grow; PNG files in a ZIP hardly do
-_DAMAGE = (zipfile.BadZipFile, RuntimeError, zlib.error, EOFError)  # RuntimeError: encrypted
+_NO_ROOM = "make room or set SRGAN_CACHE to another folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +125,6 @@ def _alone(path):
         lock.release()
 
 
-def _need(folder, size):
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        wanted = f"{size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
-        raise UserError(f"{folder}: {wanted}; make room or set SRGAN_CACHE to another folder")
-
-
 def _part(path):
     return path.with_name(f"{path.name}.part")
 
@@ -168,7 +162,7 @@ def _receive(archive, path):
         total = have + int(length) if length.isdecimal() else archive.size
         if archive.size not in (None, total):
             raise _wrong(archive, path, f"{total:,} bytes instead of {archive.size:,}")
-        _need(part.parent, 2 * total - have if total else 0)  # the pictures take as much again
+        require_free_bytes(part.parent, 2 * total - have if total else 0, _NO_ROOM)  # the pictures take as much again
         with (
             open(part, "ab" if have else "wb") as file,
             tqdm(total=total, initial=have, desc=archive.file, unit="B", unit_scale=True, disable=None) as bar,
@@ -267,7 +261,7 @@ def _unpack(path, named, target):
             size = sum(info.file_size for info in members.values())
             if size > _SWELL * path.stat().st_size:
                 raise zipfile.BadZipFile(f"it would grow to {size:,} bytes")
-            _need(path.parent, size)
+            require_free_bytes(path.parent, size, _NO_ROOM)
             for role, _ in members:
                 (work / role).mkdir(parents=True, exist_ok=True)
             for (role, stem), info in tqdm(members.items(), desc=target.name, unit="picture", disable=None):
@@ -278,10 +272,10 @@ def _unpack(path, named, target):
             if named.pixels not in (None, digest):
                 raise zipfile.BadZipFile("other pixels than the published pictures")
         os.replace(work, target)
-    except (files.PictureError, *_DAMAGE) as error:
-        reason = f"{error.path.name}: {error.reason}" if isinstance(error, files.PictureError) else error
+    except (PictureError, *DAMAGE) as error:
+        what = f"{error.path.name}: {error.reason}" if isinstance(error, PictureError) else reason(error)
         mend = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
-        raise UserError(f"{path}: not {target.name} as published: {reason}; {mend}") from None
+        raise UserError(f"{path}: not {target.name} as published: {what}; {mend}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -313,12 +307,12 @@ def find_set(text, folder=None):
     if name not in SETS:
         kind = "not a folder" if os.path.exists(text) else "no such folder"
         raise UserError(f"{text}: {kind}, and none of the known sets: {', '.join(SETS)}")
-    cache = Path(folder or os.environ.get("SRGAN_CACHE") or pooch.os_cache("srgan_tf")).expanduser()
+    cache = Path(folder).expanduser() if folder else cache_folder()
     target, named = cache / name, SETS[name]
     if target.is_dir():
         return target
     path = cache / named.archive.file
-    try:
+    with user_errors(cache, "cannot be used", advice="set SRGAN_CACHE to a folder that can be written to"):
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache / f".{path.name}.lock"):
             if not target.is_dir():
@@ -326,7 +320,4 @@ def find_set(text, folder=None):
                 _unpack(path, named, target)
                 if all((cache / other).is_dir() for other, its in SETS.items() if its.archive == named.archive):
                     path.unlink()
-    except OSError as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{cache}: {reason}; set SRGAN_CACHE to a folder that can be written to") from None
     return target

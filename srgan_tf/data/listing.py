@@ -11,12 +11,13 @@ import signal
 import stat
 from pathlib import Path
 
-import pooch
 from tqdm import tqdm
 
 from srgan_tf.imaging import files
+from srgan_tf.imaging.errors import PictureError, picture_errors
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.disk import cache_folder
+from srgan_tf.system.errors import DAMAGE, UserError
 
 LARGE = 10_000  # files; fewer are probed in a second or two
 _CHUNK = 500  # files that a process probes at a time
@@ -45,9 +46,10 @@ def probe_files(folder, paths):
     listing = _Listing(folder) if large else None
     for number, path in enumerate(paths):
         try:
-            status = os.stat(path)
-        except OSError as error:  # a dead link, say
-            found[number] = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+            with picture_errors(path):
+                status = os.stat(path)
+        except PictureError as error:  # a dead link, say
+            found[number] = error.reason
             continue
         if stat.S_ISREG(status.st_mode):
             stats[number] = status
@@ -67,7 +69,7 @@ def probe_files(folder, paths):
 def _probe(path):
     try:
         return files.probe(path)
-    except files.PictureError as error:
+    except PictureError as error:
         return error.reason
 
 
@@ -110,10 +112,9 @@ class _Listing:
         self._folder = os.path.realpath(folder)
         self._start = len(os.path.join(Path(folder), ""))
         name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:32]
-        cache = Path(os.environ.get("SRGAN_CACHE") or pooch.os_cache("srgan_tf")).expanduser()
-        self._path = cache / "listings" / f"{name}.json"
+        self._path = cache_folder() / "listings" / f"{name}.json"
         self._kept = {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is made anew
+        with contextlib.suppress(OSError, *DAMAGE):  # absent or damaged: it is made anew
             content = json.loads(self._path.read_text(encoding="utf-8"))
             if content["version"] == _VERSION:
                 columns = [content[column] for column in _COLUMNS]

@@ -17,7 +17,7 @@ import numpy as np
 
 from srgan_tf.data.folders import PictureFile, Scan, nothing_collected
 from srgan_tf.data.store import Store, cut
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "photographs packed by srgan_tf", 2
@@ -85,7 +85,7 @@ def read_manifest(folder):
         UserError: It cannot be read, or is of another version.
     """
     path = Path(folder, MANIFEST)
-    try:
+    with user_errors(path, "cannot be read", of=(OSError, *DAMAGE), advice="pack the photographs again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
             raise UserError(f"{path}: of version {content['version']}, not {VERSION}; pack into a new folder")
@@ -94,9 +94,6 @@ def read_manifest(folder):
             pictures, skipped = (tuple(map(tuple, shard.pop(name))) for name in ("pictures", "skipped"))
             shards.append(Shard(pictures=pictures, skipped=skipped, **shard))
         return Manifest(content["source"], tuple(shards))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or repr(error)
-        raise UserError(f"{path}: cannot be read ({reason}); pack the photographs again") from None
 
 
 @nothing_collected()
@@ -141,13 +138,13 @@ def check_size(path, size):
     try:
         found = path.stat().st_size
     except OSError as error:
-        raise _damaged(path, error.strerror) from None
+        raise _damaged(path, reason(error)) from None
     if found != size:
         raise _damaged(path, f"{found:,} bytes instead of {size:,}")
 
 
-def _damaged(path, reason):
-    return UserError(f"{path}: damaged ({reason}); pack the photographs again, which mends it")
+def _damaged(path, what):
+    return UserError(f"{path}: damaged ({what}); pack the photographs again, which mends it")
 
 
 class PackedStore(Store):
@@ -178,7 +175,7 @@ class PackedStore(Store):
         try:
             values = np.fromfile(path, np.uint8, count, offset=offset + 3 * width * top)
         except OSError as error:
-            raise _damaged(path, error.strerror or error) from None
+            raise _damaged(path, reason(error)) from None
         if values.size != count:
             raise _damaged(path, "it ends too early")
         return cut(values.reshape(-1, width, 3), rows, columns, top)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,8 +15,10 @@ from tqdm import tqdm
 from srgan_tf.data import packed
 from srgan_tf.data.packed import MANIFEST, Manifest, Shard
 from srgan_tf.imaging import files
+from srgan_tf.imaging.errors import PictureError, picture_errors
 from srgan_tf.system.atomic import atomic_file, remove_unfinished
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.disk import require_free_bytes, sha256
+from srgan_tf.system.errors import UserError, user_errors
 
 _LOCK = ".lock"
 _SHARD = 1 << 30  # bytes, about
@@ -62,7 +63,8 @@ def pack(pictures, source, folder, workers=2):
             else:
                 missing.append(number)
                 shards[number] = plan.shards[number]
-        _need_room(folder, sum(_most_bytes(shards[number]) for number in missing))
+        needed = sum(_most_bytes(shards[number]) for number in missing)
+        require_free_bytes(folder, needed, "name a folder elsewhere")
         for number in missing:
             shards[number] = _write_shard(shards[number], source, folder, workers, bar)
             manifest = dataclasses.replace(manifest, shards=tuple(shards))
@@ -78,10 +80,8 @@ def _plan(pictures, source):
     shards, shard, size = [], [], 0
     for picture in pictures:
         name = picture.path.relative_to(source).as_posix()
-        try:
+        with picture_errors(picture.path):
             found = picture.path.stat()
-        except OSError as error:
-            raise files.PictureError(picture.path, error.strerror) from None
         digest.update(os.fsencode(name) + f"\0{found.st_size} {found.st_mtime_ns}\n".encode())
         needed = 3 * picture.height * picture.width
         if shard and size + needed > limit:
@@ -100,15 +100,14 @@ def _alone(folder):
     if folder.exists() and not packed.is_packed(folder):
         if not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir()):
             raise UserError(f"{folder}: is there already and not packed photographs; name a new folder")
-    try:
+    with user_errors(folder, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=0):
-            remove_unfinished(folder)
-            yield
-    except Timeout:
-        raise UserError(f"{folder}: another process is packing into it") from None
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        try:
+            with FileLock(folder / _LOCK, timeout=0):
+                remove_unfinished(folder)
+                yield
+        except Timeout:
+            raise UserError(f"{folder}: another process is packing into it") from None
 
 
 def _begun(plan, folder):
@@ -134,24 +133,12 @@ def _is_sound(folder, shard, check_content):
         packed.check_size(path, shard.size)
     except UserError:
         return False
-    return bool(shard.sha256) and (not check_content or _sha256(path) == shard.sha256)
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return bool(shard.sha256) and (not check_content or sha256(path) == shard.sha256)
 
 
 def _most_bytes(shard):
     """How many a planned shard takes at most."""
     return shard.values + sum(_OVERHEAD + len(os.fsencode(name)) for name, *_ in shard.pictures)
-
-
-def _need_room(folder, size):
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        wanted = f"{size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
-        raise UserError(f"{folder}: {wanted}; name a folder elsewhere")
 
 
 def _write_shard(shard, source, folder, workers, bar):
@@ -175,8 +162,8 @@ def _write_shard(shard, source, folder, workers, bar):
                 bar.update(3 * height * width)
         if (written := beside.stat().st_size) != size:
             raise OSError(f"{written:,} bytes were written instead of {size:,}")
-        sha256 = _sha256(beside)
-    return dataclasses.replace(shard, pictures=tuple(pictures), size=size, skipped=tuple(skipped), sha256=sha256)
+        digest = sha256(beside)
+    return dataclasses.replace(shard, pictures=tuple(pictures), size=size, skipped=tuple(skipped), sha256=digest)
 
 
 @contextlib.contextmanager
@@ -209,7 +196,7 @@ def _decode(source, picture):
     name, height, width, _ = picture
     try:
         pixels = files.read_rgb(source / name)
-    except files.PictureError as error:
+    except PictureError as error:
         return error.reason
     if pixels.shape[:2] != (height, width):
         raise UserError(f"{source / name}: was changed meanwhile; pack the photographs again")

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from srgan_tf.imaging import files
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.errors import UserError
 
@@ -157,7 +158,7 @@ class PhotographStore(Store):
             except UserError as error:
                 return error
             except tf.errors.OpError:
-                return files.PictureError(path, "a JPEG that TensorFlow cannot decode; save it anew, or remove it")
+                return PictureError(path, "a JPEG that TensorFlow cannot decode; save it anew, or remove it")
         return None
 
     def _has_room(self, index, picture):
@@ -174,7 +175,7 @@ class PhotographStore(Store):
 
 def _changed(picture, height, width):
     was, now = f"{picture.width}x{picture.height}", f"{width}x{height}"
-    return files.PictureError(picture.path, f"was {was} when the run began and is {now} now; start the run again")
+    return PictureError(picture.path, f"was {was} when the run began and is {now} now; start the run again")
 
 
 def _jpeg_windows(picture, rows, columns):

@@ -17,7 +17,8 @@ import numpy as np
 from srgan_tf.evaluation import verification
 from srgan_tf.evaluation.lfw import SIDE, read_face
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.disk import sha256
+from srgan_tf.system.errors import UserError, user_errors
 
 SIZES = (20, 30, 40, 50, 60)  # sides of the reduced faces, pixels
 HR = "HR"
@@ -141,10 +142,8 @@ def degraded(faces, size, enlarge):
 
 
 def _content(path):
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    with user_errors(path, "cannot be read"):
+        return sha256(path)
 
 
 @dataclasses.dataclass(frozen=True)

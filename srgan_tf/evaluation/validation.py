@@ -7,6 +7,7 @@ import numpy as np
 from srgan_tf.evaluation import metrics
 from srgan_tf.evaluation.benchmark import load_pair, smallest_side, too_small
 from srgan_tf.imaging import files
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
@@ -52,7 +53,7 @@ def _fault(pair, scale):
             size = files.probe(pair.lr)
             if size != (height // scale, width // scale):
                 return pair.lr, f"{size[1]}x{size[0]} is not {pair.hr}: {width}x{height} divided by {scale}"
-    except files.PictureError as error:
+    except PictureError as error:
         return error.path, error.reason
     return None
 

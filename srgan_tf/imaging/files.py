@@ -2,17 +2,16 @@
 
 import contextlib
 import os
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from srgan_tf.imaging import truncation
+from srgan_tf.imaging.errors import PictureError, UnsupportedPicture, picture_errors
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import DAMAGE
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
@@ -36,55 +35,32 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DAMAGE = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error)
+NOT_A_PICTURE = "not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)"
 
 # ImageNet and many cameras hold slightly wrong metadata beside a sound picture. One filter at import, because
 # `warnings.catch_warnings` around each read would not be safe in threads. Decompression bombs keep their warning.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.\w+ImagePlugin$")
 
 
-class PictureError(UserError):
-    """A file that cannot be read as a picture, or a picture that cannot be written.
-
-    Attributes:
-        path: The file.
-        reason: What is wrong with it, without its name.
-    """
-
-    def __init__(self, path, reason):
-        super().__init__(f"{path}: {reason}")
-        self.path = Path(path)
-        self.reason = reason
-
-
 @contextlib.contextmanager
 def _opened(path):
     """Yields the open file and its picture, not yet decoded; whatever goes wrong inside becomes a PictureError."""
-    try:
-        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
-            yield file, image
-    except UnidentifiedImageError:
-        kinds = "PNG, JPEG, WebP, BMP, TIFF, GIF"
-        reason = f"not a picture ({kinds})" if os.path.getsize(path) else "the file is empty"
-        raise PictureError(path, reason) from None
-    except FileNotFoundError:
-        raise PictureError(path, "no such file") from None
-    except IsADirectoryError:
-        raise PictureError(path, "a folder, not a picture") from None
-    except Image.DecompressionBombError:
-        limit = f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, taken for a decompression bomb"
-        raise PictureError(path, f"{limit}; cut it into smaller pictures") from None
-    except OSError as error:
-        reason = error.strerror if error.errno else f"damaged or cut short ({error})"
-        raise PictureError(path, reason) from None
-    except _DAMAGE as error:
-        raise PictureError(path, f"cannot be read ({error})") from None
+    with picture_errors(path):
+        try:
+            with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+                yield file, image
+        except UnidentifiedImageError:
+            empty = not os.path.getsize(path)
+            raise UnsupportedPicture("the file is empty" if empty else NOT_A_PICTURE) from None
+        except Image.DecompressionBombError:
+            limit = f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, taken for a decompression bomb"
+            raise UnsupportedPicture(f"{limit}; cut it into smaller pictures") from None
 
 
 def _orientation(image, getexif):
     try:
         return getexif(image).get(ExifTags.Base.Orientation, 1)
-    except (OSError, *_DAMAGE):  # broken metadata beside a sound picture
+    except (OSError, *DAMAGE):  # broken metadata beside a sound picture
         return 1
 
 

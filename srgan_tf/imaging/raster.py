@@ -7,15 +7,14 @@ import io
 import logging
 import os
 import re
-import struct
-import zlib
 
 import numpy as np
 import pyvips
 from PIL import BmpImagePlugin, GifImagePlugin
 
+from srgan_tf.imaging.errors import UnsupportedPicture, picture_errors
 from srgan_tf.imaging.exif import Exif, read_exif
-from srgan_tf.imaging.files import PictureError
+from srgan_tf.imaging.files import NOT_A_PICTURE
 
 MAX_PIXELS = 256_000_000  # a larger picture is taken for a decompression bomb
 _AT_ONCE = 1 << 26  # bytes up to which a picture is decoded into memory
@@ -34,7 +33,6 @@ _DTYPES = {name: dtype for dtype, name in _FORMATS.items()}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16")}  # of gray and of RGB
 _UNKNOWN_RANGE = {"char": "signed", "short": "signed", "int": "32-bit", "uint": "32-bit"}
 _USUAL_RESOLUTION = 72 / 25.4  # pixels per mm
-_DAMAGE = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error)
 _ANIMATION = "an animation or several pages; save the one to upscale as a file of its own"
 
 pyvips.cache_set_max(0)  # a file that has been written anew must be read anew
@@ -94,7 +92,7 @@ class Raster:
         Raises:
             UserError: The file is damaged there.
         """
-        with _told(self._name):
+        with _raster_errors(self._name):
             # A new region each time, because one belongs to the thread that made it.
             values = pyvips.Region.new(self._image).fetch(0, top, self.width, bottom - top)
         return np.frombuffer(values, self.dtype).reshape(bottom - top, self.width, self.bands)
@@ -124,7 +122,7 @@ def open_raster(source, max_pixels=MAX_PIXELS):
             larger than `max_pixels`, or has values of neither 8 nor 16 bits.
     """
     name = "standard input" if isinstance(source, bytes) else source
-    with _told(name), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+    with _raster_errors(name), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         kind = _kind(file)
         if kind in _BY_PILLOW:
             raster = _read_by_pillow(name, kind, file, max_pixels)
@@ -156,29 +154,15 @@ def complaint(error):
     return next(filter(None, lines), "its end is missing"), False
 
 
-class _Refused(Exception):
-    """A sound picture that is not for upscaling; its message is the reason."""
-
-
 @contextlib.contextmanager
-def _told(name):
-    """Whatever goes wrong inside becomes a `PictureError`."""
-    try:
-        yield
-    except _Refused as refused:
-        raise PictureError(name, str(refused)) from None
-    except FileNotFoundError:
-        raise PictureError(name, "no such file") from None
-    except IsADirectoryError:
-        raise PictureError(name, "a folder, not a picture") from None
-    except OSError as error:
-        reason = error.strerror if error.errno else f"damaged or cut short ({error})"
-        raise PictureError(name, reason) from None
-    except pyvips.Error as error:
-        reason, of_system = complaint(error)
-        raise PictureError(name, reason if of_system else f"damaged or cut short ({reason})") from None
-    except _DAMAGE as error:
-        raise PictureError(name, f"cannot be read ({error})") from None
+def _raster_errors(name):
+    """As `picture_errors`, of libvips, too."""
+    with picture_errors(name):
+        try:
+            yield
+        except pyvips.Error as error:
+            reason, of_system = complaint(error)
+            raise UnsupportedPicture(reason if of_system else f"damaged or cut short ({reason})") from None
 
 
 def _kind(file):
@@ -186,13 +170,13 @@ def _kind(file):
     for kind, signature in _SIGNATURES.items():  # no decoder of another kind is ever reached
         if re.match(signature, head, re.DOTALL):
             return kind
-    raise _Refused("not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)" if head else "the file is empty")
+    raise UnsupportedPicture(NOT_A_PICTURE if head else "the file is empty")
 
 
 def _check_size(width, height, max_pixels):
     if width * height > max_pixels:
         limit = f"{width}x{height} pixels, more than {max_pixels / 1e6:g} megapixels, taken for a decompression bomb"
-        raise _Refused(f"{limit}; cut it into smaller pictures, or allow more with --max_megapixels")
+        raise UnsupportedPicture(f"{limit}; cut it into smaller pictures, or allow more with --max_megapixels")
 
 
 def _read_by_pillow(name, kind, file, max_pixels):
@@ -200,7 +184,7 @@ def _read_by_pillow(name, kind, file, max_pixels):
     image = _BY_PILLOW[kind](file)
     _check_size(*image.size, max_pixels)
     if getattr(image, "is_animated", False):
-        raise _Refused(_ANIMATION)
+        raise UnsupportedPicture(_ANIMATION)
     image.load()
     palette = image.getpalette() or [0, 1, 2]
     gray = image.mode in ("1", "L", "LA") or palette[::3] == palette[1::3] == palette[2::3]
@@ -224,10 +208,10 @@ def _read_by_vips(name, kind, file, source, max_pixels):
     except pyvips.Error as error:
         reason, _ = complaint(error)
         mend = "; save it with 8 or 16 bits" if reason.endswith("samples out of range") else ""  # more than 32 bits
-        raise _Refused(f"cannot be read ({reason}){mend}") from None
+        raise UnsupportedPicture(f"cannot be read ({reason}){mend}") from None
     _check_size(image.width, image.height, max_pixels)
     if _field(image, "n-pages", 1) > 1 or kind == "png" and _png_is_animated(file):
-        raise _Refused(_ANIMATION)
+        raise UnsupportedPicture(_ANIMATION)
     # A PNG's EXIF may follow its pixels, where libvips has not looked yet.
     block = _field(image, "exif-data") or (_png_chunk(file, b"eXIf") if kind == "png" else None)
     exif = read_exif(file) if kind == "tiff" else read_exif(block) if block else None
@@ -278,14 +262,14 @@ def _in_rgb(image):
 def _checked(image):
     """Refuses values and channels that do not make up a gray or RGB picture."""
     if image.interpretation.startswith("lab"):
-        raise _Refused("L*a*b* colors; save it as RGB")
+        raise UnsupportedPicture("L*a*b* colors; save it as RGB")
     if image.format not in _DTYPES:
         values = _UNKNOWN_RANGE.get(image.format)
         values = f"{values} values" if values else "floating-point values of unknown range"
-        raise _Refused(f"{values}; save it with 8 or 16 bits")
+        raise UnsupportedPicture(f"{values}; save it with 8 or 16 bits")
     gray, rgb = _INTERPRETATIONS[image.format]
     if image.interpretation != (gray if image.bands < 3 else rgb) or image.bands > 4:
-        raise _Refused(f"{image.bands} channels that are neither gray nor RGB; save it as one of these")
+        raise UnsupportedPicture(f"{image.bands} channels that are neither gray nor RGB; save it as one of these")
     return image
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import pyvips
 import tifffile
 
-from srgan_tf.imaging.files import PictureError
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.raster import complaint, interpreted, vips_image
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.disk import free_bytes
+from srgan_tf.system.errors import user_errors
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP"}  # and how they are called
 SUFFIXES = {
@@ -74,9 +75,8 @@ def check_target(target, kind, height, width, raster, size=None, room=None):
     if kind == "bmp" and len(_bmp_head(1, 1, raster.bands)) + rows * _bmp_stride(columns, raster.bands) > _LARGEST_BMP:
         raise PictureError(_name(target), "BMP cannot hold more than 4 GiB; write it as .png or .tif")
     needed = _size(raster, kind, height, width)
-    folder = _folder(target)
-    free = shutil.disk_usage(folder).free
-    if needed > _in_memory(room) and needed > free:
+    folder = tempfile.gettempdir() if _is_stream(target) else Path(target).parent
+    if needed > _in_memory(room) and needed > (free := free_bytes(folder)):
         reason = f"needs {needed / 1e9:.1f} GB of disk in {folder} while it is written, {free / 1e9:.1f} GB are free"
         raise PictureError(_name(target), reason)
     return kind
@@ -157,17 +157,13 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
         with atomic_file(target, suffix=f".{kind}") as beside:
             write(beside)
         return
-    try:
+    with user_errors(_name(target), "cannot be written"):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
             path = Path(folder, f"picture.{kind}")
             write(path)
             with open(path, "rb") as file:
                 shutil.copyfileobj(file, target)
         target.flush()
-    except BrokenPipeError:
-        raise  # whoever reads has had enough, which is no fault of the file
-    except OSError as error:
-        raise UserError(f"{_name(target)}: cannot be written ({error.strerror or error})") from None
 
 
 def _is_stream(target):
@@ -190,13 +186,6 @@ def _kind(target, kind):
         known = ", ".join(suffix[1:] for suffix in SUFFIXES)
         raise PictureError(target, f"cannot be written as {suffix or 'a file without suffix'}; take one of {known}")
     return SUFFIXES[suffix.lower()]
-
-
-def _folder(target):
-    """Where the disk must hold the pixels: the nearest folder that is there already."""
-    if _is_stream(target):
-        return Path(tempfile.gettempdir())
-    return next(folder for folder in Path(target).absolute().parents if folder.exists())
 
 
 def _dtype(raster, kind):

@@ -21,6 +21,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.transforms.window import GlobalWindows
 
 from srgan_tf.imaging import files
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
 from srgan_tf.imaging.raster_writer import write_raster
 from srgan_tf.inference.plan import output_name
@@ -134,7 +135,7 @@ class ReadInBatches(beam.DoFn):
             content = self._content(self._places.root + name)
             with open_raster(content, self._max_pixels) as raster:
                 key = raster.height, raster.width, raster.bands, raster.dtype
-        except files.PictureError as error:
+        except PictureError as error:
             yield self._bad(name, error.reason)
             return
         picture = self._places.picture(target, name, content)
@@ -159,12 +160,12 @@ class ReadInBatches(beam.DoFn):
             with _opened(source) as file:
                 content = file.read(limit + 1)
         except FileNotFoundError:
-            raise files.PictureError(source, "no such file") from None
+            raise PictureError(source, "no such file") from None
         except Exception as error:  # every file system has errors of its own
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-            raise files.PictureError(source, f"cannot be read ({reason})") from None
+            raise PictureError(source, f"cannot be read ({reason})") from None
         if len(content) > limit:
-            raise files.PictureError(source, f"more than {limit:,} bytes; allow more with --max_megapixels")
+            raise PictureError(source, f"more than {limit:,} bytes; allow more with --max_megapixels")
         return content
 
     def _bad(self, name, reason):

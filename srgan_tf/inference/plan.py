@@ -11,8 +11,8 @@ from pathlib import Path
 from srgan_tf.data.folders import find_pictures
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster_writer import KINDS, SUFFIXES
-from srgan_tf.system.atomic import nearest_folder
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.atomic import check_writable
+from srgan_tf.system.errors import UserError, reason
 
 STREAM = "-"  # in place of a file's name: standard input, standard output
 _ENDING = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # that a kind is given: the first of its own
@@ -61,7 +61,7 @@ def plan(source, target, kind=None, overwrite=False):
         found = [_single(None if what == "stream" else Path(source), target, kind)]
     jobs, skipped = _apart(found, overwrite)
     if jobs and target != STREAM:
-        _check_folder(Path(target) if many else jobs[0].target.parent)
+        check_writable(Path(target) if many else jobs[0].target.parent, folder=True)
     return jobs, skipped
 
 
@@ -95,7 +95,7 @@ def _kind_of_input(source):
             return "pattern"
         raise UserError(f"{source}: no such picture or folder; --input names one") from None
     except OSError as error:
-        raise UserError(f"{source}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{source}: cannot be read ({reason(error)})") from None
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise UserError(f"{source}: not a regular file; --input=- reads standard input")
     return "folder" if stat.S_ISDIR(mode) else "file"
@@ -211,10 +211,3 @@ def _identity(path):
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _check_folder(folder):
-    """Refuses a folder in which nothing can be written, or the one in which it would be made."""
-    nearest, reason = nearest_folder(folder)
-    if reason:
-        raise UserError(f"{nearest}: cannot be written to ({reason}); give another --output")

@@ -11,7 +11,7 @@ from keras import layers
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_registered, describe_registered, is_registered
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import DAMAGE, UserError, reason
 
 SCALES = (2, 4, 8)
 _METADATA = "srgan_tf"
@@ -139,7 +139,6 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
             generator.load_weights(path)
     except KeyError:
         raise UserError(f"{path}: not the weights of a generator of this project") from None
-    except (OSError, ValueError, TypeError, RuntimeError, UserWarning) as error:  # h5py's is a RuntimeError at times
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: damaged or not a generator's weights ({reason})") from None
+    except (OSError, UserWarning, *DAMAGE) as error:
+        raise UserError(f"{path}: damaged or not a generator's weights ({reason(error)})") from None
     return generator

@@ -1,6 +1,5 @@
 """Weights to and from other projects' files, layer by layer, in the order of the layers."""
 
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -9,7 +8,7 @@ from keras import layers
 
 from srgan_tf.models import generator, third_party
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
 # What the files call a layer's arrays, and their order in Keras' layers.
 _ROLES = {
@@ -41,14 +40,12 @@ def read_tensorlayerx(path):
         UserError: The file is missing, damaged, or of another network; the message names the first layer that differs.
     """
     path = Path(path)
-    try:
+    with user_errors(path, "cannot be read as an npz_dict of TensorLayerX", of=(OSError, *DAMAGE)):
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
             raise ValueError("it is a single array")
         with file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: cannot be read as an npz_dict of TensorLayerX ({error})") from None
     found = {}
     for name, array in arrays.items():
         layer, _, role = name.rpartition("/")
@@ -72,14 +69,14 @@ def read_krasserm(path):
     """
     path = Path(path)
     found = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for layer in map(_text, file.attrs["layer_names"]):
-                for name in map(_text, file[layer].attrs["weight_names"]):
-                    role = name.rpartition("/")[2].partition(":")[0]
-                    found.setdefault(layer, {})[_ROLES.get(role, role)] = np.asarray(file[layer][name])
-    except (OSError, KeyError, RuntimeError) as error:  # h5py's is a RuntimeError at times
-        raise UserError(f"{path}: cannot be read as the weights of krasserm's generator ({error})") from None
+    with (
+        user_errors(path, "cannot be read as the weights of krasserm's generator", of=(OSError, *DAMAGE)),
+        h5py.File(path, "r") as file,
+    ):
+        for layer in map(_text, file.attrs["layer_names"]):
+            for name in map(_text, file[layer].attrs["weight_names"]):
+                role = name.rpartition("/")[2].partition(":")[0]
+                found.setdefault(layer, {})[_ROLES.get(role, role)] = np.asarray(file[layer][name])
     return _build(path, "krasserm", found)
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import user_errors
 
 # For text with names of files, which need not be text themselves.
 LENIENT_UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
@@ -41,7 +41,7 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> It
     """
     path = Path(path)
     partial = _beside(path, suffix)
-    try:
+    with user_errors(path, "cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             if reserve:
@@ -51,8 +51,6 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> It
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot_be_written(path, error) from None
 
 
 @contextlib.contextmanager
@@ -74,7 +72,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path).resolve()
     partial, old = _beside(target, ".part"), _beside(target, ".old")
-    try:
+    with user_errors(path, "cannot be written"):
         try:
             partial.mkdir(parents=True)
             yield partial
@@ -84,19 +82,14 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             if old.exists() and not target.exists():
-                os.rename(old, target)
+                with user_errors(path, f"cannot be put back; it is in {old}"):
+                    os.rename(old, target)
             shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise _cannot_be_written(path, error, f"; what was there is in {old}" if old.exists() else "") from None
 
 
 def _beside(path, suffix):
     """A new name in the same folder."""
     return path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{suffix}")
-
-
-def _cannot_be_written(path, error, more=""):
-    return UserError(f"{path}: cannot be written ({error.strerror or error}){more}")
 
 
 def check_writable(path: Path | str, folder: bool = False) -> None:
@@ -110,26 +103,9 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
         UserError: The system does not let anything be written there.
     """
     place = Path(path).absolute()
-    _, reason = nearest_folder(place if folder else place.parent)
-    if reason:
-        raise UserError(f"{path}: cannot be written ({reason})")
-
-
-def nearest_folder(folder):
-    """What is there of a folder that may have to be made, and why it cannot be written into.
-
-    Args:
-        folder: A `Path`.
-
-    Returns:
-        `(nearest, reason)`: it, or the first above it that there is; and the system's words, or "" if it can be.
-    """
-    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
-    try:
-        tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell
-    except OSError as error:
-        return nearest, error.strerror or str(error)
-    return nearest, ""
+    place = place if folder else place.parent
+    with user_errors(path, "cannot be written"):  # permissions alone do not tell
+        tempfile.TemporaryFile(dir=next(each for each in (place, *place.parents) if os.path.lexists(each))).close()
 
 
 def remove_unfinished(folder: Path | str) -> None:

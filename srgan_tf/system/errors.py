@@ -1,4 +1,30 @@
-"""The errors that a user sees as a line instead of a traceback."""
+"""The errors that a user sees as a line instead of a traceback, and how other errors become one."""
+
+import contextlib
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+# What the standard library, NumPy, h5py and Pillow raise over the contents of a damaged file. RuntimeError is zipfile's
+# and h5py's.
+DAMAGE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class UserError(Exception):
@@ -11,3 +37,31 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """A mistake of the command line itself, found before any work; the command exits with status 2."""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line: the system's words, else the first line of the message, else the error's name."""
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def user_errors(
+    path: Path | str, what: str, *, of: type[Exception] | tuple[type[Exception], ...] = OSError, advice: str = ""
+) -> Iterator[None]:
+    """Makes errors inside a `UserError`: "PATH: WHAT (REASON); ADVICE".
+
+    A closed pipe is left alone: whoever reads has had enough, which is no fault of the file.
+
+    Args:
+        path: The file or folder, or the name of a stream.
+        what: Such as "cannot be written".
+        of: The errors.
+        advice: What to do about it.
+    """
+    try:
+        yield
+    except (BrokenPipeError, UserError):
+        raise
+    except of as error:
+        raise UserError(f"{path}: {what} ({reason(error)}){advice and f'; {advice}'}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from srgan_tf.system.atomic import atomic_file, remove_unfinished
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, user_errors
 
 
 @contextlib.contextmanager
@@ -28,13 +28,12 @@ def only_run(folder):
     folder = Path(folder)
     owner = folder / "process.json"
     lock = filelock.FileLock(folder / "run.lock")
-    try:
+    with user_errors(folder, "cannot be written", advice="give another --run_dir"):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        raise UserError(f"{folder}: {_name(owner)} is training here; stop it, or give another --run_dir") from None
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); give another --run_dir") from None
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise UserError(f"{folder}: {_name(owner)} is training here; stop it, or give another --run_dir") from None
     try:
         remove_unfinished(folder)
         with atomic_file(owner) as beside:

@@ -4,13 +4,13 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.disk import require_free_bytes
 from srgan_tf.system.errors import UserError
 
 _STATE = "state"
@@ -69,13 +69,7 @@ class Checkpoints:
             UserError: They do not.
         """
         needed = (self._keep + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
-        existing = next(folder for folder in (self.folder, *self.folder.absolute().parents) if folder.is_dir())
-        free = shutil.disk_usage(existing).free
-        if free < needed:
-            raise UserError(
-                f"{self.folder}: {needed / 1e9:.1f} GB are needed for checkpoints and {free / 1e9:.1f} GB are free;"
-                " make room or give another --run_dir"
-            )
+        require_free_bytes(self.folder, needed, "make room for checkpoints or give another --run_dir")
 
     def latest_step(self):
         """Steps of the newest checkpoint, or None without one; the file is not opened."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import user_errors
 
 
 class Monitor:
@@ -120,14 +120,10 @@ class Monitor:
                 tf.summary.scalar(name, value)
             self._writer.flush()
 
-    @contextlib.contextmanager
     def _plain_errors(self):
         """What the system says, in one line; TensorFlow's errors have several."""
-        try:
-            yield
-        except (OSError, tf.errors.OpError) as error:
-            reason = getattr(error, "strerror", "") or str(error).splitlines()[0]
-            raise UserError(f"{self._folder}: metrics.jsonl and curves cannot be written ({reason})") from None
+        what = "metrics.jsonl and curves cannot be written"
+        return user_errors(self._folder, what, of=(OSError, tf.errors.OpError))
 
 
 class NoMonitor:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def test_nothing_else_is_overwritten(source, make):
 
 def test_too_little_room_is_told_before(source, monkeypatch):
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(packing.shutil, "disk_usage", lambda _: usage(10_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10_000))
     with pytest.raises(UserError, match=r"packed: 0\.0 GB are needed and 0\.0 GB are free"):
         _pack(source)
     assert not list((source.parent / "packed").glob("*.tfrecord"))

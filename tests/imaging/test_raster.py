@@ -16,6 +16,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms
 
 from srgan_tf.imaging import files, raster
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.system.errors import UserError
 
@@ -369,10 +370,10 @@ def test_what_is_no_picture(tmp_path):
         ("draw.svg", "not a"),
         (".", "a folder, not a picture"),
     ]:
-        with pytest.raises(files.PictureError) as error:
+        with pytest.raises(PictureError) as error:
             read(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
-    with pytest.raises(files.PictureError, match="^standard input: the file is empty$"):
+    with pytest.raises(PictureError, match="^standard input: the file is empty$"):
         read(b"")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.imaging.files import PictureError
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.inference import jobs
 from srgan_tf.inference.plan import Job
 from srgan_tf.system.errors import UserError

@@ -98,8 +98,8 @@ def test_streams(monkeypatch):
         ("/dev/null", None, "--output=- writes to standard output"),
         ("/dev/stdout", "png", "--output=- writes to standard output"),
         ("pipe.png", None, "pipe.png: not a regular file"),
-        ("a.png/b.png", None, "a.png: cannot be written to (Not a directory)"),
-        ("/proc/b.png", None, "/proc: cannot be written to"),
+        ("a.png/b.png", None, "a.png: cannot be written (Not a directory)"),
+        ("/proc/b.png", None, "/proc: cannot be written"),
     ],
 )
 def test_impossible_targets(target, kind, said):

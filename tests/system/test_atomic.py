@@ -92,8 +92,8 @@ def test_what_was_there_is_back_when_the_new_folder_cannot_take_its_place(old, m
         (partial / "new").touch()
     (folder,) = old.parent.iterdir()
     assert folder.match(kept) and (folder / "old").read_text() == "old"
-    assert str(raised.value).startswith(f"{old}: cannot be written (Permission denied)")
-    assert ("what was there is in" in str(raised.value)) == (folder != old)
+    what = "cannot be written" if folder == old else f"cannot be put back; it is in {folder}"
+    assert str(raised.value) == f"{old}: {what} (Permission denied)"
 
 
 def test_whether_something_can_be_written_is_known_before(tmp_path):

@@ -86,7 +86,7 @@ def test_packing_leaves_nothing_half_written(disk, tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (1000, 1500, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     pictures = folders.scan(tmp_path).pictures
-    monkeypatch.setattr(packing, "_need_room", lambda *_: None)  # something else fills the disk meanwhile
+    monkeypatch.setattr(packing, "require_free_bytes", lambda *_: None)  # something else fills the disk meanwhile
     with pytest.raises(UserError, match=r"photographs-00000\.tfrecord: cannot be written .No space left on device"):
         packing.pack(pictures, tmp_path, disk / "packed")
     assert sorted(path.name for path in (disk / "packed").iterdir()) == [".lock", "manifest.json"]

@@ -1,0 +1,46 @@
+"""What goes wrong with a picture's file, as an error that names it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from srgan_tf.system.errors import DAMAGE, UserError, reason
+
+
+class PictureError(UserError):
+    """A file that cannot be read as a picture, or a picture that cannot be written.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, without its name.
+    """
+
+    def __init__(self, path: Path | str, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+class UnsupportedPicture(Exception):
+    """A picture that is refused by a function that does not know its name; the message is the reason."""
+
+
+@contextlib.contextmanager
+def picture_errors(path: Path | str) -> Iterator[None]:
+    """Makes what reading a picture raises a `PictureError`.
+
+    Args:
+        path: The file, or the name of a stream.
+    """
+    try:
+        yield
+    except UnsupportedPicture as error:
+        raise PictureError(path, str(error)) from None
+    except FileNotFoundError:
+        raise PictureError(path, "no such file") from None
+    except IsADirectoryError:
+        raise PictureError(path, "a folder, not a picture") from None
+    except OSError as error:
+        raise PictureError(path, reason(error) if error.errno else f"damaged or cut short ({reason(error)})") from None
+    except DAMAGE as error:
+        raise PictureError(path, f"cannot be read ({reason(error)})") from None
