@@ -5,7 +5,6 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.inference.folding import fold
 from srgan_tf.models.generator import generator_config, receptive_margin
 from srgan_tf.models.layers import NEAREST_TAPS
 
@@ -40,44 +39,35 @@ class FusedGenerator(tf.Module):
         self.margin = receptive_margin(generator)
         self._first = [weight.numpy() for weight in generator.get_layer("first_conv").weights]
         names = [f"block{block}{half}" for block in range(1, self.blocks + 1) for half in "ab"]
-        self._trunk = [fold(generator, name) for name in [*names, "trunk"]]
-        self._stages = [_on_pixels(*fold(generator, f"up{stage}")) for stage in range(1, self.scale.bit_length())]
-        self._last = _on_blocks(*(weight.numpy() for weight in generator.get_layer("last_conv").weights))
+        self._trunk = [_fold_batch_norm(generator, name) for name in [*names, "trunk"]]
+        self._stages = [
+            _upsampling_kernels(*_fold_batch_norm(generator, f"up{stage}"))
+            for stage in range(1, self.scale.bit_length())
+        ]
+        self._last = _block_kernels(*(weight.numpy() for weight in generator.get_layer("last_conv").weights))
 
-    def __call__(self, lr, inside=None):
+    def __call__(self, lr):
         """Upscales.
 
         Args:
             lr: float32 `(N, H, W, 3)` in [-1, 1].
-            inside: float32 `(N or 1, H, W, 1)`, 1 where the picture is and 0 beyond it: there all features are held
-                at zero, as same padding does, so that a picture in the corner of a larger array gives the same values
-                as alone. None: everything is picture.
 
         Returns:
-            float32 `(N, scale H, scale W, 3)` in [-1, 1]; beyond the picture, any values.
+            float32 `(N, scale H, scale W, 3)` in [-1, 1].
         """
-
-        def kept(x):
-            return x if inside is None else x * inside
-
-        x = tf.cast(lr, self.dtype)
-        if inside is not None:
-            inside = tf.cast(inside, self.dtype)
-        x = first = kept(tf.nn.relu(self._conv(kept(x), *self._first)))
+        x = first = tf.nn.relu(self._conv(tf.cast(lr, self.dtype), *self._first))
         for block in range(self.blocks):
-            y = kept(tf.nn.relu(self._conv(x, *self._trunk[2 * block])))
-            x += kept(self._conv(y, *self._trunk[2 * block + 1]))
-        x = first + kept(self._conv(x, *self._trunk[-1]))
+            y = tf.nn.relu(self._conv(x, *self._trunk[2 * block]))
+            x += self._conv(y, *self._trunk[2 * block + 1])
+        x = first + self._conv(x, *self._trunk[-1])
         for stage in self._stages[:-1]:
-            x = tf.nn.depth_to_space(tf.concat([kept(pixels) for pixels in self._pixels(x, stage)], -1), 2)
-            if inside is not None:
-                inside = tf.repeat(tf.repeat(inside, 2, 1), 2, 2)
+            x = tf.nn.depth_to_space(tf.concat(list(self._pixels(x, stage)), -1), 2)
         kernels, bias = self._last
         # One pixel of the blocks after the other, since two or more at a time would take more memory.
         sums, pixels = None, self._pixels(x, self._stages[-1])
         for kernel in kernels:
             with tf.control_dependencies([] if sums is None else [sums]):
-                part = self._conv(kept(next(pixels)), kernel, padding=[[0, 0], [2, 2], [2, 2], [0, 0]])
+                part = self._conv(next(pixels), kernel, padding=[[0, 0], [2, 2], [2, 2], [0, 0]])
             part = tf.cast(part, tf.float32)
             sums = part if sums is None else sums + part
         rows = tf.split(sums, 5, -1)
@@ -96,7 +86,24 @@ class FusedGenerator(tf.Module):
             yield tf.nn.relu(self._conv(x, kernel, bias, [[0, 0], [1 - a, a], [1 - b, b], [0, 0]]))
 
 
-def _on_pixels(kernel, bias):
+def _fold_batch_norm(generator, name):
+    """A convolution and the BN behind it, in inference mode, as one convolution.
+
+    Args:
+        generator: A `keras.Model`, see `models.generator.build_generator`.
+        name: Of the pair: "block1a", "trunk", "up1".
+
+    Returns:
+        `(kernel, bias)`: float32 `(height, width, C_in, C_out)` and `(C_out,)`, computed in float64.
+    """
+    (kernel,) = generator.get_layer(f"{name}_conv").weights
+    bn = generator.get_layer(f"{name}_bn")
+    gamma, beta, mean, variance = (np.float64(weight.numpy()) for weight in bn.weights)
+    factor = gamma / np.sqrt(variance + bn.epsilon)
+    return np.float32(kernel.numpy() * factor), np.float32(beta - mean * factor)
+
+
+def _upsampling_kernels(kernel, bias):
     """Nearest x2 and a 3x3 convolution as four 2x2 convolutions of the smaller picture, one for each pixel of a block.
 
     As `models.layers.NearestConv2D` has them.
@@ -105,7 +112,7 @@ def _on_pixels(kernel, bias):
     return np.float32(kernels).reshape(4, 2, 2, *kernel.shape[2:]), bias
 
 
-def _on_blocks(kernel, bias):
+def _block_kernels(kernel, bias):
     """A 9x9 convolution to 3 channels, from each pixel of blocks of 2x2 pixels, as a 1x5 to five rows of sums.
 
     Each row is 12 channels, a block of 2x2 pixels; shifted and added up they are the convolution.

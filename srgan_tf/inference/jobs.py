@@ -94,7 +94,7 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
             )
         try:
             strips = upscaler.upscale_strips(
-                raster.rows, height, width, raster.bands, raster.dtype, held=held, progress=bar.update
+                raster.rows, height, width, raster.bands, raster.dtype, reserve=held, progress=bar.update
             )
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{_name(job)}: {error}") from None

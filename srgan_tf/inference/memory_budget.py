@@ -6,68 +6,64 @@ from srgan_tf.inference import tiling
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
-_SHARE = 0.5  # of the free memory that is taken where no limit is set
-# What an allowed peak is undercut by: what Python and TensorFlow take besides what is counted.
-_RESERVE = 96 * 2**20
-# Of what is there for a picture, the share that its windows may take. TensorFlow keeps that, so the rest is for the
+_FREE_SHARE = 0.5  # of the free memory that is taken where no limit is set
+_RESERVE = 96 * 2**20  # below an allowed peak: what Python and TensorFlow take besides what is counted
+# Of what is there for a picture, the share that a padded tile may take. TensorFlow keeps that, so the rest is for the
 # strips of later pictures; and for the kernels that oneDNN keeps for each of the last few hundred sizes, 0.8 MB each.
-_SHARE_OF_WINDOWS = 0.75
+_TILE_SHARE = 0.75
 
 
-def find_tile(windows, extent, bands, dtype, side=None, max_memory=None, whole=None, held=0):
-    """Finds how a picture is to be cut.
+def plan_tiles(runner, picture, bands, dtype, *, side=None, max_memory=None, result_bytes=None, reserve=0):
+    """Finds the tiles that a picture is to be computed in.
 
     Args:
-        windows: The `TileRunner` that will compute it.
-        extent: Its `tiling.Tiling`.
+        runner: The `TileRunner` that will compute it.
+        picture: Its `tiling.Tiling`.
         bands: Of the picture.
         dtype: Of the picture.
         side: Of the largest tile, 0: the whole picture; None: what makes the least work within the memory.
         max_memory: Bytes that the process may have at its peak. None: half of what is free more, or the smallest tile
             where that is not enough.
-        whole: Bytes that the caller holds the result in; None if it is made strip by strip.
-        held: Bytes that the caller will take besides until the result is out.
+        result_bytes: That the caller holds the whole result in; None if it is made strip by strip.
+        reserve: Bytes that the caller will take besides until the result is out.
 
     Returns:
-        `(tile, most)`: its rows and columns, without the margin; and the LR pixels that the windows of several pictures
-        together may have.
+        `(tile, max_pixels)`: the height and width of a tile, without the margin; and the LR pixels that the padded
+        tiles of several pictures together may have.
 
     Raises:
         UserError: `max_memory` does not suffice.
     """
     # Two strips, as the caller has one while the next is made.
-    costs = windows.costs(bands, dtype, made=2 if whole is None else 0)
+    costs = runner.costs(bands, dtype, strips=2 if result_bytes is None else 0)
     if max_memory is None:
-        limit = int(_SHARE * max(free_host_bytes() - held, 0))
+        budget = int(_FREE_SHARE * max(free_host_bytes() - reserve, 0))
     else:
-        limit = max_memory - _RESERVE - resident_bytes() - held
-    limit -= whole or 0
-    least = math.prod(extent.window(*extent.smallest()))
-    most = _most(windows, extent, costs, limit, least)
+        budget = max_memory - _RESERVE - resident_bytes() - reserve
+    budget -= result_bytes or 0
+    smallest = picture.smallest_tile()
+    min_pixels = math.prod(picture.padded_size(smallest))
+    max_pixels = _max_pixels(runner, picture.margin, costs, budget, min_pixels)
     if side is not None:
-        sides = (extent.height, extent.width)
-        tile = tuple(tiling.balanced(length, min(side or length, length)) for length in sides)
+        tile = tuple(tiling.largest_part(length, side or length) for length in (picture.height, picture.width))
     else:
-        tile = extent.choose(costs, limit, most)
-        if tile is None and max_memory is not None and costs.spare >= least:
-            limit += _RESERVE  # which earlier pictures have eaten into
-            tile = extent.choose(costs, limit, costs.spare)
-    if max_memory is not None and (tile is None or extent.needed(*tile, costs) > limit):
-        raise UserError(_too_small(max_memory, extent, tile or extent.smallest(), costs, limit))
-    return tile or extent.smallest(), most
+        tile = picture.choose_tile(costs, budget, max_pixels)
+        if tile is None and max_memory is not None and costs.allocated >= min_pixels:
+            budget += _RESERVE  # which earlier pictures have eaten into
+            tile = picture.choose_tile(costs, budget, costs.allocated)
+    if max_memory is not None and (tile is None or picture.bytes_needed(tile, costs) > budget):
+        tile = tile or smallest
+        needed = max_memory - budget + picture.bytes_needed(tile, costs)
+        raise UserError(
+            f"max_memory of {max_memory >> 20:,} MiB does not suffice: {-(-needed >> 20):,} MiB are needed for tiles of"
+            f" {tile[1]}x{tile[0]} in a picture of {picture.width}x{picture.height} pixels; allow more"
+            + (" or smaller tiles" if tile > smallest else "")
+        )
+    return tile or smallest, max_pixels
 
 
-def _most(windows, extent, costs, limit, least):
-    kept = costs.spare * costs.window
-    paid = (int(_SHARE_OF_WINDOWS * (limit + kept)) - kept) // costs.window
-    within = max(paid, costs.spare, least)
-    return min(within, max(windows.most, least), (tiling.LARGEST_SIDE + 2 * extent.margin) ** 2)
-
-
-def _too_small(max_memory, extent, tile, costs, limit):
-    needed = max_memory - limit + extent.needed(*tile, costs)
-    return (
-        f"max_memory of {max_memory >> 20:,} MiB does not suffice: {-(-needed >> 20):,} MiB are needed for tiles of"
-        f" {tile[1]}x{tile[0]} in a picture of {extent.width}x{extent.height} pixels; allow more"
-        + (" or smaller tiles" if tile > extent.smallest() else "")
-    )
+def _max_pixels(runner, margin, costs, budget, min_pixels):
+    allocated_bytes = costs.allocated * costs.features
+    affordable = (int(_TILE_SHARE * (budget + allocated_bytes)) - allocated_bytes) // costs.features
+    within_budget = max(affordable, costs.allocated, min_pixels)
+    return min(within_budget, max(runner.max_pixels, min_pixels), (tiling.LARGEST_SIDE + 2 * margin) ** 2)

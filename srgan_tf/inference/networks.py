@@ -1,4 +1,4 @@
-"""A model as the function that fills windows."""
+"""Models as TensorFlow functions, which `tile_runner.TileRunner` runs and `export` saves."""
 
 import keras
 import numpy as np
@@ -9,13 +9,13 @@ from srgan_tf.models import selfex
 from srgan_tf.models.registry import is_registered, margin_of, scale_of
 from srgan_tf.system.errors import UserError
 
-# What the memory of a window is like, as channels of G: `tile_runner.TileRunner` plans by them.
-_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
-_MOST_FILTERS = 128
+# What the memory of a tile is like, as channels of G: `tile_runner.TileRunner` plans by them.
+_EQUIVALENT_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
+_DEFAULT_EQUIVALENT_FILTERS = 128
 
 
 class KerasNetwork(tf.Module):
-    """A model as it is, with a copy of its weights.
+    """A Keras model as it is, with a copy of its weights.
 
     Args:
         model: Of `models.registry`.
@@ -35,20 +35,20 @@ class KerasNetwork(tf.Module):
             raise UserError(f"{model.name}: upscaling with it needs Keras' backend TensorFlow, {how}")
         super().__init__(name="keras_network")
         self.scale, self.margin = scale_of(model), margin_of(model)
-        self.filters = _FILTERS.get(model.name, _MOST_FILTERS)
+        self.filters = _EQUIVALENT_FILTERS.get(model.name, _DEFAULT_EQUIVALENT_FILTERS)
         self._model = model
-        kinds = (model.trainable_variables, model.non_trainable_variables)
-        self._weights = [[variable.numpy() for variable in kind] for kind in kinds]
+        variables = (model.trainable_variables, model.non_trainable_variables)
+        self._weights = [[variable.numpy() for variable in each] for each in variables]
 
     def __call__(self, lr):
         """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         # As constants, so that a graph of this is whole without the model.
-        constants = [[tf.constant(weight) for weight in kind] for kind in self._weights]
+        constants = [[tf.constant(weight) for weight in each] for each in self._weights]
         return self._model.stateless_call(*constants, lr, training=False)[0]
 
 
 class SelfExemplars(tf.Module):
-    """`models.selfex` in the place of a network. What it sees of a picture is a window; nothing is outside of it.
+    """`models.selfex` in the place of a network. It takes patches from the padded tile alone.
 
     Args:
         scale: The enlargement.

@@ -1,4 +1,4 @@
-"""Computes the tiles of a picture one at a time, and smaller ones where the memory runs out."""
+"""Runs a network on the tiles of a picture one at a time, and on smaller ones where the memory runs out."""
 
 import dataclasses
 import math
@@ -11,19 +11,19 @@ import tensorflow as tf
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference import tiling
 
-# What a window takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and for
-# each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with
-# windows of 64x64 to 512x512, 1 and 16 blocks, scales 4 and 8: 324 to 334 with 64 channels, of which this makes 363;
-# 255 with 32 (276), 194 with 16 (233), 157 with 8 (212). At scale 2 it is 272 (363).
+# What a padded tile takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and
+# for each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with
+# padded tiles of 64x64 to 512x512, 1 and 16 blocks, scales 4 and 8: 324 to 334 with 64 channels, of which this makes
+# 363; 255 with 32 (276), 194 with 16 (233), 157 with 8 (212). At scale 2 it is 272 (363).
 _BYTES_PER_CHANNEL = 2.7
-_BYTES_MADE = 190
+_BYTES_PER_PIXEL = 190
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
-_ALPHA_REACH = 2  # LR pixels that bicubic enlarging sees beyond its own
+_ALPHA_MARGIN = 2  # LR pixels that bicubic enlargement sees beyond its own
 
-# One window at a time in the whole process, as the memory is the process's. TensorFlow keeps what a window took, so
-# that one no larger takes nothing more.
-_turn = threading.Lock()
-_kept_bytes = 0
+# One tile at a time in the whole process, as the memory is the process's. TensorFlow keeps what a tile took, so that
+# one no larger takes nothing more.
+_lock = threading.Lock()
+_allocated_bytes = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Strip:
     """Rows of N pictures of one size, and of their results.
 
     Attributes:
-        extent: `tiling.Tiling` of a whole picture.
-        window: Rows and columns that the windows of whole tiles have. All are equally large, at the borders too, since
-            TensorFlow's pool of memory grows for each that is a little larger than those before.
+        picture: `tiling.Tiling` of a whole picture.
+        padded_size: Of whole tiles with their margin, `(height, width)`. All are equally large, at the borders too,
+            since TensorFlow's pool of memory grows for each that is a little larger than those before.
         rows: uint8 or uint16 `(N, h, W, bands)`, of which the last is alpha if they are 2 or 4: the rows to compute,
             with their margins as far as the picture goes.
         first: The picture's row that `rows` begins with.
@@ -41,30 +41,30 @@ class Strip:
         top: The picture's row that `result` begins with.
     """
 
-    extent: tiling.Tiling
-    window: tuple[int, int]
+    picture: tiling.Tiling
+    padded_size: tuple[int, int]
     rows: np.ndarray
     first: int
     result: np.ndarray
     top: int
 
-    def around(self, tile, margin, size=(0, 0)):
+    def padded_tile(self, tile, margin, size=(0, 0)):
         """The values of a tile with its margin; and where in them the tile lies, `(top, bottom, left, right)`.
 
         Args:
             tile: `(top, bottom, left, right)` in the picture.
             margin: On each side.
-            size: Rows and columns of the values, at least.
+            size: Height and width of the values, at least.
         """
         top, bottom, left, right = tile
-        above, below = tiling.widened(top, bottom, margin, self.extent.height, size[0])
-        before, behind = tiling.widened(left, right, margin, self.extent.width, size[1])
-        values = self.rows[:, above - self.first : below - self.first, before:behind]
-        return values, (top - above, bottom - above, left - before, right - before)
+        first_row, last_row = tiling.padded(top, bottom, margin, self.picture.height, size[0])
+        first_column, last_column = tiling.padded(left, right, margin, self.picture.width, size[1])
+        values = self.rows[:, first_row - self.first : last_row - self.first, first_column:last_column]
+        return values, (top - first_row, bottom - first_row, left - first_column, right - first_column)
 
 
 class TileRunner:
-    """A network that fills tiles; safe to use from several threads, which take turns.
+    """A network that computes tiles; safe to use from several threads, which take turns.
 
     Args:
         network: A `FusedGenerator`, or another function from float32 `(N, H, W, 3)` in [-1, 1] to
@@ -73,67 +73,68 @@ class TileRunner:
     Attributes:
         scale: The enlargement.
         margin: LR pixels around a tile that its values depend on.
-        most: LR pixels that the windows of N pictures may have: fewer than those with which the memory ran out.
+        max_pixels: That the padded tiles of N pictures may have: fewer than those with which the memory ran out.
     """
 
     def __init__(self, network):
         self.scale = int(network.scale)
-        self.margin = int(network.margin)
-        self.most = sys.maxsize
+        self.margin = max(int(network.margin), _ALPHA_MARGIN)
+        self.max_pixels = sys.maxsize
         channels = 0 if tf.config.list_logical_devices("GPU") else int(network.filters)
-        self._bytes = self.scale**2 * (_BYTES_MADE + _BYTES_PER_CHANNEL * channels)
+        self._feature_bytes = self.scale**2 * (_BYTES_PER_PIXEL + _BYTES_PER_CHANNEL * channels)
         # One graph for all sizes: with XLA, which compiles each size anew, it is no faster.
         pixels = tf.TensorSpec((None, None, None, 3), tf.float32)
         self._generate = tf.function(lambda lr: network(lr), input_signature=[pixels], autograph=False)
         self._graphs = {}
 
-    def costs(self, bands, dtype, made):
+    def costs(self, bands, dtype, strips):
         """The `tiling.MemoryCosts` of a picture.
 
         Args:
             bands: Of the picture.
             dtype: Of the picture.
-            made: How many strips of its result are held at once.
+            strips: Of its result that are held at once.
         """
         size = np.dtype(dtype).itemsize * bands
-        window = int(self._bytes + (_ALPHA_BYTES if bands in (2, 4) else 0) * self.scale**2)
-        return tiling.MemoryCosts(window, 2 * size, made * size * self.scale**2, _kept_bytes // window)
+        features = int(self._feature_bytes + (_ALPHA_BYTES if _has_alpha(bands) else 0) * self.scale**2)
+        return tiling.MemoryCosts(features, 2 * size, strips * size * self.scale**2, _allocated_bytes // features)
 
     def warm_up(self, bands, dtype):
-        """Makes the graph for a kind of picture and runs it, so that what this takes counts as taken."""
+        """Traces the graph for a kind of picture and runs it, so that what this takes counts as taken."""
         lr, sr = np.zeros((1, 1, 1, bands), dtype), np.empty((1, self.scale, self.scale, bands), dtype)
         strip = Strip(tiling.Tiling(1, 1, self.margin), (1, 1), lr, 0, sr, 0)
-        self.fill(strip, (0, 1, 0, 1))
+        self.run(strip, (0, 1, 0, 1))
 
-    def fill(self, strip, tile, rounded=True):
-        """Computes a tile.
+    def run(self, strip, tile):
+        """Computes a tile of a strip's result.
 
         Args:
             strip: A `Strip`.
             tile: `(top, bottom, left, right)` in LR pixels of the picture.
-            rounded: Whether the result is of integers like the input, else float32 in [-1, 1], without alpha.
 
         Raises:
             MemoryError: The memory suffices not even for the smallest tile.
         """
         bands = strip.rows.shape[3]
-        if bands in (2, 4) and rounded:
+        colors = slice(0, bands)
+        if _has_alpha(bands):
             self._place(strip, tile, self._alpha(strip, tile), slice(bands - 1, bands))
-        colors = slice(0, bands - 1 if bands in (2, 4) else bands)
+            colors = slice(0, bands - 1)
         waiting, whole = [tile], tile
         while waiting:
             tile, parts = waiting[0], tiling.quarters(waiting[0])
-            values, place = strip.around(tile, self.margin, strip.window if tile == whole else (0, 0))
+            size = strip.padded_size if tile == whole else (0, 0)
+            values, position = strip.padded_tile(tile, self.margin, size)
             count, height, width, _ = values.shape
-            if count * height * width > self.most and len(parts) > 1:
+            if count * height * width > self.max_pixels and len(parts) > 1:
                 waiting[:1] = parts
                 continue
-            made = self._compute(values[..., colors], place, rounded)
-            if made is not None:
-                self._place(strip, tile, made, colors)
+            sr = self._compute(values[..., colors], position)
+            if sr is not None:
+                self._place(strip, tile, sr, colors)
                 del waiting[0]
             elif len(parts) > 1:
-                self.most = min(self.most, count * height * width - 1)
+                self.max_pixels = min(self.max_pixels, count * height * width - 1)
             else:
                 raise MemoryError(
                     f"out of memory while upscaling {width}x{height} pixels at once, the least there is; free memory of"
@@ -146,48 +147,51 @@ class TileRunner:
         strip.result[:, top - first : bottom - first, left:right, bands] = values
 
     def _alpha(self, strip, tile):
-        values, place = strip.around(tile, _ALPHA_REACH)
-        top, bottom, left, right = (self.scale * edge for edge in place)
+        values, position = strip.padded_tile(tile, _ALPHA_MARGIN)
+        top, bottom, left, right = (self.scale * edge for edge in position)
         alpha = upscale_bicubic(np.moveaxis(values[..., -1], 0, 2), self.scale)  # the pictures as bands of one
         return np.moveaxis(alpha[top:bottom, left:right], 2, 0)[..., None]
 
-    def _compute(self, window, place, rounded):
-        """The part of the windows' results that `place` names; None if the memory did not suffice."""
-        global _kept_bytes
-        with _turn:
+    def _compute(self, values, position):
+        """The part of padded tiles' results that `position` names; None if the memory did not suffice."""
+        global _allocated_bytes
+        with _lock:
             try:
-                made = self._graph(window.dtype, window.shape[3], rounded)(window, place).numpy()
+                sr = self._graph(values.dtype.name, values.shape[3])(values, position).numpy()
             except tf.errors.ResourceExhaustedError:
                 return None
-            _kept_bytes = max(_kept_bytes, int(math.prod(window.shape[:3]) * self._bytes))
-        return made
+            _allocated_bytes = max(_allocated_bytes, int(math.prod(values.shape[:3]) * self._feature_bytes))
+        return sr
 
-    def _graph(self, dtype, bands, rounded):
+    def _graph(self, dtype, bands):
         """The `tf.function` for a kind of picture, made when it is needed first."""
-        key = np.dtype(dtype).name, bands, rounded
+        key = dtype, bands
         if key not in self._graphs:
             self._graphs[key] = self._integer_graph(*key)
         return self._graphs[key]
 
-    def _integer_graph(self, dtype, bands, rounded):
+    def _integer_graph(self, dtype, bands):
         scale, middle = self.scale, np.float32(np.iinfo(dtype).max / 2)
         # Looked up, because TensorFlow turns a division by a constant into a multiplication, which rounds otherwise:
         # one value of 7,000 came out a level off.
         levels = np.arange(np.iinfo(dtype).max + 1, dtype=np.float32) / middle - np.float32(1)
-        window = tf.TensorSpec((None, None, None, bands), dtype)
-        place = tf.TensorSpec((4,), tf.int32)
 
-        @tf.function(input_signature=[window, place], autograph=False)
-        def compute(window, place):
-            top, bottom, left, right = tf.unstack(scale * place)
-            lr = tf.gather(levels, tf.cast(window, tf.int32))
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, None, None, bands), dtype), tf.TensorSpec((4,), tf.int32)],
+            autograph=False,
+        )
+        def compute(values, position):
+            top, bottom, left, right = tf.unstack(scale * position)
+            lr = tf.gather(levels, tf.cast(values, tf.int32))
             if bands == 1:
                 lr = tf.repeat(lr, 3, axis=-1)
             sr = self._generate(lr)[:, top:bottom, left:right]
             if bands == 1:
                 sr = tf.reduce_mean(sr, axis=-1, keepdims=True)
-            if not rounded:
-                return sr
             return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * middle), 0.0, 2.0 * middle), dtype)
 
         return compute
+
+
+def _has_alpha(bands):
+    return bands in (2, 4)

@@ -1,4 +1,7 @@
-"""How a picture is cut into tiles: where they lie, and how large they may be. All lengths are LR pixels."""
+"""The geometry of tiles: where they lie in a picture, and how large they may be. All lengths are LR pixels.
+
+A padded tile is a tile with a margin on every side, as far as the picture goes: what the network computes it from.
+"""
 
 import dataclasses
 import math
@@ -7,8 +10,8 @@ LARGEST_SIDE = 512  # that is chosen: larger tiles save little more of the margi
 SMALLEST_SIDE = 16  # that is chosen: a smaller tile needs hardly less memory, since it is nearly all margin
 
 
-def cut(length, side):
-    """Cuts an axis into as few parts as `side` allows, as equal as they can be.
+def split(length, side):
+    """Splits an axis into as few parts as `side` allows, as equal as they can be.
 
     Args:
         length: Of the axis.
@@ -22,13 +25,13 @@ def cut(length, side):
     return list(zip(edges[:-1], edges[1:]))
 
 
-def balanced(length, side):
-    """The largest part that `cut` makes."""
+def largest_part(length, side):
+    """The length of the largest part that `split` makes."""
     return -(-length // -(-length // side))
 
 
-def widened(start, stop, margin, length, size=0):
-    """A part of an axis with a margin on both sides, cut off at the picture's borders.
+def padded(start, stop, margin, length, size=0):
+    """A part of an axis with a margin on both sides, clipped at the picture's borders.
 
     Args:
         start: Of the part.
@@ -45,7 +48,7 @@ def widened(start, stop, margin, length, size=0):
 
 
 def quarters(tile):
-    """The tiles with half its sides that fill a tile; one side, or both, stay where they are `SMALLEST_SIDE` or less.
+    """The tiles of half the sides that make up a tile; sides of `SMALLEST_SIDE` or less stay whole.
 
     Args:
         tile: `(top, bottom, left, right)`.
@@ -57,7 +60,7 @@ def quarters(tile):
 
     def halves(start, stop):
         side = max(-(-(stop - start) // 2), SMALLEST_SIDE)
-        return [(start + first, start + last) for first, last in cut(stop - start, side)]
+        return [(start + first, start + last) for first, last in split(stop - start, side)]
 
     return [(*rows, *columns) for rows in halves(top, bottom) for columns in halves(left, right)]
 
@@ -67,74 +70,74 @@ class MemoryCosts:
     """What the memory goes to while a picture is computed strip by strip, and each strip tile by tile.
 
     Attributes:
-        window: Bytes for each pixel of a tile with its margin: the network's features.
-        read: Bytes for each pixel of a strip with its margin: the rows of the input.
-        made: Bytes for each LR pixel of a strip: the rows of the result.
-        spare: Pixels up to which a window takes nothing more than the process has.
+        features: Bytes for each pixel of a padded tile: the network's features.
+        input: Bytes for each pixel of a strip with its margin: the rows of the picture.
+        output: Bytes for each LR pixel of a strip: the rows of the result.
+        allocated: Pixels up to which a padded tile takes nothing more than the process has allocated.
     """
 
-    window: int
-    read: int = 0
-    made: int = 0
-    spare: int = 0
+    features: int
+    input: int = 0
+    output: int = 0
+    allocated: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """The picture that is cut.
+    """A picture that is computed in tiles. A tile's size is `(height, width)`, without the margin.
 
     Attributes:
-        height: Rows.
-        width: Columns.
-        margin: What each tile is computed with on every side.
+        height: Of the picture.
+        width: Of the picture.
+        margin: On every side of a tile.
     """
 
     height: int
     width: int
     margin: int
 
-    def window(self, tall, wide):
-        """The size of all windows with tiles of `tall` x `wide`: `(rows, columns)`."""
-        return min(tall + 2 * self.margin, self.height), min(wide + 2 * self.margin, self.width)
+    def padded_size(self, tile):
+        """The size of all padded tiles: `(height, width)`."""
+        height, width = tile
+        return min(height + 2 * self.margin, self.height), min(width + 2 * self.margin, self.width)
 
-    def work(self, tall, wide):
-        """Pixels of all windows together."""
-        rows, columns = self.window(tall, wide)
-        return -(-self.height // tall) * rows * -(-self.width // wide) * columns
+    def pixels_computed(self, tile):
+        """The pixels of all padded tiles together."""
+        return -(-self.height // tile[0]) * -(-self.width // tile[1]) * math.prod(self.padded_size(tile))
 
-    def _strip_bytes(self, tall, costs):
-        rows, _ = self.window(tall, 0)
-        return self.width * (rows * costs.read + min(tall, self.height) * costs.made)
+    def _strip_bytes(self, height, costs):
+        padded_height, _ = self.padded_size((height, 0))
+        return self.width * (padded_height * costs.input + min(height, self.height) * costs.output)
 
-    def needed(self, tall, wide, costs):
-        """Bytes that tiles of `tall` x `wide` take."""
-        pixels = math.prod(self.window(tall, wide))
-        return self._strip_bytes(tall, costs) + (pixels * costs.window if pixels > costs.spare else 0)
+    def bytes_needed(self, tile, costs):
+        """The memory that tiles of a size take."""
+        pixels = math.prod(self.padded_size(tile))
+        return self._strip_bytes(tile[0], costs) + (pixels * costs.features if pixels > costs.allocated else 0)
 
-    def smallest(self):
-        """The smallest tile that is chosen: `(tall, wide)`."""
+    def smallest_tile(self):
+        """The smallest size that is chosen."""
         return min(self.height, SMALLEST_SIDE), min(self.width, SMALLEST_SIDE)
 
-    def choose(self, costs, limit, most):
-        """The tile that makes the least work, or of those the one that takes the least memory.
+    def choose_tile(self, costs, max_bytes, max_pixels):
+        """The size that makes the least work, or of those the one that takes the least memory.
 
         Args:
-            costs: A `MemoryCosts`.
-            limit: Bytes that may be taken.
-            most: Pixels that a window may have.
+            costs: `MemoryCosts`.
+            max_bytes: That may be taken.
+            max_pixels: That a padded tile may have.
 
         Returns:
-            `(tall, wide)`; None if not even the smallest tile fits.
+            `(height, width)`; None if not even the smallest tile fits.
         """
-        lowest, narrowest = self.smallest()
-        found = []
-        for tall in {balanced(self.height, side) for side in range(lowest, LARGEST_SIDE + 1)}:
-            left = limit - self._strip_bytes(tall, costs)
+        lowest, narrowest = self.smallest_tile()
+        candidates = []
+        for height in {largest_part(self.height, side) for side in range(lowest, LARGEST_SIDE + 1)}:
+            left = max_bytes - self._strip_bytes(height, costs)
             if left < 0:
                 continue
-            columns = min(max(left // costs.window, costs.spare), most) // self.window(tall, 0)[0]
-            wide = self.width if columns >= self.width else columns - 2 * self.margin
-            if wide >= narrowest:
-                wide = balanced(self.width, wide)
-                found.append((self.work(tall, wide), self.needed(tall, wide, costs), (tall, wide)))
-        return min(found)[-1] if found else None
+            columns = min(max(left // costs.features, costs.allocated), max_pixels) // self.padded_size((height, 0))[0]
+            width = self.width if columns >= self.width else columns - 2 * self.margin
+            if width >= narrowest:
+                tile = height, largest_part(self.width, width)
+                candidates.append((self.pixels_computed(tile), self.bytes_needed(tile, costs), tile))
+        return min(candidates)[-1] if candidates else None

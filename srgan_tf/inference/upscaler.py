@@ -11,13 +11,13 @@ from numpy.typing import DTypeLike
 from PIL import Image
 
 from srgan_tf.inference import arrays, tiling
-from srgan_tf.inference.memory_budget import find_tile
+from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.inference.tile_runner import Strip, TileRunner
 from srgan_tf.models.generator import load_generator
 from srgan_tf.weights import DEFAULT_WEIGHTS, find_weights
 
-Kind = TypeVar("Kind", np.ndarray, Image.Image)
+ImageT = TypeVar("ImageT", np.ndarray, Image.Image)
 
 
 class Upscaler:
@@ -49,6 +49,7 @@ class Upscaler:
 
     Attributes:
         scale: The enlargement.
+        tile: As it was given.
         max_memory: As it was given.
 
     Raises:
@@ -73,11 +74,11 @@ class Upscaler:
         if not isinstance(weights, keras.Model) and not hasattr(weights, "margin"):
             raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(weights).__name__}")
         self._runner = TileRunner(to_inference_network(weights) if isinstance(weights, keras.Model) else weights)
-        self.scale: int = self._runner.scale
-        self._tile = tile
+        self.scale = self._runner.scale
+        self.tile = tile
         self.max_memory = max_memory
 
-    def upscale(self, image: Kind) -> Kind:
+    def upscale(self, image: ImageT) -> ImageT:
         """Upscales a picture.
 
         Color is computed by the generator; gray as three equal channels, of whose results the mean is taken; alpha is
@@ -125,13 +126,16 @@ class Upscaler:
     def _upscale_arrays(self, values, copies=1):
         """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
         count, height, width, bands = values.shape
-        extent = tiling.Tiling(height, width, self._runner.margin)
-        tile, most = self._find_tile(extent, bands, values.dtype, whole=values.nbytes * self.scale**2 * copies)
-        at_once = max(1, min(count, most // (height * width))) if tile == (height, width) else 1
+        picture = tiling.Tiling(height, width, self._runner.margin)
+        result_bytes = values.nbytes * self.scale**2 * copies
+        tile, max_pixels = self._plan_tiles(picture, bands, values.dtype, result_bytes=result_bytes)
+        batch_size = max(1, min(count, max_pixels // (height * width))) if tile == (height, width) else 1
         result = np.empty((count, height * self.scale, width * self.scale, bands), values.dtype)
-        for start in range(0, count, at_once):
-            some, into = values[start : start + at_once], result[start : start + at_once]
-            for _ in self._strips(lambda top, bottom, some=some: some[:, top:bottom], extent, tile, some, into=into):
+        for start in range(0, count, batch_size):
+            batch, out = (array[start : start + batch_size] for array in (values, result))
+            for _ in self._strips(
+                lambda top, bottom, batch=batch: batch[:, top:bottom], picture, tile, batch[:, :0], out
+            ):
                 pass
         return result
 
@@ -143,7 +147,7 @@ class Upscaler:
         bands: int,
         dtype: DTypeLike,
         *,
-        held: int = 0,
+        reserve: int = 0,
         progress: Callable[[int], object] | None = None,
     ) -> Iterator[np.ndarray]:
         """Upscales a picture that need not fit into the memory, strip by strip.
@@ -155,8 +159,8 @@ class Upscaler:
             width: Of the picture.
             bands: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA, as in `upscale`.
             dtype: uint8 or uint16.
-            held: Bytes that the caller will take until it has the last strip or after that, besides the strip that it
-                has, as for writing the result: memory that is not to be planned with.
+            reserve: Bytes of memory to leave to the caller until it has the last strip or after that, besides the strip
+                that it has, as for writing the result.
             progress: Called after each tile with the number of its LR pixels.
 
         Returns:
@@ -174,50 +178,46 @@ class Upscaler:
                 "a picture has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
-        extent = tiling.Tiling(height, width, self._runner.margin)
-        tile, _ = self._find_tile(extent, bands, dtype, held=held)
-        none = np.empty((1, 0, width, bands), dtype)
-        checked = partial(_checked, rows, none)
-        strips = self._strips(checked, extent, tile, none, progress=progress)
+        picture = tiling.Tiling(height, width, self._runner.margin)
+        tile, _ = self._plan_tiles(picture, bands, dtype, reserve=reserve)
+        no_rows = np.empty((1, 0, width, bands), dtype)
+        strips = self._strips(partial(_checked, rows, no_rows), picture, tile, no_rows, progress=progress)
         return (strip[0] for strip in strips)
 
-    def _find_tile(self, extent, bands, dtype, whole=None, held=0):
+    def _plan_tiles(self, picture, bands, dtype, **taken):
         if self.max_memory is not None:
             self._runner.warm_up(bands, dtype)
-        return find_tile(self._runner, extent, bands, dtype, self._tile, self.max_memory, whole, held)
+        return plan_tiles(self._runner, picture, bands, dtype, side=self.tile, max_memory=self.max_memory, **taken)
 
-    def _strips(self, rows, extent, tile, held, into=None, rounded=True, progress=None):
+    def _strips(self, rows, picture, tile, no_rows, out=None, progress=None):
         """Upscales N pictures strip by strip.
 
         Args:
             rows: Gives the rows from `top` to before `bottom` as `(N, bottom - top, W, bands)`.
-            extent: A `tiling.Tiling`.
-            tile: `(tall, wide)`.
-            held: An array `(N, any, W, bands)` of the type of the rows.
-            into: An array for the whole result, of which the strips are then parts.
-            rounded: False gives the generator's own float32 values in [-1, 1], without alpha.
+            picture: A `tiling.Tiling`.
+            tile: `(height, width)`.
+            no_rows: An empty array `(N, 0, W, bands)` of the type of the rows.
+            out: An array for the whole result, of which the strips are then parts.
             progress: Called after each tile with the number of its pixels.
 
         Yields:
             `(N, h, scale W, bands)`.
         """
-        scale, width = self.scale, extent.width
-        count, _, _, bands = held.shape
-        colors, dtype = (bands, held.dtype) if rounded else (bands - (bands in (2, 4)), np.float32)
-        held, first, window = held[:, :0], 0, extent.window(*tile)
-        for top, bottom in tiling.cut(extent.height, tile[0]):
-            start, stop = tiling.widened(top, bottom, extent.margin, extent.height, window[0])
-            known = first + held.shape[1]
+        count, _, width, bands = no_rows.shape
+        held, first, padded_size = no_rows, 0, picture.padded_size(tile)
+        for top, bottom in tiling.split(picture.height, tile[0]):
+            start, stop = tiling.padded(top, bottom, picture.margin, picture.height, padded_size[0])
+            end = first + held.shape[1]
             held, first = held[:, start - first :], start
-            if known < stop:
-                held = np.concatenate([held, rows(known, stop)], axis=1)
-            if into is None:
-                result = np.empty((count, (bottom - top) * scale, width * scale, colors), dtype)
+            if end < stop:
+                held = np.concatenate([held, rows(end, stop)], axis=1)
+            if out is None:
+                result = np.empty((count, (bottom - top) * self.scale, width * self.scale, bands), held.dtype)
             else:
-                result = into[:, top * scale : bottom * scale]
-            strip = Strip(extent, window, held, first, result, top)
-            for left, right in tiling.cut(width, tile[1]):
-                self._runner.fill(strip, (top, bottom, left, right), rounded)
+                result = out[:, top * self.scale : bottom * self.scale]
+            strip = Strip(picture, padded_size, held, first, result, top)
+            for left, right in tiling.split(width, tile[1]):
+                self._runner.run(strip, (top, bottom, left, right))
                 if progress is not None:
                     progress((bottom - top) * (right - left))
             yield result

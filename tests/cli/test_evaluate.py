@@ -143,7 +143,7 @@ def test_what_is_too_much_is_one_line(run, weights, photos, tmp_path, flag, said
 )
 def test_what_the_output_cannot_hold_is_named_first(run, weights, tmp_path, monkeypatch, output, said):
     Image.fromarray(np.dstack([noise(1, 4100), noise(1, 4100)[..., :1]])).save(tmp_path / "a.png")
-    monkeypatch.setattr(TileRunner, "fill", lambda *_, **__: pytest.fail("came too late"))
+    monkeypatch.setattr(TileRunner, "run", lambda *_, **__: pytest.fail("came too late"))
     flags = ["--mode=upscale", f"--weights={weights}", f"--input={tmp_path / 'a.png'}"]
     status, _, err = run(*flags, f"--output={tmp_path / output}")
     assert status == 1 and len(err) == 1 and said in err[0] and f"{tmp_path / output}: " in err[0]

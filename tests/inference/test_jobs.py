@@ -22,8 +22,8 @@ class Nearest:
     def __init__(self, after_first_strip=lambda: None):
         self._after_first_strip = after_first_strip
 
-    def upscale_strips(self, rows, height, width, bands, dtype, *, held, progress):
-        self.held = held
+    def upscale_strips(self, rows, height, width, bands, dtype, *, reserve, progress):
+        self.reserve = reserve
         return self._strips(rows, height, width, progress)
 
     def _strips(self, rows, height, width, progress):
@@ -133,10 +133,10 @@ def test_what_the_writing_takes_is_told_and_bounded(monkeypatch):
     monkeypatch.setattr(jobs, "write_raster", watched)
     upscaler, todo = Nearest(), [put("a.png", noise(100, 50, 3))]
     assert jobs.run(todo, upscaler) == []
-    assert gathered.pop() is None and upscaler.held >= 200 * 100 * 3
+    assert gathered.pop() is None and upscaler.reserve >= 200 * 100 * 3
     upscaler.max_memory = 8 * (200 * 100 * 3 - 1)
     assert jobs.run(todo, upscaler) == []
-    assert gathered.pop() == 200 * 100 * 3 - 1 and upscaler.held < 2048 * 100 + 1  # gathered in a file
+    assert gathered.pop() == 200 * 100 * 3 - 1 and upscaler.reserve < 2048 * 100 + 1  # gathered in a file
     webp = [Job(Path("a.png"), Path("out/a.webp"), "webp")]
     (failure,) = jobs.run(webp, upscaler)
     assert str(failure).startswith("a.png: WebP is encoded as a whole") and "--max_memory" in str(failure)

@@ -1,14 +1,17 @@
 import copy
+import tracemalloc
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference import memory_budget, tile_runner
+from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.baselines import build_espcn
 from srgan_tf.models.generator import build_generator, receptive_margin
@@ -39,20 +42,33 @@ def whole(generator):
 def tiled_by(upscaler, tile):
     """The same with another tile; the graphs are shared."""
     other = copy.copy(upscaler)
-    other._tile = tile
+    other.tile = tile
     return other
 
 
 class Network:
-    """A function of the network's values in place of a generator; scale 1, no margin."""
+    """A function of the network's values in place of a generator, by default the values themselves; scale 1.
 
-    scale, margin, filters = 1, 0, 1
+    Attributes:
+        given: What it was called with: float32 arrays `(N, H, W, 3)`.
+        traced: How often a graph was made of it.
+    """
 
-    def __init__(self, function):
+    scale, filters = 1, 1
+
+    def __init__(self, function=lambda lr: lr, margin=0):
+        self.margin, self.given, self.traced = margin, [], 0
         self._function = function
 
     def __call__(self, lr):
-        return self._function(lr)
+        self.traced += 1
+
+        def keep(values):
+            self.given.append(values.copy())
+            return values
+
+        kept = tf.numpy_function(keep, [lr], tf.float32)
+        return self._function(tf.ensure_shape(kept, (None, None, None, 3)))
 
 
 def noise(height, width, bands=3, dtype=np.uint8, seed=0):
@@ -76,32 +92,26 @@ def strips(upscaler, image):
     return list(upscaler.upscale_strips(rows, *image.shape, image.dtype)), asked
 
 
-def values(upscaler, image):
-    """The network's float32 values, before they are rounded."""
-    extent = tile_runner.tiling.Tiling(*image.shape[:2], upscaler._runner.margin)
-    tile, _ = upscaler._find_tile(extent, image.shape[2], image.dtype)
-    made = upscaler._strips(lambda top, bottom: image[None, top:bottom], extent, tile, image[None], rounded=False)
-    return np.concatenate(list(made), axis=1)[0]
-
-
 # --- values
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_every_level_goes_through_unchanged(dtype):
     levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(16, -1)
-    same = Upscaler(Network(lambda lr: lr))
+    same = Upscaler(Network())
     for image in (levels, np.stack([levels, levels[::-1], levels.T.reshape(levels.shape)], axis=2)):
         assert (same.upscale(image) == image).all()
 
 
 def test_the_network_gets_what_training_gave_it():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    upscaler = Upscaler(Network(lambda lr: lr))
-    seen = values(upscaler, image[..., None].repeat(3, axis=2))
-    assert (seen == to_network(image)[..., None]).all()
-    high = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, axis=2)
-    np.testing.assert_allclose(values(upscaler, high), high / 32767.5 - 1, atol=1.2e-7)
+    network = Network()
+    Upscaler(network, tile=0).upscale(image)
+    assert (network.given.pop() == to_network(image)[..., None]).all()
+    high = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    Upscaler(network, tile=0).upscale(high)
+    expected = np.broadcast_to(high[None, ..., None] / 32767.5 - 1, (1, 256, 256, 3))
+    np.testing.assert_allclose(network.given.pop(), expected, atol=1.2e-7)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -125,11 +135,11 @@ def test_a_picture_equals_the_generator(generator, whole):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_gray_is_the_mean_of_three(whole, dtype):
-    gray = noise(9, 7, 1, dtype)
-    sr = values(whole, gray.repeat(3, axis=2)).astype(np.float64)
+def test_gray_is_the_mean_of_three(generator, whole, dtype):
+    gray, limit = noise(9, 7, 1, dtype), np.iinfo(dtype).max
+    sr = FusedGenerator(generator)(np.float32(gray.repeat(3, axis=2)[None] / (limit / 2) - 1))[0]
+    sr = np.asarray(sr, np.float64)
     assert np.ptp(sr, axis=2).max() > 0.01  # the three differ
-    limit = np.iinfo(dtype).max
     expected = np.rint((sr.mean(axis=2) + 1) * limit / 2).astype(dtype)
     assert apart(whole.upscale(gray)[..., 0], expected)[0] <= (0 if dtype == np.uint8 else 1)
 
@@ -171,32 +181,33 @@ def test_tiled_equals_whole(blocks, scale):
     differing = counted = 0
     for number, (height, width, tile) in enumerate(cases):
         tiled, image = tiled_by(whole, int(tile)), noise(height, width, seed=number)
-        np.testing.assert_allclose(values(tiled, image), values(whole, image), rtol=0, atol=1e-5)
         most, share = apart(tiled.upscale(image), whole.upscale(image))
         assert most <= 1
         differing, counted = differing + share * height * width, counted + height * width
+        fine = noise(height, width, dtype=np.uint16, seed=number)  # a level is 3e-5 of the network's values
+        assert apart(tiled.upscale(fine), whole.upscale(fine))[0] <= 1
     assert counted > 5000 and differing < 1e-5 * counted * 3 * scale**2
 
 
 def test_tiled_equals_whole_with_the_weights_of_the_package():
-    photograph = files.read_rgb(embedded_pictures()["chelsea"])[40:130, 60:220]
+    photograph = files.read_rgb(embedded_pictures()["chelsea"])[40:130, 60:220].astype(np.uint16) * 257
     whole = Upscaler("srresnet", tile=0)
-    expected = values(whole, photograph)
+    expected = whole.upscale(photograph)
     for tile in (41, 67):
-        tiled = values(tiled_by(whole, tile), photograph)
-        np.testing.assert_allclose(tiled, expected, rtol=0, atol=1e-5)
-        most, share = apart(from_network(tiled), from_network(expected))
+        tiled = tiled_by(whole, tile).upscale(photograph)
+        assert apart(tiled, expected)[0] <= 1
+        most, share = apart(np.rint(tiled / 257).astype(np.uint8), np.rint(expected / 257).astype(np.uint8))
         assert most <= 1 and share < 1e-5
 
 
-def test_strips_equal_the_picture_and_ask_for_each_row_once(whole):
+def test_strips_equal_the_picture_and_ask_for_each_row_once(generator, whole):
     for bands, dtype, tile in ((3, np.uint8, 10), (1, np.uint16, 16), (2, np.uint8, 4), (4, np.uint16, 50)):
         upscaler, image = tiled_by(whole, tile), noise(37, 21, bands, dtype)
         made, asked = strips(upscaler, image)
         assert (np.concatenate(made) == upscaler.upscale(image)).all()
         assert len(made) == -(-37 // tile) and all(len(strip) <= 4 * tile for strip in made)
         assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])] and asked[-1][1] == 37
-        assert asked[0][1] <= tile + 2 * upscaler._runner.margin  # no more than the first window needs
+        assert asked[0][1] <= tile + 2 * receptive_margin(generator)  # no more than the first tile needs
         for strip in made:  # the caller's own
             assert strip.base is None or strip.base.nbytes == strip.nbytes
             strip[:] = 0
@@ -214,30 +225,30 @@ def test_progress_is_told_by_tiles(whole):
     assert list(strips) and sum(done) == 37 * 21
 
 
-def test_only_the_rows_that_are_needed_are_held(whole, monkeypatch):
-    held, fill = [], tile_runner.TileRunner.fill
+def test_the_memory_for_strips_does_not_grow_with_the_height():
+    network = Network(margin=3)
+    upscaler = Upscaler(network, tile=50)
 
-    def filling(self, strip, *rest):
-        held.append(strip.rows.shape[1])
-        return fill(self, strip, *rest)
+    def rows(top, bottom):
+        return np.zeros((bottom - top, 1000, 3), np.uint8)
 
-    monkeypatch.setattr(tile_runner.TileRunner, "fill", filling)
-    strips(tiled_by(whole, 10), noise(200, 3))
-    assert held == [10 + 2 * whole._runner.margin] * 20
+    def peak(height):
+        tracemalloc.start()
+        for _ in upscaler.upscale_strips(rows, height, 1000, 3, np.uint8):
+            network.given.clear()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak(100)
+    assert peak(1000) < peak(100) + 1e6
 
 
-def test_all_windows_of_a_picture_are_equally_large(whole, monkeypatch):
+def test_all_padded_tiles_of_a_picture_are_equally_large():
     """TensorFlow's pool grew by hundreds of MiB where they were cut off at the borders."""
-    sizes, compute = set(), tile_runner.TileRunner._compute
-
-    def computing(self, window, *rest):
-        sizes.add(window.shape[1:3])
-        return compute(self, window, *rest)
-
-    monkeypatch.setattr(tile_runner.TileRunner, "_compute", computing)
-    tiled_by(whole, 13).upscale(noise(100, 55))
-    margin = whole._runner.margin
-    assert sizes == {(13 + 2 * margin, 11 + 2 * margin)}
+    network = Network(margin=9)
+    Upscaler(network, tile=13).upscale(noise(100, 55))
+    assert {values.shape[1:3] for values in network.given} == {(13 + 2 * 9, 11 + 2 * 9)}
 
 
 def test_rows_that_are_not_what_was_asked_for_are_told(whole):
@@ -254,39 +265,25 @@ def test_rows_that_are_not_what_was_asked_for_are_told(whole):
             whole.upscale_strips(lambda top, bottom: None, *kind)
 
 
-def counted(monkeypatch):
-    """Lets the pictures of each window be counted."""
-    counts, compute = [], tile_runner.TileRunner._compute
-
-    def counting(self, window, *rest):
-        counts.append(len(window))
-        return compute(self, window, *rest)
-
-    monkeypatch.setattr(tile_runner.TileRunner, "_compute", counting)
-    return counts
-
-
 @pytest.mark.parametrize("bands", [1, 3, 4])
-def test_a_batch_equals_its_pictures(whole, bands, monkeypatch):
+def test_a_batch_equals_its_pictures(whole, bands):
     images = np.stack([noise(12, 17, bands, seed=seed) for seed in range(5)])
     expected = np.stack([whole.upscale(image) for image in images])
-    counts = counted(monkeypatch)
     for tile, sizes in ((None, [5]), (0, [5]), (8, [1] * 5 * 6)):
-        del counts[:]
         assert apart(tiled_by(whole, tile).upscale_batch(images), expected)[0] <= 1
-        assert counts == sizes
+        network = Network()
+        assert (Upscaler(network, tile=tile).upscale_batch(images) == images).all()
+        assert [len(values) for values in network.given] == sizes
 
 
-def test_a_batch_takes_as_many_at_once_as_the_memory_allows(whole, monkeypatch):
-    images = np.stack([noise(12, 17, seed=seed) for seed in range(5)])
-    window = whole._runner.costs(3, np.uint8, made=0).window * 12 * 17
-    free = images.nbytes * 4 * 4 + 2.9 * window / 0.75
-    monkeypatch.setattr(tile_runner, "_kept_bytes", 0)
+def test_a_batch_takes_as_many_at_once_as_the_memory_allows(monkeypatch):
+    images, network = np.stack([noise(12, 17, seed=seed) for seed in range(5)]), Network()
+    tile_bytes = tile_runner.TileRunner(network).costs(3, np.uint8, strips=0).features * 12 * 17
+    free = images.nbytes + 2.9 * tile_bytes / 0.75
+    monkeypatch.setattr(tile_runner, "_allocated_bytes", 0)
     monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 2 * free)  # half of which is taken
-    counts = counted(monkeypatch)
-    made = tiled_by(whole, None).upscale_batch(images)
-    assert counts == [2, 2, 1]
-    assert apart(made, np.stack([whole.upscale(image) for image in images]))[0] <= 1
+    assert (Upscaler(network).upscale_batch(images) == images).all()
+    assert [len(values) for values in network.given] == [2, 2, 1]
 
 
 def test_what_is_no_batch_is_told(whole):
@@ -295,15 +292,13 @@ def test_what_is_no_batch_is_told(whole):
             whole.upscale_batch(images)
 
 
-def test_one_graph_serves_all_sizes(generator):
-    upscaler = Upscaler(generator, tile=20)
+def test_one_graph_serves_all_sizes():
+    network = Network(margin=4)
+    upscaler = Upscaler(network, tile=20)
     rng = np.random.default_rng(5)
     for height, width in rng.integers(1, 40, (30, 2)):
-        assert upscaler.upscale(noise(height, width)).shape == (4 * height, 4 * width, 3)
-    graphs = upscaler._runner._graphs
-    assert len(graphs) == 1
-    assert [graph.experimental_get_tracing_count() for graph in graphs.values()] == [1]
-    assert upscaler._runner._generate.experimental_get_tracing_count() == 1
+        assert upscaler.upscale(noise(height, width)).shape == (height, width, 3)
+    assert network.traced == 1
 
 
 def test_models_besides_g_name_the_backend_that_they_need(generator, monkeypatch):

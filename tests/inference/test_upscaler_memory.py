@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.inference import memory_budget, tile_runner
+from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.memory_budget import plan_tiles
+from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.tiling import Tiling
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
@@ -26,157 +30,148 @@ def noise(height, width, bands=3, seed=0):
 @pytest.fixture
 def fresh(monkeypatch):
     """As if nothing had been computed in this process yet, which has 500 MiB."""
-    monkeypatch.setattr(tile_runner, "_kept_bytes", 0)
+    monkeypatch.setattr(tile_runner, "_allocated_bytes", 0)
     monkeypatch.setattr(memory_budget, "resident_bytes", lambda: 500 * 2**20)
 
 
-def limited(monkeypatch, upscaler, pixels):
-    """Lets the memory run out for windows above `pixels`; returns the sizes that are tried, and whether they fitted."""
-    tried, right = [], upscaler._runner._graph
+class Limited:
+    """A network whose memory runs out on padded tiles above `pixels`; `tried` has their sizes, and whether they fit."""
 
-    def graph(*kind):
-        def compute(window, place):
-            fits = window.shape[1] * window.shape[2] <= pixels
-            tried.append((window.shape[1:3], fits))
+    def __init__(self, generator, pixels):
+        self._network, self._pixels, self.tried = FusedGenerator(generator), pixels, []
+        self.scale, self.margin, self.filters = self._network.scale, self._network.margin, self._network.filters
+
+    def __call__(self, lr):
+        def allocate(values):
+            fits = values.shape[1] * values.shape[2] <= self._pixels
+            self.tried.append((values.shape[1:3], fits))
             if not fits:
-                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-            return right(*kind)(window, place)
+                raise MemoryError("OOM when allocating tensor")
+            return values
 
-        return compute
-
-    monkeypatch.setattr(upscaler._runner, "_graph", graph)
-    return tried
+        return self._network(tf.ensure_shape(tf.numpy_function(allocate, [lr], tf.float32), (None, None, None, 3)))
 
 
 # --- memory runs out
 
 
 @pytest.mark.parametrize("height, width, pixels", [(100, 90, 60 * 60), (20, 300, 3000), (300, 3, 500), (64, 64, 4095)])
-def test_tiles_are_halved_until_they_fit(generator, height, width, pixels, monkeypatch):
-    image = noise(height, width, 4)
-    whole, upscaler = Upscaler(generator, tile=0), Upscaler(generator, tile=0)
-    expected = whole.upscale(image)
-    tried = limited(monkeypatch, upscaler, pixels)
-    placed, place = [], tile_runner.TileRunner._place
-
-    def placing(self, strip, tile, values, bands):
-        placed.append((tile, bands))
-        place(self, strip, tile, values, bands)
-
-    monkeypatch.setattr(tile_runner.TileRunner, "_place", placing)
+def test_tiles_are_halved_until_they_fit(generator, height, width, pixels):
+    image, network = noise(height, width, 4), Limited(generator, pixels)
+    expected, upscaler = Upscaler(generator, tile=0).upscale(image), Upscaler(network, tile=0)
     result = upscaler.upscale(image)
     assert np.abs(result.astype(int) - expected).max() <= 1
     assert np.mean(result != expected) < 1e-5
-    covered = np.zeros((height, width), int)
-    for (top, bottom, left, right), bands in placed:
-        covered[top:bottom, left:right] += bands == slice(0, 3)
-    assert (covered == 1).all()  # nothing left out, nothing twice
-    failed = [size for size, fits in tried if not fits]
+    failed = [size for size, fits in network.tried if not fits]
     assert failed[0] == (height, width) and len(failed) <= 4  # tried once, then never again so large
     before = len(failed)
     assert (upscaler.upscale(image) == result).all()
-    assert sum(not fits for _, fits in tried) == before  # and it is remembered
+    assert sum(not fits for _, fits in network.tried) == before  # and it is remembered
 
 
-def test_memory_that_does_not_suffice_for_the_smallest_tile_says_so(generator, monkeypatch):
-    upscaler = Upscaler(generator, tile=40)
-    tried = limited(monkeypatch, upscaler, 0)
+def test_memory_that_does_not_suffice_for_the_smallest_tile_says_so(generator):
+    network = Limited(generator, 0)
     with pytest.raises(MemoryError, match="out of memory while upscaling 19x19 pixels at once") as told:
-        upscaler.upscale(noise(80, 80))
+        Upscaler(network, tile=40).upscale(noise(80, 80))
     assert "\n" not in str(told.value)
     # Parts of a tile in the corner: a margin of 9 on two sides only.
-    assert [size for size, _ in tried] == [(40 + 18, 40 + 18), (20 + 9, 20 + 9), (10 + 9, 10 + 9)]
+    assert [size for size, _ in network.tried] == [(40 + 18, 40 + 18), (20 + 9, 20 + 9), (10 + 9, 10 + 9)]
 
 
-def test_other_errors_are_not_swallowed(generator, monkeypatch):
-    upscaler = Upscaler(generator)
+def test_other_errors_are_not_swallowed():
+    class Broken:
+        scale, margin, filters = 1, 0, 1
 
-    def broken(*kind):
-        raise tf.errors.InternalError(None, None, "something else")
+        def __call__(self, lr):
+            with tf.control_dependencies([tf.debugging.assert_less(lr, -2.0, message="something else")]):
+                return tf.identity(lr)
 
-    monkeypatch.setattr(upscaler._runner, "_graph", broken)
-    with pytest.raises(tf.errors.InternalError, match="something else"):
-        upscaler.upscale(noise(5, 5))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="something else"):
+        Upscaler(Broken()).upscale(noise(5, 5))
 
 
 # --- memory is planned
 
 
-def shape(upscaler, height, width, whole=None):
-    extent = Tiling(height, width, upscaler._runner.margin)
-    return upscaler._find_tile(extent, 3, np.dtype(np.uint8), whole)[0]
+@pytest.fixture(scope="module")
+def runner(generator):
+    return TileRunner(FusedGenerator(generator))
 
 
-def test_default_tile_follows_the_free_memory(generator, fresh, monkeypatch):
-    upscaler = Upscaler(generator)
-    window = upscaler._runner.costs(3, np.uint8, made=0).window
-    free = 60 * 60 * window / 0.75 * 2  # half of the free memory is taken, three quarters of that by a window
+def planned(runner, height, width, **options):
+    """The tile of an RGB picture."""
+    return plan_tiles(runner, Tiling(height, width, runner.margin), 3, np.uint8, **options)[0]
+
+
+def test_default_tile_follows_the_free_memory(runner, fresh, monkeypatch):
+    features = runner.costs(3, np.uint8, strips=0).features
+    free = 60 * 60 * features / 0.75 * 2  # half of the free memory is taken, three quarters of that by a padded tile
     monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: free + 10)
-    assert shape(upscaler, 60, 60) == (60, 60)
-    assert shape(upscaler, 60, 61) != (60, 61)
+    assert planned(runner, 60, 60) == (60, 60)
+    assert planned(runner, 60, 61) != (60, 61)
     monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 0)
-    assert shape(upscaler, 1000, 1000) == (16, 16)  # better slow than not at all
+    assert planned(runner, 1000, 1000) == (16, 16)  # better slow than not at all
     monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 10**15)
-    tall, wide = shape(upscaler, 5000, 5000)
+    tall, wide = planned(runner, 5000, 5000)
     assert tall <= 512 and 0.8 * 512**2 < tall * wide < 1.1 * 512**2
-    assert shape(Upscaler(generator, tile=0), 5000, 5000) == (5000, 5000)
-    assert shape(Upscaler(generator, tile=50), 5001, 30) == (50, 30)
-    assert shape(Upscaler(generator, tile=50), 51, 30) == (26, 30)  # as equal as can be
+    assert planned(runner, 5000, 5000, side=0) == (5000, 5000)
+    assert planned(runner, 5001, 30, side=50) == (50, 30)
+    assert planned(runner, 51, 30, side=50) == (26, 30)  # as equal as can be
 
 
 def test_a_result_that_is_held_whole_counts(generator, fresh, monkeypatch):
     upscaler = Upscaler(generator, max_memory=GIB)
-    seen, choose = [], Tiling.choose
-    monkeypatch.setattr(Tiling, "choose", lambda self, *given: seen.append(given[:2]) or choose(self, *given))
+    seen, choose = [], Tiling.choose_tile
+    monkeypatch.setattr(Tiling, "choose_tile", lambda self, *given: seen.append(given[:2]) or choose(self, *given))
     upscaler.upscale(noise(8, 8))
     list(upscaler.upscale_strips(lambda top, bottom: noise(8, 8), 8, 8, 3, np.uint8))
     upscaler.upscale(Image.fromarray(noise(8, 8)))
     (held, less), (made, all_of_it), (_, pillow) = seen
     assert all_of_it - less == 8 * 8 * 16 * 3 and all_of_it - pillow == 2 * 8 * 8 * 16 * 3  # Pillow copies
-    assert held.made == 0 and made.made == 2 * 16 * 3
+    assert held.output == 0 and made.output == 2 * 16 * 3
     assert GIB - 500 * 2**20 - 200 * 2**20 < all_of_it < GIB - 500 * 2**20
 
 
 @pytest.mark.parametrize("tile, said", [(None, "16x16.* allow more$"), (300, "300x286.* allow more or smaller tiles$")])
-def test_a_limit_that_is_too_low_says_what_is_needed(generator, fresh, tile, said):
+def test_a_limit_that_is_too_low_says_what_is_needed(generator, runner, fresh, tile, said):
     upscaler = Upscaler(generator, tile=tile, max_memory=GIB // 4)
     message = r"max_memory of 256 MiB does not suffice: ([\d,]+) MiB are needed for tiles of " + said
     with pytest.raises(UserError, match=message) as told:
         upscaler.upscale_strips(lambda top, bottom: None, 2000, 3000, 3, np.uint8)
     needed = int(str(told.value).split("suffice: ")[1].split(" MiB")[0].replace(",", ""))
-    assert shape(Upscaler(generator, tile=tile, max_memory=needed * 2**20), 2000, 3000)
+    assert planned(runner, 2000, 3000, side=tile, max_memory=needed * 2**20)
     with pytest.raises(UserError):
-        shape(Upscaler(generator, tile=tile, max_memory=(needed - 1) * 2**20), 2000, 3000)
+        planned(runner, 2000, 3000, side=tile, max_memory=(needed - 1) * 2**20)
 
 
-def test_small_pictures_are_not_refused_after_large_ones(generator, fresh, monkeypatch):
-    upscaler = Upscaler(generator, max_memory=GIB)
-    window = upscaler._runner.costs(3, np.uint8, made=2).window
-    tall, wide = shape(upscaler, 3000, 3000)
-    kept = window * (tall + 18) * (wide + 18)
+def test_small_pictures_are_not_refused_after_large_ones(runner, fresh, monkeypatch):
+    features = runner.costs(3, np.uint8, strips=2).features
+    tall, wide = planned(runner, 3000, 3000, max_memory=GIB)
+    kept = features * (tall + 18) * (wide + 18)
     assert 0.5 * (GIB - 600 * 2**20) < kept < 0.75 * (GIB - 500 * 2**20)
-    monkeypatch.setattr(tile_runner, "_kept_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
+    monkeypatch.setattr(tile_runner, "_allocated_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
     monkeypatch.setattr(memory_budget, "resident_bytes", lambda: GIB - 90 * 2**20)
-    assert shape(upscaler, 300, 300) is not None
-    again = shape(upscaler, 3000, 300)
+    assert planned(runner, 300, 300, max_memory=GIB) is not None
+    again = planned(runner, 3000, 300, max_memory=GIB)
     assert (again[0] + 18) * min(again[1] + 18, 300) <= (tall + 18) * (wide + 18)
     with pytest.raises(UserError, match="does not suffice"):
-        shape(upscaler, 3000, 300_000)
+        planned(runner, 3000, 300_000, max_memory=GIB)
 
 
 PEAK = """
-import sys
 import numpy as np
-from srgan_tf.inference import tile_runner, tiling
-from srgan_tf.system.memory import resident_bytes
+from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.tile_runner import TileRunner
+from srgan_tf.inference.tiling import Tiling
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator
+from srgan_tf.system.memory import resident_bytes
 
-upscaler = Upscaler(build_generator(blocks=1), max_memory=10**12, tile=150)
+network = FusedGenerator(build_generator(blocks=1))
+upscaler = Upscaler(network, max_memory=10**12, tile=150)
 upscaler.upscale(np.zeros((4, 4, 3), np.uint8))
-before, tile_runner._kept_bytes = resident_bytes(), 0
-extent = tiling.Tiling(300, 300, upscaler._runner.margin)
-needed = extent.needed(150, 150, upscaler._runner.costs(3, np.uint8, made=2))
+before = resident_bytes()
+needed = Tiling(300, 300, network.margin).bytes_needed((150, 150), TileRunner(network).costs(3, np.uint8, strips=2))
 rows = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
 strips = upscaler.upscale_strips(lambda top, bottom: rows[top:bottom], *rows.shape, np.uint8)
 assert sum(len(strip) for strip in strips) == 1200
@@ -205,33 +200,31 @@ def test_threads_take_turns(generator):
         assert (result == upscaler.upscale(image)).all()
 
 
-def test_only_one_window_is_computed_at_a_time(generator, monkeypatch):
-    upscaler, inside, most = Upscaler(generator, tile=16), [], []
-    right = upscaler._runner._graph
+def test_only_one_tile_is_computed_at_a_time():
+    class Slow:
+        scale, margin, filters = 1, 0, 1
+        inside, seen = 0, []
 
-    def graph(*kind):
-        def compute(window, place):
-            inside.append(1)
-            most.append(len(inside))
-            try:
-                return right(*kind)(window, place)
-            finally:
-                inside.pop()
+        def __call__(self, lr):
+            def compute(values):
+                self.inside += 1
+                self.seen.append(self.inside)
+                time.sleep(0.002)
+                self.inside -= 1
+                return values
 
-        return compute
+            return tf.ensure_shape(tf.numpy_function(compute, [lr], tf.float32), (None, None, None, 3))
 
-    monkeypatch.setattr(upscaler._runner, "_graph", graph)
+    network = Slow()
+    upscaler = Upscaler(network, tile=16)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upscaler.upscale, [noise(40, 40)] * 4))
-    assert max(most) == 1 and len(most) == 4 * 9
+    assert network.seen == [1] * 4 * 9
 
 
-def test_what_the_caller_takes_is_left_to_it(generator, fresh):
-    upscaler, extent = Upscaler(generator, max_memory=GIB), Tiling(3000, 3000, 9)
-
-    def pixels(held):
-        tile, _ = upscaler._find_tile(extent, 3, np.dtype(np.uint8), held=held)
-        return math.prod(extent.window(*tile))
+def test_what_the_caller_takes_is_left_to_it(runner, fresh):
+    def pixels(reserve):
+        return math.prod(planned(runner, 3000, 3000, max_memory=GIB, reserve=reserve))
 
     assert pixels(200 * 2**20) < pixels(0)
     with pytest.raises(UserError, match="max_memory of 1,024 MiB does not suffice"):
