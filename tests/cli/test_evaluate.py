@@ -14,7 +14,7 @@ import config
 import evaluate
 from srgan_tf.imaging import files, raster_writer
 from srgan_tf.imaging.resize import upscale_bicubic
-from srgan_tf.inference.export import KINDS, Difference
+from srgan_tf.inference.export import FORMATS, Difference
 from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system import quiet
@@ -215,8 +215,8 @@ def test_a_savedmodel_is_exported(run, weights, tmp_path):
 
 def test_the_formats_are_those_that_the_package_writes():
     assert config.PICTURE_FORMATS == tuple(raster_writer.KINDS)
-    assert config.EXPORT_FORMATS == (*KINDS, "tensorlayerx")
-    endings = {module.ENDING: kind for kind, module in KINDS.items() if module.ENDING}
+    assert config.EXPORT_FORMATS == (*FORMATS, "tensorlayerx")
+    endings = {module.SUFFIX: name for name, module in FORMATS.items() if module.SUFFIX}
     assert evaluate.EXPORT_ENDINGS == endings | {".npz": "tensorlayerx"}
 
 

@@ -6,7 +6,7 @@ import zipfile
 
 import tensorflow as tf
 
-ENDING = ".tflite"
+SUFFIX = ".tflite"
 PACKAGES = ("ai_edge_litert",)
 METADATA = "metadata.json"  # in the archive at the file's end
 
@@ -18,7 +18,7 @@ def write(model, path, metadata, float16=False):
     get it out, and the interpreter does not see it.
 
     Args:
-        model: An `EightBit`.
+        model: An `exporter.EightBit`.
         path: The file to write.
         metadata: A dict that JSON can hold.
         float16: Keep the weights in float16, half the size. The arithmetic stays float32 on a processor; a GPU may

@@ -4,7 +4,7 @@ import json
 
 import tensorflow as tf
 
-ENDING = ".onnx"
+SUFFIX = ".onnx"
 PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
 _OPSET = 18  # the latest that tf2onnx writes
 
@@ -13,7 +13,7 @@ def write(model, path, metadata):
     """Writes the file: `image`, uint8 `(N, H, W, 3)`, to `upscaled`, uint8 `(N, scale H, scale W, 3)`.
 
     Args:
-        model: An `EightBit`.
+        model: An `exporter.EightBit`.
         path: The file to write.
         metadata: A dict that JSON can hold; becomes the file's `metadata_props`, as JSON where it is not text.
     """

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-ENDING = ""  # a folder
+SUFFIX = ""  # a folder
 PACKAGES = ()
+MAIN_FILE = "saved_model.pb"  # which makes a folder a SavedModel
 METADATA = "metadata.json"  # in the folder "assets"
 # Of the tiles that a larger picture is computed in, LR pixels without the margin: with that of 16 blocks, they take
 # 0.7 GiB (a megapixel at once would take 7 GiB) and make 1.7 times the work.
@@ -19,7 +20,7 @@ def write(model, path, metadata):
     """Writes the SavedModel with its two signatures.
 
     Args:
-        model: An `EightBit`.
+        model: An `exporter.EightBit`.
         path: The folder to make.
         metadata: A dict that JSON can hold.
     """
@@ -42,8 +43,8 @@ def write(model, path, metadata):
 
     with tempfile.TemporaryDirectory() as folder:
         asset = Path(folder, METADATA)
-        facts = metadata | {"export": metadata.get("export", {}) | {"margin": network.margin}}
-        asset.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        metadata = metadata | {"export": metadata.get("export", {}) | {"margin": network.margin}}
+        asset.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
         module = tf.Module()
         # No signature, but what Beam's workers call: for 16 bits, and for gray, whose mean is rounded last.
         module.generate = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
@@ -82,7 +83,7 @@ def _any_size(model, side):
     """`model` for pictures of every size: as many as fit into a tile with its margin at once, larger ones in tiles.
 
     Args:
-        model: An `EightBit`.
+        model: An `exporter.EightBit`.
         side: Of the tiles, without the margin, LR pixels at most.
 
     Returns:

@@ -10,26 +10,25 @@ import pytest
 import tensorflow as tf
 
 from srgan_tf.imaging.color import from_network, to_network
-from srgan_tf.inference import export as module
-from srgan_tf.inference.export import KINDS, describe_weights, export
+from srgan_tf.inference.export import FORMATS, describe_weights, export, metadata
 from srgan_tf.system.errors import UserError
 from srgan_tf.weights import find_weights, read_manifest
 
-FILES = [kind for kind in KINDS if kind != "savedmodel"]
+FILES = [name for name in FORMATS if name != "savedmodel"]
 
 
 @pytest.fixture
 def converted(generator, monkeypatch):
-    """Lets every kind write a file without a converter, and give what the generator gives, changed by the test."""
+    """Lets every format write a file without a converter, and give what the generator gives, changed by the test."""
 
     def install(change):
         def run(pictures):
             return change(from_network(generator(to_network(pictures), training=False)))
 
-        for kind in KINDS.values():
-            monkeypatch.setattr(kind, "PACKAGES", ())
-            monkeypatch.setattr(kind, "write", write)
-            monkeypatch.setattr(kind, "load", lambda path: {"a runtime": run})
+        for module in FORMATS.values():
+            monkeypatch.setattr(module, "PACKAGES", ())
+            monkeypatch.setattr(module, "write", write)
+            monkeypatch.setattr(module, "load", lambda path: {"a runtime": run})
 
     def write(model, path, metadata, **options):
         place = path / "saved_model.pb" if path.is_dir() else path
@@ -38,8 +37,8 @@ def converted(generator, monkeypatch):
     return install
 
 
-def place(folder, kind):
-    return folder / f"model{KINDS[kind].ENDING}"
+def place(folder, format):
+    return folder / f"model{FORMATS[format].SUFFIX}"
 
 
 # --- the check
@@ -55,13 +54,13 @@ def few_apart(levels, share):
     return change
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_the_check_finds_is_returned(generator, converted, tmp_path, kind):
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_the_check_finds_is_returned(generator, converted, tmp_path, format):
     converted(few_apart(levels=1, share=0.005))
-    found = export(generator, place(tmp_path, kind), kind)
+    found = export(generator, place(tmp_path, format), format)
     assert (found.picture, found.levels) == ("astronaut.png", 1)
     assert found.share == pytest.approx(0.005, rel=0.01)
-    assert [path.name for path in tmp_path.iterdir()] == [place(tmp_path, kind).name]
+    assert [path.name for path in tmp_path.iterdir()] == [place(tmp_path, format).name]
 
 
 WRONG = {
@@ -73,13 +72,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_model_that_differs_is_not_written(generator, converted, tmp_path, kind, wrong):
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_model_that_differs_is_not_written(generator, converted, tmp_path, format, wrong):
     converted(WRONG[wrong])
     with pytest.raises(UserError) as error:
-        export(generator, place(tmp_path, kind), kind)
+        export(generator, place(tmp_path, format), format)
     line = str(error.value)
-    assert line.startswith(f"{place(tmp_path, kind)}: not written, since the exported model differs from the generator")
+    assert line.startswith(
+        f"{place(tmp_path, format)}: not written, since the exported model differs from the generator"
+    )
     assert "\n" not in line and f"report this line, with TensorFlow {tf.__version__}, Keras {keras.__version__}" in line
     assert list(tmp_path.iterdir()) == []
 
@@ -104,18 +105,18 @@ def test_float16_may_be_two_levels_off_and_no_more(generator, converted, tmp_pat
 # --- where it is written
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_there_is_not_replaced_unasked(generator, converted, tmp_path, kind):
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_there_is_not_replaced_unasked(generator, converted, tmp_path, format):
     converted(lambda result: result)
-    target = place(tmp_path / "deep", kind)
-    export(generator, target, kind)
+    target = place(tmp_path / "deep", format)
+    export(generator, target, format)
     written = target.stat().st_ino
     with pytest.raises(UserError, match="--overwrite replaces it"):
-        export(generator, target, kind)
+        export(generator, target, format)
     assert target.stat().st_ino == written
-    if kind == "savedmodel":
+    if format == "savedmodel":
         (target / "old").write_text("")
-    export(generator, target, kind, overwrite=True)
+    export(generator, target, format, overwrite=True)
     assert target.stat().st_ino != written and not (target / "old").exists()
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
@@ -159,25 +160,25 @@ def test_the_folders_name_may_be_as_long_as_the_system_allows(generator, convert
     assert (tmp_path / ("\u9577" * 85) / "saved_model.pb").is_file()
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_another_file_is_never_replaced(generator, converted, tmp_path, kind):
+@pytest.mark.parametrize("format", FILES)
+def test_another_file_is_never_replaced(generator, converted, tmp_path, format):
     converted(lambda result: result)
     (tmp_path / "holiday.jpg").write_text("")
-    with pytest.raises(UserError, match=rf"the file's name must end in \{KINDS[kind].ENDING}"):
-        export(generator, tmp_path / "holiday.jpg", kind, overwrite=True)
-    place(tmp_path, kind).mkdir()
+    with pytest.raises(UserError, match=rf"the file's name must end in \{FORMATS[format].SUFFIX}"):
+        export(generator, tmp_path / "holiday.jpg", format, overwrite=True)
+    place(tmp_path, format).mkdir()
     with pytest.raises(UserError, match="a folder; name another file"):
-        export(generator, place(tmp_path, kind), kind, overwrite=True)
+        export(generator, place(tmp_path, format), format, overwrite=True)
     with pytest.raises(UserError, match="cannot be written"):
-        export(generator, place(tmp_path / "holiday.jpg", kind), kind)
-    assert (tmp_path / "holiday.jpg").read_text() == "" and list(place(tmp_path, kind).iterdir()) == []
+        export(generator, place(tmp_path / "holiday.jpg", format), format)
+    assert (tmp_path / "holiday.jpg").read_text() == "" and list(place(tmp_path, format).iterdir()) == []
 
 
 # --- what cannot be done
 
 
 def test_a_missing_package_is_told_with_its_mend(generator, monkeypatch, tmp_path):
-    monkeypatch.setattr(KINDS["onnx"], "PACKAGES", ("numpy", "no_such_thing", "nor_this"))
+    monkeypatch.setattr(FORMATS["onnx"], "PACKAGES", ("numpy", "no_such_thing", "nor_this"))
     with pytest.raises(UserError) as error:
         export(generator, tmp_path / "model.onnx", "onnx")
     line = "--format=onnx needs no_such_thing and nor_this: pip install 'srgan_tf[export]'"
@@ -190,7 +191,7 @@ def test_a_failed_conversion_shows_the_converters_messages(generator, converted,
         raise RuntimeError("no such op\nand so on")
 
     converted(lambda result: result)
-    monkeypatch.setattr(KINDS["onnx"], "write", fail)
+    monkeypatch.setattr(FORMATS["onnx"], "write", fail)
     with pytest.raises(UserError, match=r"not written, since the generator could not be converted \(no such op\)$"):
         export(generator, tmp_path / "model.onnx", "onnx")
     assert capfd.readouterr() == ("", "what the converter says\n") and list(tmp_path.iterdir()) == []
@@ -201,7 +202,7 @@ def test_a_full_disk_is_one_line(generator, converted, monkeypatch, tmp_path):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     converted(lambda result: result)
-    monkeypatch.setattr(KINDS["savedmodel"], "write", fail)
+    monkeypatch.setattr(FORMATS["savedmodel"], "write", fail)
     with pytest.raises(UserError, match=r"model: cannot be written \(No space left on device\)$"):
         export(generator, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -210,7 +211,7 @@ def test_a_full_disk_is_one_line(generator, converted, monkeypatch, tmp_path):
 def test_options_that_do_not_fit_are_refused(generator, tmp_path):
     with pytest.raises(UserError, match="--precision=float16 is for --format=litert, not onnx"):
         export(generator, tmp_path / "model.onnx", "onnx", float16=True)
-    with pytest.raises(ValueError, match=r"kind must be one of .*Received: 'coreml'"):
+    with pytest.raises(ValueError, match=r"format must be one of .*Received: 'coreml'"):
         export(generator, tmp_path / "model", "coreml")
 
 
@@ -251,8 +252,8 @@ def test_shipped_weights_are_described_by_the_manifest():
 
 def test_weights_alone_are_described_without_settings(weights, monkeypatch):
     def absent(name):
-        raise module.importlib.metadata.PackageNotFoundError(name)
+        raise metadata.importlib.metadata.PackageNotFoundError(name)
 
     assert describe_weights(weights)["settings"] == {}
-    monkeypatch.setattr(module.importlib.metadata, "version", absent)
+    monkeypatch.setattr(metadata.importlib.metadata, "version", absent)
     assert describe_weights(weights)["srgan_tf"] is None

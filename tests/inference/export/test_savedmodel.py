@@ -9,7 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.imaging.color import from_network, to_network
-from srgan_tf.inference.export import EightBit, export, savedmodel
+from srgan_tf.inference.export import export, savedmodel
+from srgan_tf.inference.export.exporter import EightBit
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.models.generator import receptive_margin
 

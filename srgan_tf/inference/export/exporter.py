@@ -1,0 +1,192 @@
+"""Writes a generator for other software: complete, and checked in that software against Keras, or not at all."""
+
+import dataclasses
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.imaging.color import from_network, to_network
+from srgan_tf.imaging.files import read_rgb
+from srgan_tf.imaging.resize import crop_to_multiple, downscale
+from srgan_tf.inference.export import litert, onnx, savedmodel
+from srgan_tf.inference.networks import to_inference_network
+from srgan_tf.models.generator import describe
+from srgan_tf.system.atomic import atomic_file, atomic_folder
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.quiet import quiet
+
+FORMATS: dict[str, ModuleType] = {"savedmodel": savedmodel, "onnx": onnx, "litert": litert}
+# Of the values, that may differ by a level: one of 5,000 is, in the package's SRResNet, since float32 rounds every
+# order of the sums otherwise; Keras is as far from float64. A mistake, such as truncation, makes it most of them.
+_MAX_SHARE = 1e-2
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What an exported model gives, compared with the generator in Keras on a photograph.
+
+    Attributes:
+        picture: The photograph's name.
+        levels: The largest difference, of 255.
+        share: Of the values that differ, 0 to 1.
+    """
+
+    picture: str
+    levels: int
+    share: float
+
+
+class EightBit(tf.Module):
+    """A network on 8-bit pictures.
+
+    Args:
+        network: A `FusedGenerator`, or another function from float32 to float32 in [-1, 1].
+
+    Attributes:
+        network: The same.
+    """
+
+    def __init__(self, network):
+        super().__init__(name="eight_bit")
+        self.network = network
+
+    def __call__(self, image):
+        """uint8 `(N, H, W, 3)` in [0, 255] to uint8 `(N, scale H, scale W, 3)`, rounded to nearest and clipped."""
+        sr = self.network(tf.cast(image, tf.float32) / 127.5 - 1.0)
+        return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+
+
+def export(
+    generator: keras.Model,
+    path: str | os.PathLike[str],
+    format: str = "savedmodel",
+    *,
+    overwrite: bool = False,
+    metadata: dict[str, Any] | None = None,
+    float16: bool = False,
+) -> Difference:
+    """Writes the fused generator for other software and checks there that it gives what Keras gives.
+
+    Every format takes uint8 RGB `(N, H, W, 3)` in [0, 255], of any N, H and W from 1, and gives uint8
+    `(N, scale H, scale W, 3)`.
+
+    - "savedmodel": a folder for TensorFlow, which needs none of this package, with two signatures. `serving_default`
+      takes and gives `image`, as above. `serving_bytes` takes `image_bytes`, strings `(N,)`, encoded pictures of mixed
+      sizes (PNG, JPEG, BMP, WebP, of GIF the first picture; without their alpha; in 8 bits; EXIF's orientation is not
+      applied), and gives `image_bytes`, PNG; one that cannot be read fails the call. What is larger than a tile with
+      its margin is computed in tiles, with the same values. Metadata: `assets/metadata.json`.
+    - "onnx": a file for ONNX Runtime, `image` to `upscaled`. Metadata: `metadata_props`.
+    - "litert": a file for LiteRT, `image` to `upscaled`. Metadata: `unzip FILE metadata.json`.
+
+    The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
+
+    Args:
+        generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.registry`.
+        path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
+        format: A key of `FORMATS`.
+        overwrite: Replace such a model that lies there. Anything else there is never replaced.
+        metadata: A dict that JSON can hold, as `describe_weights` gives; G's shape and the versions are added.
+        float16: Keep the weights in float16: half the size, and up to two levels off. Of "litert" only.
+
+    Returns:
+        The `Difference`: at most 1 level, in at most a hundredth of the values, or with `float16` at most 2 levels.
+
+    Raises:
+        UserError: A package is missing; `path` is taken or cannot be written; the generator cannot be converted; or,
+            loaded back, the model gives something else than the generator.
+        ValueError: `format` is unknown.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {tuple(FORMATS)}. Received: {format!r}")
+    if float16 and format != "litert":
+        raise UserError(f"--precision=float16 is for --format=litert, not {format}; leave it out")
+    path, module = Path(path), FORMATS[format]
+    missing = [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"--format={format} needs {' and '.join(missing)}: pip install 'srgan_tf[export]'")
+    exported = describe(generator) | {"format": format, "precision": "float16" if float16 else "float32"}
+    exported["versions"] = {package.__name__: package.__version__ for package in (tf, keras)}
+    metadata = (metadata or {}) | {"export": exported}
+    if module.SUFFIX:
+        _check_file(path, module.SUFFIX, overwrite)
+        target = atomic_file(path, module.SUFFIX)
+    else:
+        _check_folder(path, overwrite)
+        target = atomic_folder(path)
+    with target as partial:
+        _write(generator, module, partial, path, metadata, float16)
+        return _compare(generator, module, partial, path, float16)
+
+
+def _check_file(path, suffix, overwrite):
+    if not path.name.endswith(suffix):
+        raise UserError(f"{path}: the file's name must end in {suffix}; give such a name")
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name another file")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path}: exists already; --overwrite replaces it")
+
+
+def _check_folder(path, overwrite):
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: a file, not a folder; name another one to export to")
+    if path.exists() and any(path.iterdir()):
+        if not (path / savedmodel.MAIN_FILE).is_file():
+            raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
+        if not overwrite:
+            raise UserError(f"{path}: holds a SavedModel already; --overwrite replaces it")
+
+
+def _write(generator, module, partial, path, metadata, float16):
+    """Writes the model to `partial`; errors name `path`."""
+    options = {"float16": True} if float16 else {}
+    try:
+        with quiet() as messages:
+            module.write(EightBit(to_inference_network(generator)), partial, metadata, **options)
+    except OSError:
+        raise
+    except tf.errors.OpError as error:
+        raise UserError(f"{path}: cannot be written ({error.message})") from None
+    except Exception as error:  # whatever a converter may raise
+        sys.stderr.write(messages[0])
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: not written, since the generator could not be converted ({reason})") from error
+
+
+def _compare(generator, module, partial, path, float16):
+    """Compares on a photograph, and on two parts of it at once, on the processor, where arithmetic is float32."""
+    source = next(iter(embedded_pictures().values()))
+    photograph = downscale(crop_to_multiple(read_rgb(source), 4), 4)
+    inputs = [photograph[None], np.stack([photograph[:37, :52], photograph[-37:, -52:]])]
+    with tf.device("CPU:0"):
+        expected = [from_network(generator(to_network(image), training=False)) for image in inputs]
+        with quiet():
+            results = {name: [run(image) for image in inputs] for name, run in module.load(partial).items()}
+    levels, share = 0, 0.0
+    for name, arrays in results.items():
+        for array, right in zip(arrays, expected):
+            if array.shape != right.shape:
+                raise _differs(path, f"in {name}, a picture of {right.shape} becomes {array.shape}")
+            difference = np.abs(array.astype(np.int16) - right)
+            levels, share = max(levels, int(difference.max())), max(share, float(np.mean(difference > 0)))
+    if float16 and levels > 2:
+        what = f"with weights in float16 it is up to {levels} of 255 levels off the generator on {source.name}"
+        raise UserError(f"{path}: not written, since {what}; leave out --precision=float16")
+    if not float16 and (levels > 1 or share > _MAX_SHARE):
+        raise _differs(path, f"on {source.name} by up to {levels} of 255 levels, in {share:.1e} of the values")
+    return Difference(source.name, levels, share)
+
+
+def _differs(path, what):
+    return UserError(
+        f"{path}: not written, since the exported model differs from the generator: {what}; report this line, with"
+        f" TensorFlow {tf.__version__}, Keras {keras.__version__} and the weights file"
+    )
