@@ -1,7 +1,5 @@
 """What the faces' experiment shows: its tables, its curves and its pictures."""
 
-import io
-
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
@@ -9,7 +7,7 @@ from PIL import Image, ImageDraw
 from srgan_tf.evaluation import verification
 from srgan_tf.evaluation.faces import FALSE_ACCEPT_RATES, HR, SIZES, degraded
 from srgan_tf.evaluation.lfw import SIDE
-from srgan_tf.evaluation.report.figures import font
+from srgan_tf.evaluation.report.figures import font, png
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
 from srgan_tf.imaging.resize import imresize, upscale_nearest
 
@@ -83,9 +81,7 @@ def curves(results, same):
         axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="lower right")
     figure.axes[0].set_ylabel("TAR")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return png(figure)
 
 
 def strip(faces, methods, sizes=SIZES):

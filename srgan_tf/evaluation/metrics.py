@@ -114,7 +114,8 @@ def ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
         ValueError: The pictures are not uint8 RGB, differ in shape, or less than one window is left of them.
     """
     if np.ndim(reference) == 3:
-        _check_size(*np.shape(reference)[:2], 2 * shave + WINDOW)
+        height, width = np.shape(reference)[:2]
+        _check_size(height, width, 2 * shave + WINDOW)
     return ssim_of(*compared(reference, image, shave, channels))
 
 

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
-from importlib import resources
+from pathlib import Path
 
-from srgan_tf.evaluation.benchmark import load_external_result, load_pair
+from srgan_tf.evaluation.benchmark import Image, PictureSet, load_external_result, load_pair
+from srgan_tf.evaluation.html import MAX_BYTES, fill, image_uri, json_in_script, read_template
 from srgan_tf.evaluation.records import HR
-from srgan_tf.evaluation.report.page import LARGEST, data_uri, policy_hash
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError
 
@@ -16,15 +16,21 @@ WORST = "nearest"
 EXPECTED = {WORST: 1, HR: 5}  # of the calibration, as the paper has it for 20 pictures (section 3.3)
 
 
-def all_versions(sets, systems, external, scale, progress):
+def all_versions(
+    sets: Iterable[PictureSet],
+    systems: Mapping[str, Callable[[Image], Image]],
+    external: Sequence[Mapping[str, Mapping[str, Path]]],
+    scale: int,
+    on_progress: Callable[[], object],
+) -> Iterator[tuple[str, str, dict[str, Image]]]:
     """What a study shows: every system's version of every picture, and HR.
 
     Args:
         sets: `benchmark.PictureSet`s.
-        systems: Dict from name to a function of LR, see `benchmark.score`.
-        external: For each set what `benchmark.score` takes.
+        systems: Dict from name to a function of LR, see `benchmark.score_set`.
+        external: For each set what `benchmark.score_set` takes.
         scale: Enlargement of all systems.
-        progress: Called after each picture.
+        on_progress: Called after each picture.
 
     Yields:
         `(set, picture, layers)`, see `write_study`.
@@ -38,10 +44,12 @@ def all_versions(sets, systems, external, scale, progress):
             made = {name: system(lr) for name, system in systems.items()}
             made |= {name: load_external_result(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
             yield each.name, pair.name, made | {HR: hr}
-            progress()
+            on_progress()
 
 
-def write_study(path, title, shown, largest=LARGEST):
+def write_study(
+    path: Path | str, title: str, shown: Iterable[tuple[str, str, Mapping[str, Image]]], max_bytes: int = MAX_BYTES
+) -> int:
     """Writes the page of a study.
 
     The first picture's nearest and HR are shown first, with the score that they shall have; then every system's version
@@ -52,7 +60,7 @@ def write_study(path, title, shown, largest=LARGEST):
         title: Of the study, which raters see.
         shown: Iterable of `(set, picture, layers)`: two names, and a dict from system to uint8 RGB `(H, W, 3)`, with
             "nearest" and "HR" among them.
-        largest: Bytes of pictures at most, beyond which browsers take long to open the page.
+        max_bytes: Bytes of pictures at most, beyond which browsers take long to open the page.
 
     Returns:
         How many pictures a rater sees.
@@ -60,10 +68,11 @@ def write_study(path, title, shown, largest=LARGEST):
     Raises:
         UserError: There is no picture, they are too many, or the file cannot be written.
     """
-    template = resources.files("srgan_tf.evaluation").joinpath("mos.html").read_text(encoding="utf-8")
-    items, encoded, size = [], [], 0
+    template, hashes = read_template("srgan_tf.evaluation", "mos.html")
+    items: list[dict] = []
+    encoded, size = [], 0
     for set_name, picture, layers in shown:
-        made = {system: data_uri(image) for system, image in layers.items()}
+        made = {system: image_uri(image) for system, image in layers.items()}
         if not items:
             for system, expected in EXPECTED.items():
                 items.append({"set": set_name, "picture": picture, "system": system, "expected": expected})
@@ -72,9 +81,9 @@ def write_study(path, title, shown, largest=LARGEST):
             items.append({"set": set_name, "picture": picture, "system": system})
             encoded.append(text)
             size += len(text)
-        if size > largest:
+        if size > max_bytes:
             raise UserError(
-                f"{path}: more than {largest / 1e6:g} MB of pictures by {set_name} {picture}; --per_set takes fewer"
+                f"{path}: more than {max_bytes / 1e6:g} MB of pictures by {set_name} {picture}; --per_set takes fewer"
             )
     if not items:
         raise UserError(f"{path}: no pictures to rate")
@@ -82,16 +91,11 @@ def write_study(path, title, shown, largest=LARGEST):
     for text in encoded:
         digest.update(text.encode())
     study = {"id": digest.hexdigest()[:16], "title": title, "calibration": len(EXPECTED), "items": items}
-    values = {
-        "title": escape(title),
-        "style_hash": policy_hash(template, "style"),
-        "script_hash": policy_hash(template, "script"),
-        "study": json.dumps(study, ensure_ascii=False).replace("<", "\\u003c"),
-        "pictures": "\n".join(
-            f'<script type="text/plain" id="picture-{number}">{text}</script>' for number, text in enumerate(encoded)
-        ),
-    }
-    page = re.sub(r"{{(\w+)}}", lambda match: values[match[1]], template)
+    pictures = (
+        f'<script type="text/plain" id="picture-{number}">{text}</script>' for number, text in enumerate(encoded)
+    )
+    values = {"title": escape(title), "study": json_in_script(study), "pictures": "\n".join(pictures)}
+    page = fill(template, hashes | values)
     with atomic_file(path) as beside:
         beside.write_text(page, **LENIENT_UTF8)
     return len(items)

@@ -1,14 +1,12 @@
 """What a study of opinions shows: the slides' table, and how the scores are spread."""
 
-import io
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from srgan_tf.evaluation import published
 from srgan_tf.evaluation.metrics import MOS
 from srgan_tf.evaluation.mos import SCORES, agreement
-from srgan_tf.evaluation.report.figures import plain
+from srgan_tf.evaluation.report.figures import literal, png
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
 from srgan_tf.system.errors import UserError
 
@@ -88,7 +86,7 @@ def distributions(found):
     longest = max(map(len, own))
     figure = Figure(figsize=(2 + 4 * len(sets), 1.4 + 0.34 * longest), layout="constrained")
     for axes, set_name, rows in zip(np.atleast_1d(figure.subplots(1, len(sets))), sets, own):
-        names = [plain(f"{opinion.system}  {opinion.mean:.2f}") for opinion in rows]
+        names = [literal(f"{opinion.system}  {opinion.mean:.2f}") for opinion in rows]
         shares = np.array([opinion.counts for opinion in rows], float)
         shares *= 100 / shares.sum(1, keepdims=True)
         left = np.zeros(len(rows))
@@ -96,10 +94,8 @@ def distributions(found):
             axes.barh(names, share, left=left, color=color, label=str(score))
             left += share
         axes.invert_yaxis()
-        axes.set(title=plain(set_name), xlabel="ratings, %", xlim=(0, 100))
+        axes.set(title=literal(set_name), xlabel="ratings, %", xlim=(0, 100))
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8, frameon=False)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return png(figure)

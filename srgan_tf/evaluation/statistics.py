@@ -58,11 +58,11 @@ def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metr
     ours, theirs = (
         {score.picture: score[metric.key] for score in scores if score.system == name} for name in (system, baseline)
     )
-    values = [
-        value - theirs[picture]
-        for picture, value in ours.items()
-        if picture in theirs and _finite(value) and _finite(theirs[picture])
-    ]
+    values = []
+    for picture, value in ours.items():
+        other = theirs.get(picture)
+        if value is not None and other is not None and math.isfinite(value) and math.isfinite(other):
+            values.append(value - other)
     if not values:
         return None
     low = high = math.nan
@@ -78,10 +78,6 @@ def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metr
         ).confidence_interval
         low, high = float(interval.low), float(interval.high)
     return Difference(system, baseline, metric, float(np.mean(values)), low, high, len(values))
-
-
-def _finite(value):
-    return value is not None and math.isfinite(value)
 
 
 def differences(scored: SetScores) -> list[Difference]:

@@ -8,11 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from srgan_tf.system.errors import user_errors
 
 # For text with names of files, which need not be text themselves.
-LENIENT_UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
+LENIENT_UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `atomic_file` writes to
 
 

@@ -27,7 +27,7 @@ def shown(count=2):
 
 def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match="per_set"):
-        write_study(tmp_path / "page.html", "t", shown(), largest=300)
+        write_study(tmp_path / "page.html", "t", shown(), max_bytes=300)
     with pytest.raises(UserError, match="no pictures"):
         write_study(tmp_path / "page.html", "t", ())
     assert list(tmp_path.iterdir()) == []

@@ -141,7 +141,7 @@ def psnr_lpips(rows):
     axes = figure.subplots(down, across, squeeze=False).ravel()
     systems = list(dict.fromkeys(row.system for row in drawn))
     for axis, (name, own) in zip(axes, sets.items()):
-        axis.set_title(plain(name))
+        axis.set_title(literal(name))
         axis.set(xlabel="PSNR, dB (higher is better)", ylabel="LPIPS (lower is better)")
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
@@ -160,9 +160,7 @@ def psnr_lpips(rows):
         _label(axis, own)
     for axis in axes[len(sets) :]:
         axis.remove()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150)
-    return file.getvalue(), left_out
+    return png(figure, dpi=150), left_out
 
 
 def _label(axis, rows):
@@ -176,7 +174,7 @@ def _label(axis, rows):
         text_y = max([y, *(height + _LABEL for height in heights[side])])
         heights[side].append(text_y)
         axis.annotate(
-            plain(rows[index].system),
+            literal(rows[index].system),
             (x, y),
             (x + 0.03 * side, text_y),
             "axes fraction",
@@ -188,8 +186,15 @@ def _label(axis, rows):
         )
 
 
-def plain(text):
-    """A name as matplotlib can show it."""
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """The file of a figure."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
+def literal(text: str) -> str:
+    """A name as matplotlib shows it unchanged."""
     text = text.encode(errors="backslashreplace").decode()  # a folder's name need not be text
     return text.replace("$", r"\$")  # which starts a formula
 

@@ -1,27 +1,28 @@
 """The report's page: one HTML file with tables to sort and pictures to compare, which loads nothing from elsewhere."""
 
-import base64
-import hashlib
-import io
-import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from importlib import resources
+from typing import TextIO
 
-import numpy as np
-from PIL import Image
+from srgan_tf.evaluation.html import MAX_BYTES, data_uri, fill, image_uri, json_in_script, read_template
+from srgan_tf.evaluation.records import HR, LR, Score, by_set, used_columns
 
-from srgan_tf.evaluation.records import HR, LR, by_set, used_columns
-
-LARGEST = 200_000_000  # bytes of pictures, beyond which browsers take long to open the page
-_WEBP_SIDE = 16383  # pixels, the longest that WebP can hold
-_PLAIN = (HR, LR, "nearest", "bicubic")  # what the page does not choose as the system to look at first
+_BASELINES = (HR, LR, "nearest", "bicubic")  # what the page does not choose as the system to look at first
 
 
-def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), largest=LARGEST):
+def write_page(
+    file: TextIO,
+    title: str,
+    rows: Sequence[Score],
+    scores: Sequence[Score],
+    shown: Iterable[tuple],
+    facts: Mapping,
+    figure: bytes | None = None,
+    notes: Iterable[str] = (),
+    max_bytes: int = MAX_BYTES,
+) -> list[str]:
     """Writes the page.
 
     Args:
@@ -33,16 +34,14 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
         facts: Dict of what is to be known about the scores: texts, numbers, lists, and dicts of them.
         figure: PNG of PSNR against LPIPS, or None.
         notes: Sentences on what is left out.
-        largest: Bytes of pictures that the page holds at most.
+        max_bytes: Bytes of pictures that the page holds at most.
 
     Returns:
         Titles of the pictures that the page has no room for.
     """
-    template = resources.files("srgan_tf.evaluation.report").joinpath("page.html").read_text(encoding="utf-8")
+    template, hashes = read_template("srgan_tf.evaluation.report", "page.html")
     values = {
         "title": escape(title),
-        "style_hash": policy_hash(template, "style"),
-        "script_hash": policy_hash(template, "script"),
         "tables": _tables(rows),
         "figure": _figure(figure),
         "notes": "".join(f'<p class="hint">{escape(note)}</p>' for note in notes),
@@ -50,122 +49,105 @@ def write_page(file, title, rows, scores, shown, facts, figure=None, notes=(), l
         "facts": _facts(facts),
     }
     head, tail = template.split("{{pictures}}")
-    # In a single pass, so that braces in a value stay what they are.
-    file.write(re.sub(r"{{(\w+)}}", lambda match: values[match[1]], head))
-    numbers = {(score.set, score.picture, score.system): score.values for score in scores}
-    columns = used_columns(scores)
-    index, left_out, size = [], [], 0
+    file.write(fill(head, hashes | values))
+    captions = _captions(scores)
+    index: list[dict] = []
+    left_out, size = [], 0
     with ThreadPoolExecutor() as pool:
         for pictures, layers, place in shown:
-            encoded = list(pool.map(data_uri, layers.values()))
-            if size + sum(map(len, encoded)) > largest:
+            encoded = list(pool.map(image_uri, layers.values()))
+            added = sum(map(len, encoded))
+            if size + added > max_bytes:
                 left_out.append(pictures.title)
                 continue
-            size += sum(map(len, encoded))
-            systems = []
-            for system, uri in zip(layers, encoded):
-                identity = f"image-{len(index)}-{len(systems)}"
+            size += added
+            identities = [f"image-{len(index)}-{number}" for number in range(len(encoded))]
+            for identity, uri in zip(identities, encoded):
                 file.write(f'<script type="text/plain" id="{identity}">{uri}</script>\n')
-                values = numbers.get((pictures.set, pictures.picture, system), {})
-                known = [f"{column.heading} {column.text(values)}" for column in columns if column.text(values)]
-                systems.append({"name": system, "image": identity, "scores": ", ".join(known)})
-            height, width = next(iter(layers.values())).shape[:2]
-            index.append(
-                {
-                    "set": pictures.set,
-                    "name": pictures.picture,
-                    "title": pictures.title,
-                    "size": [width, height],
-                    "region": [place[1], place[0], place[2]],
-                    "systems": systems,
-                    "first": _first_pair(list(layers)),
-                }
-            )
-    listed = json.dumps({"pictures": index, "leftOut": left_out}, ensure_ascii=False).replace("<", "\\u003c")
+            index.append(_index_entry(pictures, layers, place, identities, captions))
+    listed = json_in_script({"pictures": index, "leftOut": left_out})
     file.write(f'<script type="application/json" id="index">{listed}</script>\n{tail}')
     return left_out
 
 
-def policy_hash(template, tag):
-    """The hash by which the page's policy knows its own style and script, and no other."""
-    (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _captions(scores):
+    """Dict from set, picture and system to the scores in one line."""
+    columns = used_columns(scores)
+    return {
+        (score.set, score.picture, score.system): ", ".join(
+            f"{column.heading} {text}" for column in columns if (text := column.text(score.values))
+        )
+        for score in scores
+    }
 
 
-def data_uri(image):
-    """A picture, uint8 RGB `(H, W, 3)`, as an address that holds it without loss."""
-    file = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(image))
-    if max(image.size) <= _WEBP_SIDE:
-        # Two thirds of a PNG's bytes; higher methods take twice the time for one hundredth less.
-        image.save(file, "WEBP", lossless=True, method=2)
-        return _uri(file.getvalue(), "webp")
-    image.save(file, "PNG")
-    return _uri(file.getvalue(), "png")
-
-
-def _uri(data, kind):
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+def _index_entry(pictures, layers, place, identities, captions):
+    """What the page's script has to know of a picture."""
+    height, width = next(iter(layers.values())).shape[:2]
+    top, left, side = place
+    return {
+        "set": pictures.set,
+        "name": pictures.picture,
+        "title": pictures.title,
+        "size": [width, height],
+        "region": [left, top, side],
+        "systems": [
+            {"name": system, "image": identity, "scores": captions.get((pictures.set, pictures.picture, system), "")}
+            for system, identity in zip(layers, identities)
+        ],
+        "first": _first_pair(list(layers)),
+    }
 
 
 def _first_pair(names):
-    """Numbers of the two systems to compare first: bicubic, and the last one that is not as plain."""
+    """Numbers of the two systems to compare first: bicubic, and the last system that is no baseline."""
     left = next((names.index(name) for name in ("bicubic", "nearest", LR) if name in names), 0)
-    others = [number for number, name in enumerate(names) if name not in _PLAIN and number != left]
+    others = [number for number, name in enumerate(names) if name not in _BASELINES and number != left]
     others = others or [number for number in range(len(names)) if number != left]
     return [left, others[-1] if others else left]
 
 
 def _tables(rows):
     columns = used_columns(rows)
-    return "".join(
-        _table(name or "Scores", ["system"], columns, [([(row.system, row.published)], row) for row in own])
-        for name, own in by_set(rows).items()
-    )
+    return "".join(_table(name or "Scores", ("system",), columns, own) for name, own in by_set(rows).items())
 
 
 def _details(scores):
     if not scores:
         return ""
     columns = used_columns(scores)
-    tables = "".join(
-        _table(
-            f"{name}, picture by picture" if name else "Picture by picture",
-            ["picture", "system"],
-            columns,
-            [([(entry.picture, False), (entry.system, False)], entry) for entry in own],
-        )
+    tables = (
+        _table(f"{name}, picture by picture" if name else "Picture by picture", ("picture", "system"), columns, own)
         for name, own in by_set(scores).items()
     )
-    return f"<details><summary>Scores of every picture</summary>{tables}</details>"
+    return f"<details><summary>Scores of every picture</summary>{''.join(tables)}</details>"
 
 
-def _table(caption, names, columns, lines):
-    """A table with heads to sort by; `lines` are pairs of the names in a row, each maybe published, and its entry."""
+def _table(caption, names, columns, scores):
+    """A table with headings to sort by: the fields `names` of each score, and its numbers."""
 
-    def head(text, first, kind):
+    def heading(text, first, kind):
         return f'<th scope="col" data-first="{first}" class="{kind}"><button type="button">{escape(text)}</button></th>'
 
-    heads = [head(name, "ascending", "name") for name in names]
-    heads += [
-        head(column.heading, "descending" if column.higher_is_better else "ascending", "number") for column in columns
+    headings = [heading(name, "ascending", "name") for name in names] + [
+        heading(column.heading, "descending" if column.higher_is_better else "ascending", "number")
+        for column in columns
     ]
     body = []
-    for words, entry in lines:
-        cells = [
-            f'<th scope="row" data-value="{escape(text)}">{escape(text)}'
-            + ' <span class="tag">published</span>' * published
-            + "</th>"
-            for text, published in words
-        ]
+    for score in scores:
+        cells = []
+        for name in names:
+            text = escape(getattr(score, name))
+            tag = ' <span class="tag">published</span>' * (name == "system" and score.published)
+            cells.append(f'<th scope="row" data-value="{text}">{text}{tag}</th>')
         for column in columns:
-            text, value = column.text(entry.values), entry[column.key]
+            text, value = column.text(score.values), score[column.key]
             known = f' data-value="{value if math.isfinite(value) else "Infinity"}"' if text else ""
             cells.append(f"<td{known}>{text or '–'}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
-        f"<caption><span>{escape(caption)}</span></caption><thead><tr>{''.join(heads)}</tr></thead>"
+        f"<caption><span>{escape(caption)}</span></caption><thead><tr>{''.join(headings)}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
@@ -174,7 +156,7 @@ def _figure(png):
     if png is None:
         return ""
     alt = "PSNR against LPIPS of every system; the numbers are in the tables"
-    return f'<figure><img src="{_uri(png, "png")}" alt="{alt}"></figure>'
+    return f'<figure><img src="{data_uri(png, "png")}" alt="{alt}"></figure>'
 
 
 def _facts(facts):

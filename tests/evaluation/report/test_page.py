@@ -68,7 +68,7 @@ def test_pictures_are_embedded_without_loss():
 def test_pictures_beyond_the_limit_are_left_out_and_named():
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     large, small = Pictures("s", "large", None, {"a": noise}), Pictures("s", "small", None, {"a": noise[:2]})
-    html, left_out = written([large, small], largest=3000)
+    html, left_out = written([large, small], max_bytes=3000)
     assert left_out == ["s / large"]
     assert html.count('id="image-') == 1 and '"leftOut": ["s / large"]' in html
 
