@@ -434,4 +434,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run("train.py", main, sys.argv))
+    sys.exit(command_line.run(main, sys.argv))

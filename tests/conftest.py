@@ -71,7 +71,7 @@ def train_run(tmp_path, capsys):
     from srgan_tf.cli import command_line
 
     def run(*flags):
-        status = command_line.run("train.py", train.main, ["train.py", f"--run_dir={tmp_path}/run", *flags])
+        status = command_line.run(train.main, ["train.py", f"--run_dir={tmp_path}/run", *flags])
         shown = capsys.readouterr()
         return status, shown.out, shown.err
 

@@ -5,13 +5,22 @@ import sys
 
 from srgan_tf.system.errors import UsageError, UserError
 
+NAME = "srgan"
 
-def print_error(script, error):
+
+def print_error(error):
     """The one line that a user sees of a mistake."""
-    print(f"{script}: error: {error}", file=sys.stderr)
+    print(f"{NAME}: error: {error}", file=sys.stderr)
 
 
-def run(script, function, argv):
+def report_failures(failures):
+    """Names what went wrong on the way; returns the exit status."""
+    for error in failures:
+        print_error(error)
+    return 1 if failures else 0
+
+
+def run(function, argv):
     """Calls `function(argv)`, which returns an exit status.
 
     A `UserError` becomes one line and status 1, a `UsageError` status 2.
@@ -24,10 +33,10 @@ def run(script, function, argv):
         sys.stdout.flush()
         return status
     except UserError as error:
-        print_error(script, error)
+        print_error(error)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print(f"{script}: interrupted", file=sys.stderr)
+        print(f"{NAME}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `| head` has seen enough. Python would complain once more when it closes the pipe.

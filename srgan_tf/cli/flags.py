@@ -31,8 +31,7 @@ def setting(
     size=False,
     positional="",
     required=False,
-    modes=(),
-    rest=False,
+    once=False,
 ) -> Any:
     """One field of a settings class.
 
@@ -47,6 +46,7 @@ def setting(
         positional: What `--help` calls the word that may be given in the flag's place, such as "INPUT". Words are taken
             in the order of the fields; the last such field takes all the remaining ones if it is `many`.
         required: Whether the command cannot do without it.
+        once: Whether giving the flag twice is a mistake; else the last one holds.
     """
     metadata = {
         "help": help,
@@ -57,8 +57,7 @@ def setting(
         "size": size,
         "positional": positional,
         "required": required,
-        "modes": tuple(modes),
-        "rest": rest,
+        "once": once or bool(positional and not many),
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -101,10 +100,6 @@ def parse(settings_class, argv):
 
 def _take_words(fields, values, words, command):
     """Gives the words without a flag to the fields that take them."""
-    rest = [field.name for field in fields if field.metadata["rest"] and values[field.name].present]
-    if rest:
-        values[rest[0]].value = [*values[rest[0]].value, *words]
-        return
     takers = [field for field in fields if field.metadata["positional"]]
     words = list(words)
     for field in takers:
@@ -133,6 +128,11 @@ def _value(field, flag):
     if not flag.value and flag.present:
         raise UsageError(f"--{field.name} is given without a value; leave it out or give one")
     return _expand(flag.value)
+
+
+def unless_auto(value):
+    """The value of a flag, None if it was left at auto."""
+    return None if value == AUTO else value
 
 
 def _expand(text):
@@ -203,6 +203,8 @@ def _define(field, values):
         flags.DEFINE(parser, name, default, extra["help"], flag_values=values, serializer=flags.ArgumentSerializer())
     else:
         flags.DEFINE_string(name, default, extra["help"], flag_values=values)
+    if extra["once"]:
+        values[name].allow_overwrite = False
 
 
 def help_page(settings_class, command):
@@ -212,8 +214,9 @@ def help_page(settings_class, command):
     words = [_word(field) for field in fields if field.metadata["positional"]]
     lines = [what, "", " ".join([f"usage: {command}", *words, "[--flag=value ...]"])]
     lines += [textwrap.indent(textwrap.dedent(examples).rstrip(), "  "), ""]
-    # What a class shares with others comes after its own.
-    for field in sorted(fields, key=lambda field: field.name not in settings_class.__annotations__):
+    own = settings_class.__annotations__
+    # What a class shares with others comes last.
+    for field in sorted(fields, key=lambda field: (not field.metadata["positional"], field.name not in own)):
         lines.append(f"  --{field.name}")
         lines += textwrap.wrap(_description(field), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
@@ -238,4 +241,6 @@ def _default(field):
         return "on" if field.default else "off"
     if field.default in ("", ()):
         return "none"
+    if isinstance(field.default, tuple):
+        return ", ".join(field.default)
     return f"{field.default:g}" if isinstance(field.default, float) else field.default

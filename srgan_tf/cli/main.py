@@ -1,9 +1,7 @@
 """The command `srgan`: finds the mode, reads its settings and runs it."""
 
 import difflib
-import functools
 import importlib
-import os
 import sys
 
 import srgan_tf
@@ -23,53 +21,78 @@ MODES = {
     "mos make": ("srgan_tf.cli.mos_make", "writes the page on which people rate pictures"),
     "mos score": ("srgan_tf.cli.mos_score", "computes mean opinion scores from what they saved"),
 }
+_HELP = ("--help", "-help", "-h", "help")
+_VERSION = ("--version", "-version", "version")
 
 
 def main(argv=None):
     """Runs the command line `argv`, by default that of the process; returns the exit status."""
-    argv = sys.argv if argv is None else argv
-    name = os.path.basename(argv[0])
-    return command_line.run(name, functools.partial(run, name), argv[1:])
+    return command_line.run(_run, (sys.argv if argv is None else argv)[1:])
 
 
-def run(name, words):
-    """Runs the words behind the command's name; returns the exit status.
+def evaluate_script(argv):
+    """Runs a command line of `evaluate.py`, in which `--mode=MODE` names the mode; returns the exit status."""
+    return command_line.run(lambda words: _run(_mode_first(words)), argv[1:])
 
-    Raises:
-        UserError: What went wrong, in one line.
-    """
-    if not words or words[0] in ("--help", "-h", "-help", "help"):
-        print(help_page(name))
+
+def _run(words):
+    if not words or words[0] in _HELP:
+        print(help_page())
         return 0 if words else 2
-    if words[0] in ("--version", "-version"):
+    if words[0] in _VERSION:
         print(f"srgan_tf {srgan_tf.__version__}")
         return 0
-    mode, words = find_mode(words)
+    mode, words = _find_mode(words)
     module = importlib.import_module(MODES[mode][0])
-    settings = flags.parse(module.Settings, [f"{name} {mode}", *words])
+    settings = flags.parse(module.Settings, [f"{command_line.NAME} {mode}", *words])
     if hasattr(settings, "checked"):
         settings = settings.checked()
     return module.run(settings)
 
 
-def find_mode(words):
+def _find_mode(words):
     """The mode that the first word names, or the first two, and the words behind it."""
-    for count in (1, 2):
-        mode = " ".join(words[:count])
-        if mode in MODES:
-            return mode, words[count:]
-    kinds = [mode for mode in MODES if mode.split()[0] == words[0]]
-    if kinds:
-        raise UsageError(f"{words[0]} needs another word: {' or '.join(kinds)}")
-    if words[0].startswith("-"):
-        raise UsageError(f"{words[0]}: the mode comes first, as in `srgan upscale {words[0]}` (--help lists the modes)")
-    near = difflib.get_close_matches(words[0], sorted({mode.split()[0] for mode in MODES}), 1)
-    raise UsageError(f"no mode {words[0]!r};{f' did you mean {near[0]!r}?' if near else ''} (--help lists the modes)")
+    first, words = words[0], words[1:]
+    if first in MODES:
+        return first, words
+    if first == "mos":
+        return _find_task(words)
+    if first.startswith("-"):
+        raise UsageError(f"{first}: the mode comes first, as in `srgan upscale photo.jpg` (--help lists the modes)")
+    near = difflib.get_close_matches(first, [mode.split()[0] for mode in MODES], 1)
+    raise UsageError(f"no mode {first!r};{f' did you mean {near[0]!r}?' if near else ''} (--help lists the modes)")
 
 
-def help_page(name):
+def _find_task(words):
+    """Which of the two modes of opinions it is; each may also be named by a flag, `--make` or `--score FILES`."""
+    if words[:1] in (["make"], ["score"]):
+        return f"mos {words[0]}", words[1:]
+    if "--make" in words:
+        return "mos make", [word for word in words if word != "--make"]
+    if any(word.partition("=")[0] == "--score" for word in words):
+        return "mos score", [word.removeprefix("--score=") for word in words if word != "--score"]
+    raise UsageError("mos needs another word: `mos make` writes the page, `mos score` reads what raters saved")
+
+
+def _mode_first(words):
+    """The words of `srgan` for those of `evaluate.py`."""
+    mode, others, rest = "", [], iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name in ("--mode", "-mode"):
+            mode = value if equals else next(rest, "")
+        else:
+            others.append(word)
+    if not mode and others[:1] in ([word] for word in (*_HELP, *_VERSION)):
+        return others
+    if not mode and any(word.startswith("--input") for word in others):
+        raise UsageError("--input is enlarged with --mode=upscale, as in `srgan upscale photo.jpg large.png`")
+    return [mode or "evaluate", *others]
+
+
+def help_page():
     """The text of `srgan --help`."""
     lines = ["SRGAN: 4x single-image super-resolution, trained, measured and used.", ""]
-    lines += [f"usage: {name} MODE [words] [--flag=value ...]", ""]
+    lines += ["usage: srgan MODE [words] [--flag=value ...]", ""]
     lines += [f"  {mode:<10} {line}" for mode, (_, line) in MODES.items()]
-    return "\n".join([*lines, "", f"{name} MODE --help lists the flags of a mode; {name} --version"])
+    return "\n".join([*lines, "", "srgan MODE --help lists the flags of a mode; srgan --version"])

@@ -1,19 +1,35 @@
-"""The systems that a command line names: weights files and folders of ready-made pictures."""
+"""The systems that are scored or shown: networks, what needs no weights, and folders of external results."""
 
 import os
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
-from srgan_tf.system.errors import UserError
+from srgan_tf.evaluation.benchmark import BASELINES
+from srgan_tf.evaluation.records import HR, LR
+from srgan_tf.system import quiet
+from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.weights import find_weights
 
+SELFEX = "selfex"  # models.selfex, a system without weights
+RESERVED = (*BASELINES, HR, LR, SELFEX)  # names that no weights can have
+NONE = "none"  # in the place of weights
+_SCALE = 4  # of systems without weights
 
-def named_weights(given, taken=()):
-    """The weights files by name, from `NAME=FILE` or `FILE`, which is then named after its folder and itself.
 
-    `FILE` may be the name of weights that the package brings.
+def named_weights(given: Iterable[str]) -> dict[str, Path]:
+    """The weights files by name.
+
+    Args:
+        given: `NAME=FILE`, or `FILE`, which is then named after its folder and itself; `FILE` may be the name of
+            pretrained weights. "none" alone gives no weights.
+
+    Raises:
+        UserError: There is no such file, or two have one name.
     """
-    found = {}
-    for text in given:
+    given = tuple(given)
+    found: dict[str, Path] = {}
+    for text in () if given == (NONE,) else given:
         name, equals, path = text.partition("=")
         if not equals or Path(text).is_file():
             path = Path(text)
@@ -22,21 +38,85 @@ def named_weights(given, taken=()):
             raise UserError(f"--weights={text}: no such weights file; give NAME=FILE")
         path = find_weights(path)
         if name in ("", ".", "..") or "/" in name or os.sep in name:
-            raise UserError(f"--weights={text}: {name!r} cannot be the name of a folder; give NAME=FILE")
-        if name in found or name in taken:
-            raise UserError(f"--weights={text}: the name {name} is taken; give another one as NAME=FILE")
+            raise UsageError(f"--weights={text}: {name!r} cannot be the name of a folder; give NAME=FILE")
+        if name in found or name in RESERVED:
+            raise UsageError(f"--weights={text}: the name {name} is taken; give another one as NAME=FILE")
         found[name] = path
     return found
 
 
-def named_results(given, taken):
-    """The folders of ready-made pictures by their system's name, from `NAME=FOLDER`."""
-    found = {}
+def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Path]:
+    """The folders of external results by their system's name, from `NAME=FOLDER`.
+
+    Args:
+        given: The texts.
+        weights: Names that are taken by weights.
+
+    Raises:
+        UsageError: A text is something else, or two systems have one name.
+    """
+    found: dict[str, Path] = {}
     for text in given:
-        name, equals, folder = text.partition("=")
+        name, _, folder = text.partition("=")
         if not name or not folder:
-            raise UserError(f"--results={text}: give NAME=FOLDER, the system's name and its pictures")
-        if name in found or name in taken:
-            raise UserError(f"--results={text}: the name {name} is taken; give another one")
+            raise UsageError(f"--results={text}: give NAME=FOLDER, the system's name and its pictures")
+        if name in found or name in weights or name in RESERVED:
+            raise UsageError(f"--results={text}: the name {name} is taken; give another one")
         found[name] = Path(folder)
     return found
+
+
+def load_upscaler(weights: str | Path | None = None, *, tile=None, max_memory=None, scale: int = _SCALE):
+    """An `Upscaler`; the first call imports TensorFlow.
+
+    Args:
+        weights: As `Upscaler` takes them, or "selfex".
+        tile: As `Upscaler` takes it.
+        max_memory: As `Upscaler` takes it.
+        scale: The enlargement of "selfex".
+    """
+    quiet.import_tensorflow()
+    from srgan_tf.inference.networks import SelfExemplars
+    from srgan_tf.inference.upscaler import Upscaler
+
+    return Upscaler(SelfExemplars(scale) if weights == SELFEX else weights, tile=tile, max_memory=max_memory)
+
+
+def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
+    """The `Upscaler`s of several systems, which must have one enlargement.
+
+    Args:
+        weights: Files by name.
+        model: "selfex" or "".
+        **limits: `tile` and `max_memory`, as `Upscaler` takes them.
+
+    Returns:
+        `(upscalers, scale)`: a dict from name, that of `model` among them, and the enlargement, 4 without weights.
+
+    Raises:
+        UserError: Weights cannot be read, or enlarge differently.
+    """
+    upscalers = {name: load_upscaler(path, **limits) for name, path in weights.items()}
+    scales = {upscaler.scale for upscaler in upscalers.values()} or {_SCALE}
+    if len(scales) > 1:
+        raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
+    (scale,) = scales
+    if model:
+        upscalers[model] = load_upscaler(model, scale=scale, **limits)
+    return upscalers, scale
+
+
+def load_systems(weights: Mapping[str, Path], model: str = "", **limits):
+    """The functions that enlarge, networks first, then the baselines.
+
+    Args:
+        weights: As `load_upscalers` takes them, and so are the others.
+        model: "selfex" or "".
+        **limits: `tile` and `max_memory`.
+
+    Returns:
+        `(systems, scale)`: a dict from name to a function from LR to SR, both uint8 `(H, W, 3)`; and the enlargement.
+    """
+    upscalers, scale = load_upscalers(weights, model, **limits)
+    systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
+    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}, scale

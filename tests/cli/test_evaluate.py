@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import config
 import evaluate
-from srgan_tf.imaging import files, raster_writer
+from srgan_tf.cli import export
+from srgan_tf.evaluation.systems import named_weights
+from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.export import FORMATS, Difference
 from srgan_tf.inference.tile_runner import TileRunner
@@ -47,11 +48,11 @@ def test_names_of_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("best.weights.h5", "a=b.h5"):
         (tmp_path / name).write_text("")
-    assert list(evaluate.named_weights(["best.weights.h5", f"{tmp_path / 'best.weights.h5'}"])) == [
+    assert list(named_weights(["best.weights.h5", f"{tmp_path / 'best.weights.h5'}"])) == [
         "best",
         f"{tmp_path.name}-best",
     ]
-    assert list(evaluate.named_weights(["a=b.h5", "x=a=b.h5"])) == ["a=b", "x"]
+    assert list(named_weights(["a=b.h5", "x=a=b.h5"])) == ["a=b", "x"]
 
 
 # --- upscale
@@ -119,7 +120,7 @@ def test_one_bad_file_does_not_stop_a_folder(run, weights, photos, tmp_path):
     status, out, err = run("--mode=upscale", f"--weights={weights}", f"--input={photos}", f"--output={large}")
     assert status == 1
     assert out == [f"3 upscaled to {large}, 1 failed"]
-    assert len(err) == 1 and err[0].startswith(f"evaluate.py: error: {photos / 'broken.png'}: ")
+    assert len(err) == 1 and err[0].startswith(f"srgan: error: {photos / 'broken.png'}: ")
 
 
 @pytest.mark.parametrize(
@@ -214,50 +215,56 @@ def test_a_savedmodel_is_exported(run, weights, tmp_path):
 
 
 def test_the_formats_are_those_that_the_package_writes():
-    assert config.PICTURE_FORMATS == tuple(raster_writer.KINDS)
-    assert config.EXPORT_FORMATS == (*FORMATS, "tensorlayerx")
+    assert export.FORMATS == (*FORMATS, "tensorlayerx")
     endings = {module.SUFFIX: name for name, module in FORMATS.items() if module.SUFFIX}
-    assert evaluate.EXPORT_ENDINGS == endings | {".npz": "tensorlayerx"}
+    assert export.ENDINGS == endings | {".npz": "tensorlayerx"}
 
 
 # --- mistakes
 
-MISTAKES = [
-    (["--mode=draw"], "--mode"),
+USAGE = [
+    (["--mode=draw"], "no mode 'draw'"),
+    (["--mode=upscal"], "did you mean 'upscale'?"),
     (["--colour=red"], "colour"),
-    (["stray"], "stray"),
-    (["--mode=upscale"], "--mode=upscale needs --input"),
-    (["--mode=upscale", "--input=x.png"], "--mode=upscale needs --output"),
-    (["--mode=export", "--output=x"], "--mode=export needs --weights"),
-    (["--mode=export", "--weights=WEIGHTS"], "--mode=export needs --output"),
-    (["--mode=upscale", "--weights=a=WEIGHTS", "--weights=WEIGHTS", "--input=x", "--output=y"], "takes one --weights"),
-    (["--mode=upscale", "--input=a", "--output=b", "--format=onnx"], "--format=onnx is not for --mode=upscale; take"),
-    (["--mode=export", "--weights=WEIGHTS", "--output=b", "--format=png"], "take one of savedmodel, onnx, litert"),
-    (["--mode=evaluate", "--format=png"], "--format has no use with --mode=evaluate"),
-    (["--mode=upscale", "--input=a", "--output=b", "--precision=float16"], "--precision has no use with"),
+    (["--weight=srgan"], "Did you mean: weights ?"),
+    (["stray", "more"], "stray argument 'more'"),
+    (["--input=photo.jpg"], "--input is enlarged with --mode=upscale, as in `srgan upscale photo.jpg large.png`"),
+    (["--mode=upscale"], "upscale needs INPUT or --input"),
+    (["--mode=upscale", "--input=photos/*.png"], "photos/*.png: give an OUTPUT, too"),
+    (["--mode=export", "--output=x"], "export needs WEIGHTS or --weights"),
+    (["--mode=export", "--weights=WEIGHTS"], "export needs OUTPUT or --output"),
+    (
+        ["--mode=upscale", "--weights=a=WEIGHTS", "--weights=WEIGHTS", "--input=x", "--output=y"],
+        "already defined as a=",
+    ),
+    (["--mode=upscale", "--input=a", "--output=b", "--format=onnx"], "--format=onnx: value should be one of <auto|png"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=b", "--format=png"], "one of <auto|savedmodel|onnx|litert"),
+    (["--mode=evaluate", "--format=png"], "'format'"),
+    (["--mode=upscale", "--input=a", "--output=b", "--precision=float16"], "'precision'"),
     (["--mode=upscale", "--input=WEIGHTS", "--output=b.png", "--quality=5"], "--quality is about JPEG and WebP"),
     (["--mode=upscale", "--input=a", "--output=b", "--quality=101"], "--quality"),
     (["--mode=upscale", "--input=a", "--output=b", "--outscale=0"], "--outscale=0: must be above 0"),
     (["--mode=upscale", "--input=a", "--output=b", "--max_memory=much"], "not a size such as 2GiB"),
-    (["--mode=export", "--weights=WEIGHTS", "--weights=b=WEIGHTS", "--output=x"], "takes one --weights, not 2"),
+    (["--mode=export", "--weights=WEIGHTS", "--weights=b=WEIGHTS", "--output=x"], "already defined as"),
     (["--mode=export", "--weights=WEIGHTS", "--output=a.npz", "--precision=float16"], "is for --format=litert"),
     (["--mode=export", "--weights=WEIGHTS", "--output=a.onnx", "--format=savedmodel"], "a.onnx: named as onnx"),
     (["--mode=export", "--weights=WEIGHTS", "--output=b.onnx", "--format=tensorlayerx"], "b.onnx: named as onnx, but"),
-    (["--mode=import", "--weights=WEIGHTS", "--krasserm=x"], "--weights has no use with --mode=import"),
-    (["--mode=faces", "--lfw=x", "--pairs=x", "--facenet=x", "--overwrite"], "--overwrite has no use with"),
-    (["--mode=mos", "--score=x", "--weights=WEIGHTS"], "--weights has no use with --score"),
-    (["--mode=mos", "--score=x", "--data=x"], "--data has no use with --score"),
-    (["--mode=mos", "--score=x", "--model=selfex"], "--model has no use with --score"),
-    (["--mode=mos", "--make", "--exclude_failed"], "--exclude_failed has no use with --make"),
-    (["--mode=export", "--weights=WEIGHTS", "--output=x", "--tile=3"], "--tile has no use with --mode=export"),
-    (["--mode=evaluate", "--output=x"], "--output has no use with --mode=evaluate"),
-    (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--csv=c"], "--csv has no use"),
+    (["--mode=import", "--weights=WEIGHTS", "--krasserm=x"], "'weights'"),
+    (["--mode=import", "--tensorlayerx=x", "--krasserm=x"], "import needs one FILE to read"),
+    (["--mode=faces", "--lfw=x", "--pairs=x", "--facenet=x", "--overwrite"], "'overwrite'"),
+    (["--mode=faces", "--lfw=x", "--pairs=x"], "faces needs --facenet"),
+    (["--mode=mos"], "mos needs another word"),
+    (["--mode=mos", "--score"], "mos score needs FILE"),
+    (["--mode=mos", "--score=x", "--weights=WEIGHTS"], "'weights'"),
+    (["--mode=mos", "--score=x", "--data=x"], "'data'"),
+    (["--mode=mos", "--score=x", "--model=selfex"], "'model'"),
+    (["--mode=mos", "--make", "--exclude_failed"], "'exclude_failed'"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=x", "--tile=3"], "'tile'"),
+    (["--mode=evaluate", "--output=x"], "'output'"),
+    (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--csv=c"], "'csv'"),
     (["--tile=-1"], "--tile"),
     (["--tile=1"], "--tile=1: must be 16 or more, or 0 for whole pictures"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--tile=15"], "--tile=15: must be 16 or more"),
-    (["--data=/no/such"], "/no/such: no such folder"),
-    (["--weights=/no/such.weights.h5"], "/no/such.weights.h5: no such weights file"),
-    (["--weights=a3="], "--weights=a3=: no such weights file"),
     (["--results=theirs="], "--results=theirs=: give NAME=FOLDER"),
     (["--weights=WEIGHTS", "--weights=WEIGHTS"], "the name srresnet-best is taken"),
     (["--weights=bicubic=WEIGHTS"], "the name bicubic is taken"),
@@ -265,53 +272,61 @@ MISTAKES = [
     (["--weights=HR=WEIGHTS"], "the name HR is taken"),
     (["--results=folder"], "--results=folder: give NAME=FOLDER"),
     (["--results=bicubic=folder"], "the name bicubic is taken"),
-    (["--results=theirs=/no/such"], "/no/such: no such folder"),
-    (["--lpips=/no/such"], "/no/such: cannot be read"),
-    (["--report=WEIGHTS"], "a file; name a folder for the report"),
     (["--overwrite"], "--overwrite is about --report"),
-    (["--lpips_net=vgg16"], "--lpips_net has no use without --lpips"),
-    (["--report=r", "--pictures=r/pictures"], "--pictures=r/pictures: lies in the report's folder"),
-    (["--report=r", "--csv=r/scores.csv"], "--csv=r/scores.csv: lies in the report's folder"),
+    (["--lpips_net=vgg16"], "--lpips_net cannot be given without --lpips"),
+    (["--report=r", "--pictures=r/pictures"], "--pictures=r/pictures: lies in the folder of --report"),
+    (["--report=r", "--csv=r/scores.csv"], "--csv=r/scores.csv: lies in the folder of --report"),
     (["--data=d", "--report=d/report"], "--report=d/report: lies in the folder of --data; give a place outside of d"),
     (["--data=d", "--pictures=d"], "--pictures=d: lies in the folder of --data"),
     (["--mode=compare", "--input=d/", "--report=x/../d/y"], "--report=x/../d/y: lies in the folder of --input"),
-    (["--mode=compare", "--report=y"], "--mode=compare needs --input"),
-    (["--mode=compare", "--input=x"], "--mode=compare needs --report"),
+    (["--mode=compare", "--report=y"], "compare needs INPUT or --input"),
+    (["--mode=compare", "--input=x"], "compare needs REPORT or --report"),
+    (["--mode=compare", "--input=x", "--report=y", "--rgb"], "'rgb'"),
+]
+FILES = [
+    (["--data=/no/such"], "/no/such: no such folder"),
+    (["--weights=/no/such.weights.h5"], "/no/such.weights.h5: no such weights file"),
+    (["--weights=a3="], "--weights=a3=: no such weights file"),
+    (["--results=theirs=/no/such"], "/no/such: no such folder"),
+    (["--lpips=/no/such"], "/no/such: cannot be read"),
+    (["--report=WEIGHTS"], "a file; name a folder for the report"),
     (["--mode=compare", "--input=/no/such", "--report=/no/report"], "/no/such: no such folder"),
-    (["--mode=compare", "--input=x", "--report=y", "--rgb"], "--rgb has no use with --mode=compare"),
+    (["--mode=import", "/no/such.npz"], "/no/such.npz: cannot be read"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=/no/such", "--output=b.png"], "/no/such: no such picture"),
+    (["--mode=upscale", "--input=/no/such"], "/no/such: no such picture"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=WEIGHTS", "--output=b.gif"], "b.gif: not a kind of picture"),
     (["--mode=upscale", "--input=WEIGHTS", "--output=WEIGHTS", "--format=png", "--overwrite"], "replace the input"),
 ]
+MISTAKES = [(2, *mistake) for mistake in USAGE] + [(1, *mistake) for mistake in FILES]
 
 
-@pytest.mark.parametrize("flags, message", MISTAKES, ids=[message for _, message in MISTAKES])
-def test_a_mistake_is_one_line(run, weights, monkeypatch, flags, message):
+@pytest.mark.parametrize("expected, flags, message", MISTAKES, ids=[message for *_, message in MISTAKES])
+def test_a_mistake_is_one_line(run, weights, monkeypatch, expected, flags, message):
     monkeypatch.setattr(quiet, "import_tensorflow", lambda: pytest.fail("came too late"))
     status, out, err = run(*(flag.replace("WEIGHTS", str(weights)) for flag in flags))
-    assert status in (1, 2)
-    assert len(err) == 1 and err[0].startswith("evaluate.py: error: ") and message in err[0]
+    assert status == expected
+    assert len(err) == 1 and err[0].startswith("srgan: error: ") and message in err[0]
 
 
 def test_a_file_that_holds_no_generator(run, tmp_path):
     path = tmp_path / "half.weights.h5"
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
     status, _, err = run(f"--weights={path}")
-    assert status == 1 and len(err) == 1 and err[0].startswith(f"evaluate.py: error: {path}: ")
+    assert status == 1 and len(err) == 1 and err[0].startswith(f"srgan: error: {path}: ")
 
 
 def test_an_interruption(monkeypatch):
     def interrupt(settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "evaluate", interrupt)
+    monkeypatch.setattr("srgan_tf.cli.evaluate.run", interrupt)
     assert evaluate.main(["evaluate.py"]) == 130
 
 
 def test_the_table_of_the_baselines_does_without_tensorflow(tmp_path):
     files.write(tmp_path / "a.png", noise(40, 40))
     code = (
-        f"import sys, evaluate; status = evaluate.main(['evaluate.py', '--data={tmp_path}'])\n"
+        f"import sys, evaluate; status = evaluate.main(['evaluate.py', '--data={tmp_path}', '--weights=none'])\n"
         "sys.exit(status or 'tensorflow' in sys.modules)"
     )
     done = python("-c", code)

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-import evaluate
 from srgan_tf.evaluation.lpips import weight_shapes, write_weights
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale
@@ -27,17 +26,18 @@ def row(lines, system):
 # --- evaluate
 
 
-def test_without_anything_the_embedded_photographs_and_how_to_train(run):
+def test_without_anything_the_packages_networks_on_the_embedded_photographs_and_how_to_train(run):
     status, out, err = run()
     assert status == 0 and err == []
     assert "5 photographs of scikit-image" in out[0]
     assert any(line == "scikit-image: 5 pictures, 4x" for line in out)
-    assert float(row(out, "bicubic")[0]) > float(row(out, "nearest")[0]) + 0.5
-    assert "python train.py --mode=srresnet" in out[-1]
+    psnr = {name: float(row(out, name)[0]) for name in ("srresnet", "srgan", "espcn", "srcnn", "bicubic", "nearest")}
+    assert psnr["srresnet"] > psnr["espcn"] > psnr["bicubic"] > psnr["nearest"] + 0.5
+    assert "`srgan train --train_dir=PHOTOS` trains yours" in out[-1]
 
 
 def test_set5(run, shared_data):
-    status, out, err = run("--mode=evaluate", f"--data={shared_data / 'benchmarks' / 'Set5'}")
+    status, out, err = run("--mode=evaluate", f"--data={shared_data / 'benchmarks' / 'Set5'}", "--weights=none")
     assert status == 0 and err == []
     assert row(out, "bicubic")[:3] == ["28.43", "0.8211", "0.8111"]
     assert row(out, "nearest")[:3] == ["26.26", "0.7547", "0.7380"]
@@ -61,7 +61,7 @@ def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
     )
     assert status == 0 and err == []
     assert row(out, "srresnet-best")[:3] == row(out, "mine")[:3]
-    assert not any("train.py" in line for line in out)
+    assert not any("trains yours" in line for line in out)
     systems = ["srresnet-best", "mine", "nearest", "bicubic"]
     assert [line.split()[:2] for line in out[2:6]] == [["a", system] for system in systems]
     with open(tmp_path / "scores.csv", newline="") as file:
@@ -89,8 +89,8 @@ def test_an_impossible_place_is_named_before_anything_is_scored(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(evaluate, "load_systems", lambda *_: pytest.fail("came too late"))
-    status, _, err = run(f"--data={two_sets}", *f"{flags}={tmp_path / place}".split())
+    monkeypatch.setattr("srgan_tf.cli.shared.load_systems", lambda *_: pytest.fail("came too late"))
+    status, _, err = run(*f"{flags}={tmp_path / place}".split(), f"--data={two_sets}")
     assert status == 1 and len(err) == 1 and f"{tmp_path / place}: {message}" in err[0]
 
 
@@ -110,6 +110,7 @@ def test_sets_results_rgb_and_intervals(run, two_sets, tmp_path):
             files.write(tmp_path / "theirs" / name / f"{picture}_x4_theirs.png", hr[:40])
     status, out, err = run(
         f"--data={two_sets}",
+        "--weights=none",
         f"--results=theirs={tmp_path / 'theirs'}",
         "--rgb",
         "--confidence",
@@ -134,14 +135,14 @@ def test_sets_results_rgb_and_intervals(run, two_sets, tmp_path):
 
 def test_pictures_beside_the_sets_are_named(run, two_sets):
     files.write(two_sets / "plain" / "a.png", noise(40, 40))
-    status, out, err = run(f"--data={two_sets}")
+    status, out, err = run(f"--data={two_sets}", "--weights=none")
     assert status == 0 and err == []
     assert out[0] == f"{two_sets}: left out, because they are in no folder with HR/: plain"
 
 
 def test_missing_results_are_named_before_anything_is_scored(run, two_sets, tmp_path, monkeypatch):
     files.write(tmp_path / "theirs" / "a.png", noise(40, 48))
-    monkeypatch.setattr(evaluate, "score_set", lambda *_, **__: pytest.fail("came too late"))
+    monkeypatch.setattr("srgan_tf.cli.evaluate.score_set", lambda *_, **__: pytest.fail("came too late"))
     status, _, err = run(f"--data={two_sets}", f"--results=theirs={tmp_path / 'theirs'}")
     assert status == 1 and len(err) == 1 and "no picture of theirs for b" in err[0]
 
@@ -151,7 +152,7 @@ def test_lpips(run, tmp_path):
     rng = np.random.default_rng(0)
     weights = {name: rng.random(shape, np.float32) for name, shape in weight_shapes("alexnet").items()}
     write_weights(tmp_path / "lpips.npz", weights)
-    flags = [f"--data={tmp_path / 'data'}", f"--lpips={tmp_path / 'lpips.npz'}"]
+    flags = [f"--data={tmp_path / 'data'}", "--weights=none", f"--lpips={tmp_path / 'lpips.npz'}"]
     status, out, err = run(*flags)
     assert status == 0 and err == []
     assert float(row(out, "nearest")[3]) > 0
@@ -162,8 +163,8 @@ def test_lpips(run, tmp_path):
 
 def test_a_named_set_is_fetched(run, tmp_path, monkeypatch):
     files.write(tmp_path / "cache" / "set5" / "HR" / "a.png", noise(40, 40))
-    monkeypatch.setattr(evaluate, "find_set", lambda text: {"set5": tmp_path / "cache" / "set5"}[text])
-    status, out, err = run("--data=set5")
+    monkeypatch.setattr("srgan_tf.cli.shared.find_set", lambda text: {"set5": tmp_path / "cache" / "set5"}[text])
+    status, out, err = run("--data=set5", "--weights=none")
     assert status == 0 and any(line.startswith("set5: 1 picture, 4x; published") for line in out)
 
 
@@ -194,7 +195,7 @@ def test_compare(run, weights, tmp_path):
     (photos / "broken.png").write_bytes(b"no picture")
     flags = ["--mode=compare", f"--input={photos}", f"--weights=ours={weights}", f"--report={tmp_path / 'report'}"]
     status, out, err = run(*flags)
-    assert status == 1 and len(err) == 1 and err[0].startswith(f"evaluate.py: error: {photos / 'broken.png'}: ")
+    assert status == 1 and len(err) == 1 and err[0].startswith(f"srgan: error: {photos / 'broken.png'}: ")
     assert out[0] == f"Report: {tmp_path / 'report'}"
     assert (tmp_path / "report" / "index.html").is_file()
     assert len(list((tmp_path / "report" / "strips").iterdir())) == 3
@@ -203,9 +204,9 @@ def test_compare(run, weights, tmp_path):
 def test_one_unreadable_picture_of_a_set(run, tmp_path):
     files.write(tmp_path / "a.png", noise(40, 40))
     (tmp_path / "b.png").write_bytes(b"")
-    status, out, err = run(f"--data={tmp_path}")
+    status, out, err = run(f"--data={tmp_path}", "--weights=none")
     assert status == 1
-    assert err == [f"evaluate.py: error: {tmp_path / 'b.png'}: the file is empty"]
+    assert err == [f"srgan: error: {tmp_path / 'b.png'}: the file is empty"]
     assert any(line.endswith(": 1 picture, 4x") for line in out)
 
 
@@ -224,7 +225,7 @@ def test_generator_of_another_scale(run, tmp_path, weights):
     status, fitted, err = run("--mode=mos", "--make", *flags, f"--output={tmp_path / 'study.html'}")
     assert status == 0 and err == [] and fitted[0] == note
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
-    assert status == 1 and err == ["evaluate.py: error: the weights enlarge 2 and 4 times; use them separately"]
+    assert status == 1 and err == ["srgan: error: the weights enlarge 2 and 4 times; use them separately"]
 
 
 def test_compare_names_pictures_of_one_name(run, tmp_path):

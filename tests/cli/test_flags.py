@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from srgan_tf.cli.flags import AUTO, parse, setting
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UsageError, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +15,18 @@ class Settings:
 
     memory: int = setting(AUTO, "memory", lower=1000, size=True)
     factor: float = setting(1.0, "factor", lower=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """Do something with words.
+
+    script.py here there
+    """
+
+    source: str = setting("", "where from", positional="SOURCE", required=True)
+    others: str = setting((), "further ones", positional="OTHER", many=True)
+    quick: bool = setting(False, "at once")
 
 
 @pytest.mark.parametrize(
@@ -59,3 +71,45 @@ def test_what_is_no_size(text, said):
 def test_a_stray_argument_may_be_an_unquoted_pattern():
     with pytest.raises(UserError, match="'b.png': .* --name=value, in quotes where"):
         parse(Settings, ["script.py", "--factor=1", "b.png"])
+
+
+def test_words_stand_for_flags_in_the_order_of_the_fields():
+    assert parse(Words, ["script.py", "a"]) == Words("a", ())
+    assert parse(Words, ["script.py", "-", "--quick", "b", "c"]) == Words("-", ("b", "c"), True)
+    assert parse(Words, ["script.py", "--source=a", "--others=b", "--others=c"]) == Words("a", ("b", "c"))
+    assert parse(Words, ["script.py", "--", "--a"]) == Words("--a")
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "script.py needs SOURCE or --source"),
+        (["--others=b"], "script.py needs SOURCE or --source"),
+        (["a", "--source=b"], "'a' is a second SOURCE, which --source gives too"),
+        (["a", "b", "--others=c"], "'b' is a second OTHER, which --others gives too"),
+        (["--source=a", "--source=b"], "--source=b: already defined as a"),
+        (["--source="], "--source is given without a value"),
+        ([""], "--source is given without a value"),
+        (["a", "--quik"], "Did you mean: quick ?"),
+        (["a", "--noquick=1"], "--noquick=1 does not take an argument"),
+    ],
+)
+def test_words_that_are_wrong(words, said):
+    with pytest.raises(UsageError) as error:
+        parse(Words, ["script.py", *words])
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_home_folder_is_found_in_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    settings = parse(Words, ["script.py", "~/a", "name=~/g.weights.h5", "~/b"])
+    assert settings == Words("/home/somebody/a", ("name=/home/somebody/g.weights.h5", "/home/somebody/b"))
+
+
+def test_help_shows_words_and_flags(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(Words, ["script.py", "--help"])
+    assert stop.value.code == 0
+    page = capsys.readouterr().out
+    assert "usage: script.py SOURCE [OTHER ...] [--flag=value ...]\n\n  script.py here there\n" in page
+    assert "  --quick\n      at once. Default: off" in page and "where from. Required" in page

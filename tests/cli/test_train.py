@@ -19,7 +19,7 @@ REPOSITORY = os.path.dirname(os.path.abspath(train.__file__))
 
 def _run(capsys, *flags):
     """Exit status, standard output and standard error of train.py in this process."""
-    status = command_line.run("train.py", train.main, ["train.py", *flags])
+    status = command_line.run(train.main, ["train.py", *flags])
     shown = capsys.readouterr()
     return status, shown.out, shown.err
 

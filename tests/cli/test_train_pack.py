@@ -24,7 +24,7 @@ def photographs(tmp_path):
 @pytest.fixture
 def run(capsys):
     def run(*flags):
-        status = command_line.run("train.py", train.main, ["train.py", *map(str, flags)])
+        status = command_line.run(train.main, ["train.py", *map(str, flags)])
         shown = capsys.readouterr()
         return status, shown.out.splitlines(), shown.err.splitlines()
 

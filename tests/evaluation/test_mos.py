@@ -181,13 +181,13 @@ def test_mistakes_in_the_flags_get_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     saved(tmp_path / "a.json", "a", GOOD | {"HR": (1, 1)})
     (tmp_path / "there.html").write_text("")
-    for flags, message in (
-        ([], "either --make"),
-        (["--make", "--score=a.json"], "either --make"),
-        (["--score=a.json", "--exclude_failed"], "leaves no rater"),
-        (["--make", "--output=page.txt"], "must end in .html"),
-        (["--make", "--output=there.html"], "exists already"),
+    for status, flags, message in (
+        (2, [], "`mos make` writes the page"),
+        (2, ["--make", "--score=a.json"], "'score'"),
+        (1, ["--score=a.json", "--exclude_failed"], "leaves no rater"),
+        (2, ["--make", "--output=page.txt"], "must end in .html"),
+        (1, ["--make", "--output=there.html"], "exists already"),
     ):
-        assert evaluate.main(["evaluate.py", "--mode=mos", *flags]) == 1
+        assert evaluate.main(["evaluate.py", "--mode=mos", *flags]) == status
         err = capsys.readouterr().err
         assert message in err and len(err.splitlines()) == 1

@@ -139,7 +139,7 @@ def test_killed_and_completed_it_gives_what_upscale_gives(exported, photos, weig
     assert status == 1
     bad = [json.loads(line) for line in (large / "bad-pictures.jsonl").read_text().splitlines()]
     assert len(bad) == 10
-    assert sorted(f"evaluate.py: error: {each['source']}: {each['reason']}" for each in bad) == sorted(errors)
+    assert sorted(f"srgan: error: {each['source']}: {each['reason']}" for each in bad) == sorted(errors)
     assert after.keys() - {Path("bad-pictures.jsonl")} == results(expected).keys()
     different = count = 0
     for name in results(expected):

@@ -1,0 +1,81 @@
+"""`srgan compare`: shows what systems make of pictures without HR, side by side."""
+
+import dataclasses
+from pathlib import Path
+
+from tqdm import tqdm
+
+from srgan_tf.cli.command_line import report_failures
+from srgan_tf.cli.flags import setting
+from srgan_tf.cli.shared import Systems, check_outside
+from srgan_tf.data.folders import find_pictures
+from srgan_tf.evaluation.external_results import find_external_results
+from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.records import Pictures
+from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Systems):
+    """Show your own pictures, enlarged by several systems, on one page.
+
+    srgan compare photos report
+    srgan compare photos report --weights=srgan --weights=runs/default/srgan/generator.weights.h5
+    """
+
+    input: str = setting("", "folder of the pictures", positional="INPUT", required=True)
+    report: str = setting(
+        "",
+        "folder to write a report to: figures and a page to compare the pictures on",
+        positional="REPORT",
+        required=True,
+    )
+    overwrite: bool = setting(False, "replace a report that exists already")
+
+    def checked(self):
+        check_outside("report", self.report, "input", self.input)
+        return super().checked()
+
+
+def run(settings):
+    """Writes a report that shows pictures without HR, upscaled by every system, side by side."""
+    from srgan_tf.evaluation import report
+
+    weights, results = settings.find()
+    report.check_target(settings.report, settings.overwrite)
+    paths = _by_name(Path(settings.input))
+    external = {name: find_external_results(folder, name, list(paths)) for name, folder in results.items()}
+    systems, scale = settings.load(weights)
+    failures = []
+
+    def shown():
+        for name, path in paths.items():
+            try:
+                lr = files.read_rgb(path)
+                made = {system: enlarge(lr) for system, enlarge in systems.items()}
+                yield Pictures("", name, path, made | {system: own[name] for system, own in external.items()})
+            except UserError as error:
+                failures.append(error)
+            except MemoryError as error:
+                failures.append(UserError(f"{path}: {error}"))
+
+    with tqdm(total=len(paths), unit="picture", leave=False, disable=None) as bar:
+        known = facts(weights, enlargement=f"{scale}x")
+        notes = report.write_comparison(
+            settings.report, shown(), known, settings.overwrite, lambda picture: bar.update()
+        )
+    print("\n".join([f"Report: {settings.report}", *notes]))
+    return report_failures(failures)
+
+
+def _by_name(folder):
+    """The pictures of a folder by their name without its ending."""
+    names = {}
+    for path in find_pictures(folder):
+        other = names.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        if other != path:
+            raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
+    if not names:
+        raise UserError(f"{folder}: no pictures; put some there or give another --input")
+    return names

@@ -1,0 +1,62 @@
+"""`srgan import`: turns another project's generator into a weights file of this one."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.cli.flags import setting
+from srgan_tf.cli.shared import keep_existing
+from srgan_tf.system import quiet
+from srgan_tf.system.errors import UsageError, UserError
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Read a generator of TensorLayerX's SRGAN, or of krasserm's super-resolution.
+
+    srgan import g.npz                                 writes g.weights.h5
+    srgan import gan_generator.h5 theirs.weights.h5
+    """
+
+    file: str = setting("", "what to read, of either project", positional="FILE")
+    output: str = setting(
+        "", "a .weights.h5 to write (empty: of the same name, in the current folder)", positional="OUTPUT"
+    )
+    tensorlayerx: str = setting("", "FILE, if it is an npz_dict of TensorLayerX's SRGAN")
+    krasserm: str = setting("", "FILE, if it is an HDF5 file of krasserm's super-resolution")
+    overwrite: bool = setting(False, "replace what exists already")
+
+    def checked(self):
+        given = [text for text in (self.file, self.tensorlayerx, self.krasserm) if text]
+        if len(given) != 1:
+            raise UsageError("import needs one FILE to read, or either --tensorlayerx or --krasserm")
+        output = self.output or Path(given[0]).with_suffix(".weights.h5").name
+        if not output.endswith(".weights.h5"):
+            raise UsageError(f"{output}: the name of a weights file must end in .weights.h5")
+        return dataclasses.replace(self, output=output)
+
+
+def run(settings):
+    """Turns another project's generator into a weights file of this one."""
+    output = Path(settings.output)
+    keep_existing(output, settings.overwrite)
+    source = settings.file or settings.tensorlayerx or settings.krasserm
+    is_krasserms = bool(settings.krasserm) or (settings.file and _is_hdf5(source))
+    quiet.import_tensorflow()
+    from srgan_tf.models.generator import describe, save_generator
+    from srgan_tf.models.third_party_weights import read_krasserm, read_tensorlayerx
+
+    model = (read_krasserm if is_krasserms else read_tensorlayerx)(source)
+    save_generator(model, output)
+    what = ", ".join(f"{name} {value}" for name, value in describe(model).items())
+    print(f"{output}: {what}; use it with --weights={output}")
+    return 0
+
+
+def _is_hdf5(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_HDF5)) == _HDF5
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None

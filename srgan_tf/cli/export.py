@@ -1,0 +1,75 @@
+"""`srgan export`: writes a network for other software."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.cli.flags import AUTO, setting, unless_auto
+from srgan_tf.cli.shared import keep_existing
+from srgan_tf.evaluation.systems import named_weights
+from srgan_tf.system import quiet
+from srgan_tf.system.errors import UsageError
+
+FORMATS = ("savedmodel", "onnx", "litert", "tensorlayerx")
+ENDINGS = {".onnx": "onnx", ".tflite": "litert", ".npz": "tensorlayerx"}  # any other is a folder with a SavedModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Write a network for other software, checked there against Keras.
+
+    srgan export srgan exported
+    srgan export runs/default/srgan/generator.weights.h5 generator.onnx
+    srgan export srgan srgan.tflite --precision=float16
+    """
+
+    weights: str = setting(
+        "",
+        "of the network: a file, or the package's srresnet, srgan, espcn or srcnn",
+        positional="WEIGHTS",
+        required=True,
+    )
+    output: str = setting("", "a file, or the folder of a SavedModel", positional="OUTPUT", required=True)
+    format: str = setting(
+        AUTO,
+        "kind of what is written (auto: as the name of the output says, .onnx, .tflite or .npz; else savedmodel)",
+        choices=(AUTO, *FORMATS),
+    )
+    precision: str = setting("float32", "of the weights of a LiteRT model", choices=("float32", "float16"))
+    overwrite: bool = setting(False, "replace what exists already")
+
+    def checked(self):
+        named = ENDINGS.get(Path(self.output).suffix.lower())
+        kind = unless_auto(self.format) or named or "savedmodel"
+        if named not in (None, kind):
+            raise UsageError(f"{self.output}: named as {named}, but --format={kind}; change one or leave --format out")
+        if self.precision == "float16" and kind != "litert":
+            raise UsageError(f"--precision=float16 is for --format=litert, not {kind}; leave it out")
+        return dataclasses.replace(self, format=kind)
+
+
+def run(settings):
+    """Writes a generator for other software."""
+    ((name, path),) = named_weights([settings.weights]).items()
+    quiet.import_tensorflow()
+    from srgan_tf.inference.export import describe_weights, export
+    from srgan_tf.models.generator import load_generator
+    from srgan_tf.models.third_party_weights import write_tensorlayerx
+
+    if settings.format == "tensorlayerx":
+        keep_existing(Path(settings.output), settings.overwrite)
+        write_tensorlayerx(load_generator(path), settings.output)
+        print(f"{name} written to {settings.output}, for load_weights(..., format='npz_dict')")
+        return 0
+    difference = export(
+        load_generator(path),
+        settings.output,
+        settings.format,
+        overwrite=settings.overwrite,
+        metadata=describe_weights(path),
+        float16=settings.precision == "float16",
+    )
+    print(
+        f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"
+        f" levels off Keras, in {difference.share:.2g} of the values"
+    )
+    return 0

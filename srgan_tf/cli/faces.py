@@ -1,0 +1,105 @@
+"""`srgan faces`: whether super-resolution helps FaceNet to verify small faces."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from srgan_tf.cli.flags import AUTO, setting, unless_auto
+from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
+from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.systems import load_upscalers, named_weights
+from srgan_tf.system import quiet
+from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.disk import sha256
+from srgan_tf.weights import COMPARED_WEIGHTS
+
+_FACES_SHOWN = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Limits):
+    """Measure how well FaceNet verifies small faces of LFW, enlarged by each system.
+
+    srgan faces --lfw=lfw-deepfunneled --pairs=pairs.txt --facenet=20180402-114759.pb
+    """
+
+    lfw: str = setting("", "folder of LFW, deep-funneled: NAME/NAME_0001.jpg, 250x250", required=True)
+    pairs: str = setting("", "its list of pairs, pairs.txt, with 10 folds or fewer", required=True)
+    facenet: str = setting(
+        "",
+        "network that makes a vector of a 160x160 face: a frozen graph, as 20180402-114759.pb of davidsandberg/facenet;"
+        " a Keras model; or the folder of a SavedModel",
+        required=True,
+    )
+    weights: str = setting(COMPARED_WEIGHTS, WEIGHTS_HELP, many=True)
+    output: str = setting("faces", "folder for the figures, the scores, and the vectors for the next time")
+    standardisation: str = setting(
+        AUTO,
+        "of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its deviation"
+        " (auto: fixed, but per-image for davidsandberg's models of 2017)",
+        choices=(AUTO, "fixed", "per-image"),
+    )
+    face_crop: int = setting(
+        AUTO,
+        "side of the middle of a picture that is scaled to 160x160, pixels (auto: 130 of LFW's 250x250; all of a"
+        " picture of another size)",
+        lower=1,
+    )
+
+
+def run(settings):
+    """Prints how well FaceNet verifies small faces of LFW, enlarged by each system; see `evaluation.faces`."""
+    from srgan_tf.evaluation.faces import SIZES, EmbeddingCache, Method, bicubic, embed_faces, verify
+    from srgan_tf.evaluation.faces_report import tables
+    from srgan_tf.evaluation.lfw import read_pairs
+
+    weights = named_weights(settings.weights)
+    pairs = read_pairs(settings.pairs, settings.lfw)
+    paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
+    quiet.import_tensorflow()
+    from srgan_tf.evaluation.facenet import Embedder
+
+    embedder = Embedder(settings.facenet, unless_auto(settings.standardisation))
+    upscalers, scale = load_upscalers(weights, **settings.limits())
+    known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
+    methods = {"bicubic": bicubic(scale)}
+    methods |= {name: Method(sha256(weights[name]), upscaler.upscale_batch) for name, upscaler in upscalers.items()}
+    crop = unless_auto(settings.face_crop)
+    known["protocol"] = _protocol(pairs, paths, crop, embedder)
+    print(known["protocol"] + "\n")
+    folder = Path(settings.output)
+    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite")) as vectors:
+        with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
+            made = embed_faces(paths, methods, embedder, vectors, crop=crop, progress=bar.update)
+    results = verify(pairs, paths, made)
+    _write(folder, results, known, pairs, methods, paths, crop)
+    print(f"{tables(results)}\n\n{folder}: faces.png, roc.png, faces.json, and the vectors for the next time")
+    return 0
+
+
+def _protocol(pairs, paths, crop, embedder):
+    """What was done, in a line."""
+    folds = len({pair.fold for pair in pairs})
+    return (
+        f"{len(pairs):,} pairs in {folds} folds{'' if folds == 10 else ' (the official list has 10)'}, {len(paths):,}"
+        f" pictures, {f'{crop}x{crop}' if crop else 'LFW: 130x130'} of the middle; {embedder.standardisation}"
+        f" standardisation, {embedder.at_once} at once"
+    )
+
+
+def _write(folder, results, known, pairs, methods, paths, crop):
+    """Writes the scores, the ROC curves and a strip of faces."""
+    from srgan_tf.evaluation.faces import as_json
+    from srgan_tf.evaluation.faces_report import curves, strip
+    from srgan_tf.evaluation.lfw import read_face
+
+    shown = strip([read_face(path, crop) for path in paths[:_FACES_SHOWN]], methods)
+    with atomic_file(folder / "faces.json") as beside:
+        beside.write_text(as_json(results, known), encoding="utf-8")
+    with atomic_file(folder / "roc.png") as beside:
+        beside.write_bytes(curves(results, np.array([pair.same for pair in pairs])))
+    with atomic_file(folder / "faces.png") as beside:
+        shown.save(beside, format="png")

@@ -1,0 +1,53 @@
+"""`srgan mos make`: the page on which raters give their scores."""
+
+import dataclasses
+from pathlib import Path
+
+from tqdm import tqdm
+
+from srgan_tf.cli.flags import setting
+from srgan_tf.cli.shared import Systems, TestSet, find_results
+from srgan_tf.evaluation.benchmark import fit_sets, subset
+from srgan_tf.system.atomic import check_writable
+from srgan_tf.system.errors import UsageError, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Systems, TestSet):
+    """Write one page on which people give scores to every system's pictures and to HR; see `srgan mos score`.
+
+    srgan mos make TESTSETS study.html
+    """
+
+    output: str = setting("study.html", "the page", positional="OUTPUT")
+    per_set: int = setting(0, "pictures of each set on the page, spread over it (0: all)", lower=0)
+    overwrite: bool = setting(False, "replace a page that exists already")
+
+    def checked(self):
+        if Path(self.output).suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--output={self.output}: the page's name must end in .html")
+        return super().checked()
+
+
+def run(settings):
+    """Writes the page on which raters give their scores."""
+    from srgan_tf.evaluation.mos_page import all_versions, write_study
+
+    path = Path(settings.output)
+    if path.is_dir():
+        raise UserError(f"--output={path}: a folder; name a file for the page")
+    if path.exists() and not settings.overwrite:
+        raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
+    check_writable(path)
+    weights, results = settings.find()
+    sets = [subset(each, settings.per_set) for each in settings.sets()]
+    external = [find_results(results, each) for each in sets]
+    systems, scale = settings.load(weights)
+    sets, notes = fit_sets(sets, scale)
+    print("".join(f"{note}\n" for note in notes), end="")
+    total = sum(len(each.pairs) for each in sets)
+    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
+        versions = all_versions(sets, systems, external, scale, lambda: bar.update())
+        count = write_study(path, "How good is each picture?", versions)
+    print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
+    return 0

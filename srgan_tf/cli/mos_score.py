@@ -1,0 +1,42 @@
+"""`srgan mos score`: the mean opinion scores of what raters saved."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.cli.flags import setting
+from srgan_tf.evaluation.mos import opinions, read_raters
+from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Print the mean opinion scores of the files that raters saved; see `srgan mos make`.
+
+    srgan mos score mos-*.json
+    """
+
+    files: str = setting((), "files that the raters saved, any number", many=True, positional="FILE", required=True)
+    output: str = setting(".", "folder for the figure, mos.png")
+    exclude_failed: bool = setting(False, "leave out the raters who fail the calibration")
+
+
+def run(settings):
+    """Prints the table of what raters saved; see `evaluation.mos`."""
+    from srgan_tf.evaluation.mos_report import distributions, text
+
+    raters = read_raters(settings.files)
+    failed = [rater for rater in raters if rater.fault()]
+    for rater in failed:
+        print(f"{rater.name} ({rater.path}) fails the calibration: {rater.fault()}")
+    if settings.exclude_failed:
+        raters = [rater for rater in raters if rater not in failed]
+        if not raters:
+            raise UserError("--exclude_failed leaves no rater; see the reasons above")
+    found = opinions(raters)
+    print(text(raters, found))
+    figure = Path(settings.output, "mos.png")
+    with atomic_file(figure) as beside:
+        beside.write_bytes(distributions(found))
+    print(f"\n{figure}: how often each score was given")
+    return 0

@@ -1,0 +1,108 @@
+"""What several modes share: groups of settings, and how their values are read."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.cli.flags import AUTO, setting, unless_auto
+from srgan_tf.data.downloads import find_set
+from srgan_tf.data.folders import Pair, embedded_pictures, few
+from srgan_tf.evaluation.benchmark import PictureSet, find_ignored, find_sets
+from srgan_tf.evaluation.external_results import find_external_results
+from srgan_tf.evaluation.systems import SELFEX, load_systems, named_results, named_weights
+from srgan_tf.system.errors import UsageError, UserError
+from srgan_tf.weights import COMPARED_WEIGHTS
+
+WEIGHTS_HELP = (
+    "of a network: a file, NAME=FILE, or the package's srresnet, srgan, espcn or srcnn; may be given more than once;"
+    " none for no network"
+)
+MODEL_HELP = (
+    "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; slow, a minute for 0.5"
+    " megapixels of the result"
+)
+_SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much memory a network may take."""
+
+    tile: int = setting(
+        AUTO, "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)", lower=0
+    )
+    max_memory: int = setting(
+        AUTO,
+        "main memory that the process may have at its peak, such as 2GiB or 500MB, else bytes (auto: by what is free)",
+        lower=1,
+        size=True,
+    )
+
+    def checked(self):
+        if self.tile != AUTO and 0 < self.tile < _SMALLEST_TILE:
+            raise UsageError(f"--tile={self.tile}: must be {_SMALLEST_TILE} or more, or 0 for whole pictures")
+        return self
+
+    def limits(self):
+        """What an `Upscaler` takes of them."""
+        return {"tile": unless_auto(self.tile), "max_memory": unless_auto(self.max_memory)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Systems(Limits):
+    """The systems that a mode scores or shows."""
+
+    weights: str = setting(COMPARED_WEIGHTS, WEIGHTS_HELP, many=True)
+    model: str = setting("", f"{MODEL_HELP}; besides the weights", choices=("", SELFEX))
+    results: str = setting((), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True)
+
+    def find(self):
+        """The weights files and the folders of results, both by name."""
+        weights = named_weights(self.weights)
+        return weights, named_results(self.results, weights)
+
+    def load(self, weights):
+        """The functions that enlarge, and by how much; see `evaluation.systems.load_systems`."""
+        return load_systems(weights, self.model, **self.limits())
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSet:
+    """The pictures that systems are measured on."""
+
+    data: str = setting(
+        "",
+        "test set: folder of HR pictures, with its subfolders; folder with HR/ and, if given, LR/; folder of several"
+        " sets, each a folder with HR/; or the name of one that is fetched: set5, set14, bsd100, urban100, div2k-valid"
+        " (empty: embedded photographs)",
+        positional="DATA",
+    )
+
+    def sets(self):
+        """A list of `PictureSet`."""
+        if self.data:
+            folder = find_set(self.data)
+            sets, ignored = find_sets(folder), find_ignored(folder)
+            if ignored:
+                print(f"{folder}: left out, because they are in no folder with HR/: {few(ignored)}\n")
+            return sets
+        pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
+        print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")
+        return [PictureSet("scikit-image", tuple(pairs))]
+
+
+def find_results(results, picture_set):
+    """What other systems made of a test set: a dict from system to a dict from a picture's name to its file."""
+    names = [pair.name for pair in picture_set.pairs]
+    return {name: find_external_results(folder, name, names, picture_set.name) for name, folder in results.items()}
+
+
+def check_outside(flag, path, folder_flag, folder):
+    """Refuses a place in a folder, or that folder itself; both must have been given."""
+    if path and folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
+        raise UsageError(f"--{flag}={path}: lies in the folder of --{folder_flag}; give a place outside of {folder}")
+
+
+def keep_existing(path, overwrite):
+    """Refuses to replace a file unless told to."""
+    if path.exists() and not overwrite:
+        raise UserError(f"{path}: exists already; --overwrite replaces it")

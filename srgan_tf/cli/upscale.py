@@ -1,0 +1,125 @@
+"""`srgan upscale`: enlarges pictures of any kind and number."""
+
+import dataclasses
+import glob
+import os
+from pathlib import Path
+
+from srgan_tf.cli.command_line import report_failures
+from srgan_tf.cli.flags import AUTO, setting, unless_auto
+from srgan_tf.cli.shared import MODEL_HELP, Limits
+from srgan_tf.evaluation.systems import SELFEX, load_upscaler, named_weights
+from srgan_tf.imaging.raster_writer import KINDS
+from srgan_tf.inference.plan import STREAM, output_name, plan
+from srgan_tf.system.errors import UsageError
+
+_SCALE = 4  # of what needs no weights file
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Limits):
+    """Enlarge a picture, a folder, or all that a pattern names.
+
+    srgan upscale photo.jpg                            writes photo_x4.jpg beside it
+    srgan upscale photo.jpg large.png
+    srgan upscale photos/ large/ --format=webp
+    srgan upscale 'photos/**/*.jpg' large/ --outscale=2
+    cat photo.jpg | srgan upscale - - > large.png
+    """
+
+    input: str = setting(
+        "",
+        "what to upscale: a picture; a folder, with its subfolders; a pattern in quotes, such as 'photos/**/*.jpg', in"
+        " which ** stands for any folders; or - for standard input",
+        positional="INPUT",
+        required=True,
+    )
+    output: str = setting(
+        "",
+        "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
+        " or - for standard output (empty: beside the one picture, named by its enlargement: photo_x4.jpg)",
+        positional="OUTPUT",
+    )
+    weights: str = setting(
+        "", "of the network: a file, or the package's srresnet, srgan, espcn or srcnn (empty: srgan)", once=True
+    )
+    model: str = setting("", f"{MODEL_HELP}; in the place of the weights", choices=("", SELFEX))
+    outscale: float = setting(
+        AUTO, "enlargement, up to the network's, such as 2 or 2.5: its result is made smaller (auto: the network's, 4)"
+    )
+    format: str = setting(
+        AUTO,
+        "kind of what is written (auto: as the name of the output says; in a folder, or without a name, the input's,"
+        " but PNG for GIF; to standard output PNG)",
+        choices=(AUTO, *KINDS),
+    )
+    quality: int = setting(AUTO, "of JPEG and WebP (auto: 95, lossless)", lower=1, upper=100)
+    max_megapixels: float = setting(
+        256.0,
+        "larger inputs are refused as decompression bombs: small files made to fill the memory or to take for ever",
+        lower=0,
+    )
+    overwrite: bool = setting(
+        False, "replace what exists already; without it that is left, and so a run that was broken off is resumed"
+    )
+
+    def checked(self):
+        if self.outscale != AUTO and self.outscale <= 0:
+            raise UsageError(f"--outscale={self.outscale:g}: must be above 0")
+        if self.model and self.weights:
+            raise UsageError(f"upscale takes --model={self.model} or --weights, not both")
+        if not self.output and not _is_one_picture(self.input):
+            raise UsageError(f"{self.input}: give an OUTPUT, too, a folder or - (--help shows examples)")
+        return super().checked()
+
+
+def run(settings):
+    """Upscales a picture, or every picture of a folder or a pattern into the same places of another folder."""
+    weights = next(iter(named_weights([settings.weights] if settings.weights else []).values()), None)
+    system, upscaler = settings.model or weights, None
+    output, scale = settings.output, unless_auto(settings.outscale)
+    if not output:
+        if weights and not scale:
+            upscaler = load_upscaler(weights, **settings.limits())
+            scale = upscaler.scale
+        output = _beside(Path(settings.input), scale or _SCALE, unless_auto(settings.format))
+    jobs, skipped = plan(settings.input, output, unless_auto(settings.format), settings.overwrite)
+    if settings.quality != AUTO and jobs and not {"jpeg", "webp"} & {job.kind for job in jobs}:
+        raise UsageError(f"--quality is about JPEG and WebP, not {jobs[0].kind}; leave it out, or set --format")
+    failures = []
+    if jobs:
+        upscaler = upscaler or load_upscaler(system, **settings.limits())
+        from srgan_tf.inference.jobs import run as run_jobs
+
+        failures = run_jobs(
+            jobs,
+            upscaler,
+            outscale=unless_auto(settings.outscale),
+            quality=unless_auto(settings.quality),
+            max_pixels=int(settings.max_megapixels * 1e6),
+        )
+    if output != STREAM:
+        for line in _summary(output, jobs, skipped, failures):
+            print(line)
+    return report_failures(failures)
+
+
+def _is_one_picture(source):
+    return source != STREAM and not os.path.isdir(source) and (os.path.exists(source) or not glob.has_magic(source))
+
+
+def _beside(path, scale, kind):
+    """The name of the enlarged picture beside the picture: photo_x4.jpg."""
+    name = Path(output_name(path, kind)[0])
+    return str(path.with_name(f"{name.stem}_x{scale:g}{name.suffix}"))
+
+
+def _summary(output, jobs, skipped, failures):
+    """The lines that say what was done."""
+    failed = f", {len(failures)} failed" if failures else ""
+    if len(jobs) > len(failures) or len(jobs) > 1:
+        yield f"{len(jobs) - len(failures)} upscaled to {output}{failed}"
+    if len(skipped) > 1 or skipped and jobs:
+        yield f"{len(skipped)} left as they are, because they exist (--overwrite replaces them)"
+    elif skipped:
+        yield f"{skipped[0].target} exists already and is left as it is (--overwrite replaces it)"
