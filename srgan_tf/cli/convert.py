@@ -6,7 +6,7 @@ from pathlib import Path
 from srgan_tf.cli.flags import setting
 from srgan_tf.cli.shared import keep_existing
 from srgan_tf.system import quiet
-from srgan_tf.system.errors import UsageError, UserError
+from srgan_tf.system.errors import UsageError, user_errors
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
 
@@ -55,8 +55,5 @@ def run(settings):
 
 
 def _is_hdf5(path):
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(_HDF5)) == _HDF5
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    with user_errors(path, "cannot be read"), open(path, "rb") as file:
+        return file.read(len(_HDF5)) == _HDF5
