@@ -68,10 +68,9 @@ def run(capfd):
 def train_run(tmp_path, capsys):
     """Runs the command line of train.py on one run folder; returns exit status, standard output and standard error."""
     import train
-    from srgan_tf.cli import command_line
 
     def run(*flags):
-        status = command_line.run(train.main, ["train.py", f"--run_dir={tmp_path}/run", *flags])
+        status = train.main(["train.py", f"--run_dir={tmp_path}/run", *flags])
         shown = capsys.readouterr()
         return status, shown.out, shown.err
 

@@ -28,6 +28,10 @@ class Checkpoints:
         groups: A dict from name ("generator", "g_optimizer") to Keras variables.
         keep: How many archives are kept.
         report: Called with a line when a damaged archive is passed over.
+
+    Attributes:
+        folder: As given, a `Path`.
+        variables: Of all groups, one after the other.
     """
 
     def __init__(self, folder, groups, keep=2, report=print):
@@ -39,6 +43,7 @@ class Checkpoints:
                 if name in self._variables:
                     raise ValueError(f"Two variables have the name {name}")
                 self._variables[name] = variable
+        self.variables = [*self._variables.values()]
         self._keep = keep
         self._report = report
 

@@ -68,14 +68,14 @@ class Distribution:
         self._asked = None
 
     @property
-    def spreads(self):
+    def is_distributed(self):
         """Whether there is a strategy: then BN must be synchronised, which XLA cannot compile."""
         return self.kind != "none"
 
     @property
     def normalization(self):
         """What `models.generator.build_generator` and `build_discriminator` make their BN layers with."""
-        if self.spreads:
+        if self.is_distributed:
             return functools.partial(BatchNormalization, synchronized=True)
         return BatchNormalization
 
@@ -113,7 +113,7 @@ class Distribution:
         Returns:
             A function of the same arguments and result.
         """
-        if not self.spreads:
+        if not self.is_distributed:
             return step_function
         local = self.replicas // self.workers
 
@@ -131,7 +131,7 @@ class Distribution:
 
         return step
 
-    def any(self, asked):
+    def any_worker(self, asked):
         """Whether some worker asked for something: with several, what they said at the call before, so that none waits.
 
         Args:

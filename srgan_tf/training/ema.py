@@ -34,19 +34,10 @@ class MovingAverage:
 
         self._update = update
 
-    def after(self, step_function):
-        """A step that is followed by an update of the average, unless it was skipped.
+    def update(self, skipped: tf.Tensor) -> None:
+        """Takes in the weights that the model has after a step.
 
         Args:
-            step_function: Of `training.steps`.
-
-        Returns:
-            A function of the same arguments and result.
+            skipped: A float scalar, 1 if the step was skipped, which leaves the average alone; else 0.
         """
-
-        def step(lr, hr, freeze_bn=False):
-            terms = step_function(lr, hr, freeze_bn=freeze_bn)
-            self._update(terms["skipped"])
-            return terms
-
-        return step
+        self._update(skipped)

@@ -1,6 +1,7 @@
 """The only training loop; it reads from top to bottom."""
 
 import contextlib
+import dataclasses
 import math
 import signal
 import time
@@ -21,53 +22,36 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
-def train(
-    *,
-    snapshot,
-    optimizers,
-    step_function,
-    make_batches,
-    checkpoints,
-    monitor,
-    validate,
-    folder,
-    state,
-    steps,
-    distribution,
-    freeze_bn_after=-1,
-    max_bad_steps=50,
-    keep_best=True,
-    lower_rate=None,
-    patience=5,
-    log_every=50,
-    valid_every=1000,
-    checkpoint_every=1000,
-):
-    """Trains until `steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
+@dataclasses.dataclass
+class Progress:
+    """How far a phase is; checkpoints hold it.
+
+    Attributes:
+        step: Steps done.
+        best_psnr: Of all validations but that before the first step, dB.
+        skipped: Steps whose gradients were not finite.
+        skipped_in_row: Of them, the last ones in a row.
+    """
+
+    step: int = 0
+    best_psnr: float = -math.inf
+    skipped: int = 0
+    skipped_in_row: int = 0
+
+
+def train(state, *, step, make_batches, validate, monitor, settings, distribution):
+    """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
-        snapshot: A `training.snapshot.Snapshot` of G, or of its moving average: what `validate` scores and the weights
-            files hold.
-        optimizers: A dict from "g" and "d" to the optimizers, whose learning rate and loss scale are reported.
-        step_function: Of `training.steps`.
+        state: A `training.phase.TrainState`; the folder of its checkpoints gets `generator.weights.h5` at each, and in
+            mode srresnet `best.weights.h5` at the best PSNR.
+        step: Of `training.steps`.
         make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, this worker's share of the batches from
             number `start` on.
-        checkpoints: A `training.checkpoints.Checkpoints` of all that the step changes.
-        monitor: A `training.monitoring.Monitor`.
         validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
-        folder: A `pathlib.Path`; gets `generator.weights.h5` at each checkpoint.
-        state: What `checkpoints.restore()` returned, or None at the start.
-        steps: Steps of the phase.
+        monitor: A `training.monitoring.Monitor`.
+        settings: A `srgan_tf.cli.train.Settings`.
         distribution: A `training.distribution.Distribution`. Its chief alone validates and writes.
-        freeze_bn_after: Step from which G's BN uses its moving statistics; -1: never.
-        max_bad_steps: Skipped steps in a row that stop the run.
-        keep_best: Write `best.weights.h5` at the best PSNR of all validations but that before the first step.
-        lower_rate: Of the schedule "plateau": `lower_rate() -> whether it could`, called after `patience` validations
-            without a better PSNR; the phase ends where it could not. With one worker, and with `keep_best`.
-        patience: See `lower_rate`.
-        log_every: Steps between reports.
-        valid_every: Steps between validations.
-        checkpoint_every: Steps between checkpoints.
 
     Returns:
         The steps that are done, and the scores of the last validation.
@@ -77,143 +61,182 @@ def train(
         UserError: Too many skipped steps, or something cannot be written.
         Exception: Of the batches, when the steps before are saved.
     """
-    state = {"step": 0, "best_psnr": -math.inf, "skipped": 0, "skipped_in_row": 0, "waited": 0, "ended": False} | (
-        state or {}
-    )
-    step, scores = state["step"], None
-    pending, uncounted, waited, began = [], [], 0.0, time.monotonic()
-
-    def save():
-        count_skipped(uncounted, state)
-        if not distribution.chief:
-            return
-        snapshot.refresh()
-        # In this order, so that with a checkpoint there are always weights that are not older.
-        save_generator(snapshot.model, folder / "generator.weights.h5")
-        checkpoints.save(step, {name: value for name, value in state.items() if name != "step"})
-
-    def check():
-        if not distribution.chief:
-            return None
-        snapshot.refresh()
-        scores, strips = validate()
-        monitor.validation(step, scores, strips)
-        if keep_best and step > 0:
-            state["waited"] += step % valid_every == 0  # a longer run has no other validation at this one's end
-            if scores["psnr"] > state["best_psnr"]:
-                state["best_psnr"], state["waited"] = scores["psnr"], 0
-                save_generator(snapshot.model, folder / "best.weights.h5")
-        return scores
-
-    if step == 0:
+    progress = Progress(**(state.progress or {}))
+    interval, scores = _Interval(distribution.workers), None
+    if progress.step == 0:
         # An unwritable folder or a broken validation shows now, not an hour later.
-        scores = check()
-        save()
-        began = time.monotonic()
+        scores = evaluate(state, progress, validate, monitor, settings, distribution)
+        save(state, progress, interval, distribution)
+        interval.restart()
 
-    with _signals() as asked:
-        batches = iter(make_batches(start=step))
-        stopping = step >= steps or state["ended"]
+    with stop_signals() as received:
+        batches = iter(make_batches(start=progress.step))
+        stopping = progress.step >= settings.steps
         while not stopping:
-            fetching = time.monotonic()
             try:
-                lr, hr = next(batches)
+                lr, hr = interval.wait_for(batches)
             except Exception:
-                save()
-                monitor.say(f"no batch for step {step + 1}: saved as it is")
+                save(state, progress, interval, distribution)
+                monitor.say(f"no batch for step {progress.step + 1}: saved as it is")
                 raise
-            waited += time.monotonic() - fetching
 
-            freeze_bn = 0 <= freeze_bn_after <= step
-            terms = step_function(lr, hr, freeze_bn=freeze_bn)
-            pending.append(terms)
-            uncounted.append(terms["skipped"])
-            step += 1
+            terms = step(lr, hr, freeze_bn=0 <= settings.freeze_bn_after <= progress.step)
+            if state.average:
+                state.average.update(terms["skipped"])
+            progress.step += 1
+            interval.add(terms, hr.shape[0])
             monitor.advance()
 
-            stopping = distribution.any(bool(asked)) or step == steps
-            if len(uncounted) >= max_bad_steps or step % log_every == 0 or stopping:
-                if count_skipped(uncounted, state) >= max_bad_steps:
-                    raise _too_many_skipped(max_bad_steps, lr, hr, folder if distribution.chief else None, step)
-            if step % log_every == 0 or stopping:
-                values = _means(pending)
-                elapsed = time.monotonic() - began
-                values |= {
-                    "images_per_s": len(pending) * distribution.workers * hr.shape[0] / elapsed,
-                    "input_wait_share": waited / elapsed,
-                    "skipped_steps": state["skipped"],
-                }
-                for name, optimizer in optimizers.items():
-                    values[f"{name}_learning_rate"] = float(optimizer.learning_rate)
-                    values[f"{name}_loss_scale"] = float(loss_scale(optimizer))
-                monitor.scalars(step, values)
-                pending, waited, began = [], 0.0, time.monotonic()
-
-            # Whoever asks to stop does not wait for a validation.
-            validating = step % valid_every == 0 or step == steps
-            saving = step % checkpoint_every == 0 or stopping
-            paused = time.monotonic()
-            if validating:
-                scores = check()
-                if lower_rate and state["waited"] >= patience:
-                    state["waited"], state["ended"] = 0, not lower_rate()
-                    stopping = stopping or state["ended"]
-            if saving or stopping:
-                save()
-            began += time.monotonic() - paused
-    if step < steps and not state["ended"]:
-        raise Interrupted(asked[0] if asked else signal.SIGTERM)
-    return step, scores
+            is_last = progress.step == settings.steps
+            stopping = distribution.any_worker(bool(received)) or is_last
+            logging = stopping or progress.step % settings.log_every == 0
+            validating = is_last or progress.step % settings.valid_every == 0  # not because of a signal, which waits
+            saving = stopping or progress.step % settings.checkpoint_every == 0
+            if logging or len(interval.uncounted) >= settings.max_bad_steps:
+                refuse_skipped(state, progress, interval, settings, lr, hr, distribution)
+            if logging:
+                monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
+            with interval.paused():
+                if validating:
+                    scores = evaluate(state, progress, validate, monitor, settings, distribution)
+                if saving:
+                    save(state, progress, interval, distribution)
+    if progress.step < settings.steps:
+        raise Interrupted(received[0] if received else signal.SIGTERM)
+    return progress.step, scores
 
 
-def count_skipped(flags, state):
-    """Adds the steps of `flags` (1 for a skipped one) to the counts in `state`, empties it, returns the longest row."""
-    longest = state["skipped_in_row"]
-    for flag in flags:
-        skipped = float(flag) > 0
-        state["skipped"] += int(skipped)
-        state["skipped_in_row"] = state["skipped_in_row"] + 1 if skipped else 0
-        longest = max(longest, state["skipped_in_row"])
-    flags.clear()
-    return longest
+def evaluate(state, progress, validate, monitor, settings, distribution):
+    """Scores G as it is written, reports the scores, and keeps the best weights; the chief's scores, else None."""
+    if not distribution.chief:
+        return None
+    state.snapshot.refresh()
+    scores, strips = validate()
+    monitor.validation(progress.step, scores, strips)
+    # Not of mode srgan: G's PSNR falls when D comes in, and the best would be the first.
+    if settings.mode == "srresnet" and progress.step > 0 and scores["psnr"] > progress.best_psnr:
+        progress.best_psnr = scores["psnr"]
+        save_generator(state.snapshot.model, state.checkpoints.folder / "best.weights.h5")
+    return scores
 
 
-def _means(pending):
-    """The mean of each term over the steps that were not skipped; over all, if all were."""
-    stacked = {name: tf.stack([terms[name] for terms in pending]).numpy() for name in pending[0]}
-    skipped = stacked.pop("skipped") > 0
-    good = ~skipped if not skipped.all() else skipped
-    return {name: float(values[good].mean()) for name, values in stacked.items()}
+def save(state, progress, interval, distribution):
+    """Writes the weights and a checkpoint, in this order, so that no checkpoint has weights that are older."""
+    interval.count_skipped(progress)
+    if not distribution.chief:
+        return
+    state.snapshot.refresh()
+    save_generator(state.snapshot.model, state.checkpoints.folder / "generator.weights.h5")
+    content = dataclasses.asdict(progress)
+    state.checkpoints.save(content.pop("step"), content)
 
 
-def _too_many_skipped(count, lr, hr, folder, step):
+def refuse_skipped(state, progress, interval, settings, lr, hr, distribution):
+    """Raises a `UserError` after too many skipped steps in a row; the chief keeps the last crops."""
+    if interval.count_skipped(progress) < settings.max_bad_steps:
+        return
     where = ""
-    if folder:
+    if distribution.chief:
         with contextlib.suppress(OSError):
-            kept = folder / f"bad-step-{step}.npz"
+            kept = state.checkpoints.folder / f"bad-step-{progress.step}.npz"
             np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
             where = f"; the last crops are in {kept}"
-    return UserError(
-        f"{count} steps in a row had gradients that are not finite; try a lower --learning_rate or"
+    raise UserError(
+        f"{settings.max_bad_steps} steps in a row had gradients that are not finite; try a lower --learning_rate or"
         f" --precision=float32{where}"
     )
 
 
+def rates(optimizers):
+    """The learning rate and the loss scale of each optimizer."""
+    values = {f"{name}_learning_rate": float(optimizer.learning_rate) for name, optimizer in optimizers.items()}
+    return values | {f"{name}_loss_scale": float(loss_scale(optimizer)) for name, optimizer in optimizers.items()}
+
+
+class _Interval:
+    """The steps since the last report: their terms, and the time they took.
+
+    Args:
+        workers: Processes of the run.
+
+    Attributes:
+        uncounted: Of each step that is not yet counted in a `Progress`, whether it was skipped: 1 or 0.
+    """
+
+    def __init__(self, workers):
+        self._workers = workers
+        self.uncounted = []
+        self.restart()
+
+    def restart(self):
+        """Starts an interval."""
+        self._terms, self._images, self._waited, self._start = [], 0, 0.0, time.monotonic()
+
+    def wait_for(self, batches):
+        """The next batch; the wait is counted."""
+        start = time.monotonic()
+        batch = next(batches)
+        self._waited += time.monotonic() - start
+        return batch
+
+    def add(self, terms, images):
+        """Adds a step of so many of this worker's images."""
+        self._terms.append(terms)
+        self._images += images
+        self.uncounted.append(terms["skipped"])
+
+    @contextlib.contextmanager
+    def paused(self):
+        """The time inside does not count."""
+        start = time.monotonic()
+        yield
+        self._start += time.monotonic() - start
+
+    def count_skipped(self, progress):
+        """Counts the skipped steps in `progress`; returns the most that were skipped in a row."""
+        longest = progress.skipped_in_row
+        for flag in self.uncounted:
+            skipped = float(flag) > 0
+            progress.skipped += int(skipped)
+            progress.skipped_in_row = progress.skipped_in_row + 1 if skipped else 0
+            longest = max(longest, progress.skipped_in_row)
+        self.uncounted.clear()
+        return longest
+
+    def report(self, progress):
+        """The mean of each term over the steps that were not skipped, or over all if all were; speed; the next begins.
+
+        Returns:
+            A dict from name to float.
+        """
+        stacked = {name: tf.stack([terms[name] for terms in self._terms]).numpy() for name in self._terms[0]}
+        skipped = stacked.pop("skipped") > 0
+        counted = ~skipped if not skipped.all() else skipped
+        elapsed = time.monotonic() - self._start
+        speed = {
+            "images_per_s": self._images * self._workers / elapsed,
+            "input_wait_share": self._waited / elapsed,
+            "skipped_steps": progress.skipped,
+        }
+        self.restart()
+        return {name: float(values[counted].mean()) for name, values in stacked.items()} | speed
+
+
 @contextlib.contextmanager
-def _signals():
+def stop_signals():
     """A list that SIGINT and SIGTERM put their number into, instead of ending the process; a second one ends it."""
-    asked, before = [], {}
+    received, before = [], {}
 
     def handler(number, _):
-        if asked:
+        if received:
             signal.signal(number, before[number])
             signal.raise_signal(number)
-        asked.append(number)
+        received.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, handler)
     try:
-        yield asked
+        yield received
     finally:
         for number, old in before.items():
             signal.signal(number, old)

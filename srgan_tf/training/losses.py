@@ -12,7 +12,7 @@ from srgan_tf.imaging.resize import resize_matrix
 _REACH = 2  # LR pixels that the bicubic kernel reaches beyond its own
 
 
-def mse(hr, sr):
+def mse(hr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
     """Equation (4): the mean squared difference of the pictures.
 
     Args:
@@ -25,7 +25,7 @@ def mse(hr, sr):
     return tf.reduce_mean(tf.math.squared_difference(tf.cast(hr, tf.float32), tf.cast(sr, tf.float32)))
 
 
-def vgg(hr_features, sr_features):
+def vgg(hr_features: tf.Tensor, sr_features: tf.Tensor) -> tf.Tensor:
     """Equation (5): the mean squared difference of VGG19's feature maps.
 
     The paper sums over the channels and scales the features by 1/12.75; the seminar's code averages over everything,
@@ -41,12 +41,12 @@ def vgg(hr_features, sr_features):
     return mse(hr_features, sr_features)
 
 
-def consistency(lr, sr):
+def consistency(lr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
     """How far SR, reduced again as LR was, is from LR: the mean squared difference of the small pictures.
 
     It leaves the detail free and holds colours and brightness, of which the adversarial loss knows nothing. Neither
     the slides nor the paper have it; the condition is that of Bahat and Michaeli 2020 (Explorable Super Resolution),
-    as a loss. The outermost two LR pixels, which saw beyond the crop, do not count.
+    as a loss. The outermost two LR pixels, which saw beyond the crop, are left out.
 
     Args:
         lr: `(N, H, W, 3)` in [-1, 1], H = W > 4 and of static shape: MATLAB's bicubic of photographs.
@@ -66,20 +66,7 @@ def consistency(lr, sr):
     return mse(lr[:, _REACH:-_REACH, _REACH:-_REACH], reduced)
 
 
-def weight_decay(model):
-    """The sum of the squares of all kernels: the regularisation of Kim et al. 2016 (DRCN), section 3.3.
-
-    Args:
-        model: A `keras.Model`.
-
-    Returns:
-        A float32 scalar.
-    """
-    kernels = [variable for variable in model.trainable_variables if variable.name == "kernel"]
-    return tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels])
-
-
-def adversarial(fake_logits):
+def adversarial(fake_logits: tf.Tensor) -> tf.Tensor:
     """The adversarial loss of G, -log D(G(LR)): sigmoid cross-entropy of D's logits with "photograph".
 
     Args:
@@ -91,7 +78,7 @@ def adversarial(fake_logits):
     return _cross_entropy(fake_logits, 1.0)
 
 
-def discriminator(real_logits, fake_logits):
+def discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
     """The loss of D, equation (2): real + fake, each a mean of sigmoid cross-entropies.
 
     Args:

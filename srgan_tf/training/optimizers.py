@@ -1,4 +1,4 @@
-"""Adam with the slides' numbers, momentum, or Muon; the rate's course; and loss scaling where float16 needs it."""
+"""Adam with the slides' numbers, or Muon; the learning rate's schedule; and loss scaling where float16 needs it."""
 
 import keras
 import tensorflow as tf
@@ -15,37 +15,23 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: Highest learning rate.
         schedule: `"constant"`; `"step"`: times `decay_rate` from the half of `steps` on, as the slides and the paper
-            train SRGAN; `"cosine"`: along half a cosine to 0 at `steps`; `"plateau"`: as `lower` is called.
+            train SRGAN; `"cosine"`: along half a cosine to 0 at `steps`.
         steps: Steps of the phase.
-        warmup_steps: Over these the rate rises linearly to its course.
-        decay_rate: Of `"step"` and `"plateau"`.
-        lowest: Of `"plateau"`, which ends there.
-
-    Attributes:
-        variables: What a checkpoint must hold of it.
+        warmup_steps: Over these the rate rises linearly to its schedule.
+        decay_rate: Of `"step"`.
     """
 
-    def __init__(self, peak, schedule="constant", steps=1, warmup_steps=0, decay_rate=0.1, lowest=0.0):
-        if schedule not in ("constant", "step", "cosine", "plateau"):
-            raise ValueError(f"schedule must be 'constant', 'step', 'cosine' or 'plateau'. Received: {schedule!r}")
+    def __init__(
+        self, peak: float, schedule: str = "constant", steps: int = 1, warmup_steps: int = 0, decay_rate: float = 0.1
+    ):
+        if schedule not in ("constant", "step", "cosine"):
+            raise ValueError(f"schedule must be 'constant', 'step' or 'cosine'. Received: {schedule!r}")
         self.peak, self.schedule, self.steps = peak, schedule, steps
-        self.warmup_steps, self.decay_rate, self.lowest = warmup_steps, decay_rate, lowest
-        self._factor = keras.Variable(1.0, trainable=False, name="factor") if schedule == "plateau" else None
-        self.variables = [self._factor] if schedule == "plateau" else []
+        self.warmup_steps, self.decay_rate = warmup_steps, decay_rate
 
-    def left(self, step):
-        """What is left of the phase, from 1 to 0: of its steps, or of "plateau" what is left of the rate."""
-        if self.schedule == "plateau":
-            return ops.convert_to_tensor(self._factor)
+    def remaining(self, step):
+        """The fraction of the phase's steps that remains, from 1 to 0, a float32 scalar."""
         return ops.maximum(1 - ops.cast(step, "float32") / self.steps, 0.0)
-
-    def lower(self):
-        """Of "plateau": lowers the rate by `decay_rate`; returns whether it could, not going below `lowest`."""
-        factor = float(self._factor.numpy()) * self.decay_rate
-        if self.peak * factor < 0.999 * self.lowest:  # less for rounding
-            return False
-        self._factor.assign(factor)
-        return True
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
@@ -54,8 +40,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             rate = ops.where(step < self.steps / 2, rate, rate * self.decay_rate)
         elif self.schedule == "cosine":
             rate = rate * 0.5 * (1 + ops.cos(3.14159265 * ops.minimum(step / self.steps, 1.0)))
-        elif self.schedule == "plateau":
-            rate = rate * self._factor
         if self.warmup_steps:
             rate = rate * ops.minimum((step + 1) / self.warmup_steps, 1.0)
         return rate
@@ -67,34 +51,26 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             "steps": self.steps,
             "warmup_steps": self.warmup_steps,
             "decay_rate": self.decay_rate,
-            "lowest": self.lowest,
         }
 
 
-def make_optimizer(model, rate, *, kind="adam", beta1=0.9, last_layer_rate=1.0, name="adam"):
+def make_optimizer(
+    model: keras.Model, rate: LearningRate, *, kind: str = "adam", beta1: float = 0.9, name: str = "adam"
+) -> keras.optimizers.Optimizer:
     """An optimizer for a model, its slots made; with a dynamic loss scale if the global precision policy is float16.
 
     Args:
         model: Whose trainable variables it updates.
         rate: A `LearningRate`.
-        kind: `"adam"`; `"muon"`, see `training.muon`; or `"momentum"`: a step of `beta1` times the step before, less
-            rate times gradient, Dong et al. 2016 (SRCNN), equation 5.
-        beta1: First-moment decay of Adam, Muon's for biases and BN, too; or the momentum.
-        last_layer_rate: Factor on the rate of the last layer that has weights.
+        kind: `"adam"`; or `"muon"`, see `training.muon`.
+        beta1: First-moment decay of Adam, Muon's for biases and BN, too.
         name: Prefix of its variables' names, which checkpoints keep.
 
     Returns:
-        A built `keras.optimizers.Optimizer`, or one in a `keras.optimizers.LossScaleOptimizer`.
+        A built optimizer, or one in a `keras.optimizers.LossScaleOptimizer`.
     """
-    if kind == "adam":
-        optimizer = Adam(rate, beta_1=beta1, name=name)
-    elif kind == "muon":
-        optimizer = Muon(rate, beta_1=beta1, name=name)
-    else:
-        optimizer = keras.optimizers.SGD(rate, momentum=beta1, name=name)
-    if last_layer_rate != 1:
-        last = [layer for layer in model.layers if layer.trainable_variables][-1]
-        optimizer.slower = {variable.path: last_layer_rate for variable in last.trainable_variables}
+    make = {"adam": Adam, "muon": Muon}[kind]
+    optimizer = make(rate, beta_1=beta1, name=name)
     if keras.config.dtype_policy().compute_dtype == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
     optimizer.build(model.trainable_variables)
@@ -165,7 +141,6 @@ def update(optimizer, gradients, variables, own_finite, good):
         good: Whether the step is to be taken, a bool scalar; never without `own_finite`.
     """
     plain = _unscaled(optimizer)
-    factors = getattr(plain, "slower", {})
     extended = tf.distribute.get_strategy().extended
 
     def apply():
@@ -175,7 +150,7 @@ def update(optimizer, gradients, variables, own_finite, good):
             extended.update(
                 variable.value,
                 lambda variable, gradient, rate: plain.update_step(gradient, variable, rate),
-                args=(gradient, rate * factors.get(variable.path, 1.0)),
+                args=(gradient, rate),
                 group=False,
             )
         plain.iterations.assign_add(1)

@@ -52,7 +52,7 @@ def what_counts(model):
 
 
 def make_content_step(
-    generator, optimizer, weights, features=None, *, left=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, xla=True
+    generator, optimizer, weights, features=None, *, remaining=None, clip_norm=0.0, accumulate=1, xla=True
 ):
     """The step of SRResNet: G on its content loss.
 
@@ -61,9 +61,9 @@ def make_content_step(
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: `LossWeights`.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        left: For DRCN, of `optimizers.LearningRate`. Its loss is the sum of the MSE and of the mean of its recursions'
-            own, (1 - a) and a times: Kim et al. 2016, section 3.3. They let a fall while training: it is `left(step)`.
-        weight_decay: Of the sum of the squares of G's kernels.
+        remaining: For DRCN, of `optimizers.LearningRate`. Its loss is the sum of the MSE and of the mean of its
+            recursions' own, (1 - a) and a times: Kim et al. 2016, section 3.3. They let a fall while training: it is
+            `remaining(step)`.
         clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
         accumulate: Micro-batches of a step, whose gradients are averaged, see `training.accumulation`.
         xla: Compile with XLA.
@@ -87,11 +87,9 @@ def make_content_step(
             hr, sr = counted(hr), counted(tf.ensure_shape(sr, hr.shape))  # whose sides convolutions have lost
             terms = _content_terms(lr, hr, sr, weights, features)
             if deep is not None:
-                alpha = left(optimizers.iterations(optimizer))
+                alpha = remaining(optimizers.iterations(optimizer))
                 terms["recursions"] = losses.mse(hr, recursions)
                 terms["g_loss"] += weights.mse * alpha * (terms["recursions"] - terms["mse"])
-            if weight_decay:
-                terms["g_loss"] += weight_decay * losses.weight_decay(generator)
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 

@@ -98,7 +98,7 @@ def test_killed_thirty_times_it_ends_as_if_never(tmp_path):
     process = _start(tmp_path / "broken", "--checkpoint_every=1000")
     shown, _ = process.communicate()
     assert process.returncode == 0, shown
-    step = int(shown.split("going on from step ")[1].split()[0])
+    step = int(shown.split("resumes from step ")[1].split()[0])
     print(f"after {KILLS} kills at step {step} of {STEPS}; found half-written: {caught}")
     assert 0 < step < STEPS
 

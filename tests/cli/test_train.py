@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import train
-from srgan_tf.cli import command_line
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.training import hardware
 
@@ -19,7 +18,7 @@ REPOSITORY = os.path.dirname(os.path.abspath(train.__file__))
 
 def _run(capsys, *flags):
     """Exit status, standard output and standard error of train.py in this process."""
-    status = command_line.run(train.main, ["train.py", *flags])
+    status = train.main(["train.py", *flags])
     shown = capsys.readouterr()
     return status, shown.out, shown.err
 
@@ -75,7 +74,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     _finish(process, -signal.SIGKILL)
 
     out, _ = _finish(_start(broken, *flags))
-    assert "going on from step 10 of 14" in out
+    assert "resumes from step 10 of 14" in out
     for name in ("srresnet/checkpoint-00000003.npz", "srgan/checkpoint-00000014.npz"):
         with np.load(tmp_path / "whole" / name) as expected, np.load(broken / name) as found:
             assert expected.files == found.files
@@ -121,7 +120,7 @@ def test_other_settings_are_refused_and_longer_runs_are_not(finished, capsys):
     status, _, err = _run(capsys, *same, "--steps=5", "--noresume")
     assert status == 1 and "holds a run already" in err
     status, out, _ = _run(capsys, *same, "--steps=5")
-    assert status == 0 and "going on from step 4 of 5" in out
+    assert status == 0 and "resumes from step 4 of 5" in out
 
 
 def test_srgan_starts_from_given_weights(tmp_path, capsys):
@@ -164,7 +163,7 @@ def test_a_step_that_cannot_fit_is_refused_with_what_would(tmp_path, capsys, mon
 def test_mistakes_are_one_line(tmp_path, capsys, flags, named):
     status, _, err = _run(capsys, f"--run_dir={tmp_path}/run", *SMALL, "--xla=off", "--steps=1", *flags)
     assert status == 1
-    assert err.startswith("train.py: error:") and named in err and err.count("\n") == 1
+    assert err.startswith("srgan: error:") and named in err and err.count("\n") == 1
 
 
 def test_a_picture_that_breaks_in_mid_run_is_named(tmp_path, capsys):

@@ -63,7 +63,7 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(run, t
     newest.write_bytes(newest.read_bytes()[:-1000])
     weights.unlink()
     status, out, _ = run(*flags)
-    assert status == 0 and f"{newest}: damaged" in out and "going on from step 2 of 3" in out
+    assert status == 0 and f"{newest}: damaged" in out and "resumes from step 2 of 3" in out
     found = _arrays(newest)
     assert str(found["state"]) == str(expected["state"])
     assert [name for name in expected if (expected[name] != found[name]).any()] == []
@@ -102,4 +102,4 @@ def test_photographs_that_go_bad_in_mid_run_are_named_and_the_run_goes_on_when_t
     photographs.mkdir(exist_ok=True)
     path.write_bytes(whole)
     status, out, _ = run(*flags[:2], f"--steps={done + 1}")
-    assert status == 0 and f"going on from step {done} of {done + 1}" in out
+    assert status == 0 and f"resumes from step {done} of {done + 1}" in out

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 import train
-from srgan_tf.cli import command_line
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def photographs(tmp_path):
 @pytest.fixture
 def run(capsys):
     def run(*flags):
-        status = command_line.run(train.main, ["train.py", *map(str, flags)])
+        status = train.main(["train.py", *map(str, flags)])
         shown = capsys.readouterr()
         return status, shown.out.splitlines(), shown.err.splitlines()
 
@@ -43,7 +42,7 @@ def test_a_run_goes_on_from_the_packed_photographs_as_from_the_folder(photograph
     assert run(*flags, "--steps=4", f"--run_dir={folder}", f"--train_dir={photographs}")[0] == 0
     assert run(*flags, "--steps=2", f"--run_dir={both}", f"--train_dir={photographs}")[0] == 0
     status, out, _ = run(*flags, "--steps=4", f"--run_dir={both}", f"--train_dir={packed}")
-    assert status == 0 and not any("others than before" in line for line in out)
+    assert status == 0 and not any("different from before" in line for line in out)
     assert any("0.0 GB for decoded photographs" in line for line in out)
     name = "srresnet/checkpoint-00000004.npz"
     with np.load(folder / name) as expected, np.load(both / name) as found:
@@ -58,10 +57,10 @@ def test_mistakes_are_one_line(photographs, tmp_path, run):
     run(f"--train_dir={photographs}", f"--pack={packed}")
     (packed / "photographs-00000.tfrecord").write_bytes(b"")
     for flags, named in (
-        ([f"--pack={packed}"], "--pack needs --train_dir"),
+        ([f"--pack={packed}"], "needs PHOTOS or --train_dir"),
         ([f"--train_dir={packed}", f"--pack={tmp_path / 'again'}"], "is packed already"),
         ([f"--train_dir={photographs}", f"--pack={photographs}"], "is there already and not packed photographs"),
         ([f"--train_dir={packed}", "--dry_run"], "photographs-00000.tfrecord: damaged"),
     ):
         status, _, err = run(*flags)
-        assert status == 1 and len(err) == 1 and named in err[0]
+        assert status in (1, 2) and len(err) == 1 and named in err[0]

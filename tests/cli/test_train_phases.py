@@ -70,7 +70,7 @@ def test_an_unfinished_srresnet_goes_on_with_its_own_settings(run, tmp_path):
     (tmp_path / "run" / "srresnet" / "settings.json").write_text(json.dumps(content))
     status, out, err = run("--mode=srgan", "--content_loss=mse", "--steps=1", "--schedule=constant")
     assert (status, err) == (0, "")
-    assert "stands at step 4 of 6" in out and "going on from step 4 of 6" in out
+    assert "stands at step 4 of 6" in out and "resumes from step 4 of 6" in out
     recorded = _settings(tmp_path, "srresnet")["settings"]
     assert (recorded["schedule"], recorded["learning_rate"], recorded["steps"]) == ("cosine", 3e-4, 6)
 
@@ -114,7 +114,7 @@ def test_other_validation_pictures_begin_a_new_best(run, tmp_path):
     (folder / "coffee.png").write_bytes(coffee.read_bytes())
     (folder / "tiny.png").write_bytes(_picture(5))
     status, out, _ = run("--steps=4", f"--valid_dir={folder}")
-    assert status == 0 and "the best PSNR begins anew" in out
+    assert status == 0 and "the best PSNR starts anew" in out
     assert "tiny.png" in out and "skipped" in out
     state = json.loads(str(_arrays(tmp_path, "srresnet", 4)["state"]))
     lines = map(json.loads, (tmp_path / "run" / "srresnet" / "metrics.jsonl").read_text().splitlines())

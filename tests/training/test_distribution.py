@@ -129,7 +129,7 @@ def test_train_on_two_workers(start, tmp_path):
     wait_for_step(12, *running)
     running[1].send_signal(signal.SIGTERM)
     printed = _finish(running, status=128 + signal.SIGTERM)
-    assert all("going on from step" in out and "SIGTERM: saved" in err for out, err in printed)
+    assert all("resumes from step" in out and "SIGTERM: saved" in err for out, err in printed)
 
     printed = _finish(workers("--steps=100000", other=tmp_path / "other"), status=1)
     assert all("worker 2 has other checkpoint than worker 1" in err and err.count("\n") == 1 for _, err in printed)
@@ -181,7 +181,7 @@ def test_alone_nothing_is_spread():
     alone = Distribution("auto")
     assert (alone.kind, alone.replicas, alone.chief, str(alone)) == ("none", 1, True, "none, 1 device of 1 process")
     assert alone.share(6, 2).tolist() == [0, 1, 2, 3, 4, 5] and alone.crops_at_once(6, 2) == 3
-    assert alone.any(True) and not alone.any(False)
+    assert alone.any_worker(True) and not alone.any_worker(False)
     with pytest.raises(UserError, match="--batch_size=6: must be a multiple of 4"):
         alone.crops_at_once(6, 4)
 

@@ -57,7 +57,7 @@ def test_largest_batch_is_the_largest_that_fits():
 
 
 @pytest.mark.parametrize(
-    "asked, kind, spreads, compiles",
+    "asked, kind, is_distributed, compiles",
     [
         ("auto", "CPU", False, False),
         ("auto", "GPU", False, True),
@@ -66,8 +66,8 @@ def test_largest_batch_is_the_largest_that_fits():
         ("off", "GPU", False, False),
     ],
 )
-def test_xla_is_for_a_gpu_that_works_alone(asked, kind, spreads, compiles):
-    assert hardware.compiles_step(asked, Device(kind, "", (0, 0), None), spreads) == compiles
+def test_xla_is_for_a_gpu_that_works_alone(asked, kind, is_distributed, compiles):
+    assert hardware.compiles_step(asked, Device(kind, "", (0, 0), None), is_distributed) == compiles
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@ import itertools
 import json
 import os
 import signal
+import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from srgan_tf.cli.train import Settings
 from srgan_tf.models.generator import build_generator
 from srgan_tf.system.errors import UserError
 from srgan_tf.training import loop
@@ -43,23 +45,24 @@ class _Run:
         return {"psnr": psnr, "ssim": 0.5}, {"one": np.zeros((4, 12, 3), np.uint8)}
 
     def train(self, **options):
-        state = self.checkpoints.restore()
-        monitor = Monitor(self.folder, start=state["step"] if state else 0, total=self.steps, name="test")
-        optimizer = keras.optimizers.Adam(0.25)
+        progress = self.checkpoints.restore()
+        monitor = Monitor(self.folder, start=progress["step"] if progress else 0, total=self.steps, name="test")
+        state = types.SimpleNamespace(
+            optimizers={"g": keras.optimizers.Adam(0.25)},
+            average=None,
+            snapshot=Snapshot(self.generator),
+            checkpoints=self.checkpoints,
+            progress=progress,
+        )
         try:
             return loop.train(
-                snapshot=Snapshot(self.generator),
-                optimizers={"g": optimizer},
-                step_function=self.step,
+                state,
+                step=self.step,
                 make_batches=self.batches,
-                checkpoints=self.checkpoints,
-                monitor=monitor,
                 validate=self.validate,
-                folder=self.folder,
-                state=state,
-                steps=self.steps,
+                monitor=monitor,
+                settings=Settings(steps=self.steps, **options),
                 distribution=Distribution("none"),
-                **options,
             )
         finally:
             monitor.close()
@@ -93,34 +96,8 @@ def test_best_weights_are_those_of_the_best_psnr(tmp_path):
 
     _Run(tmp_path, psnr=(20, 25, 24, 26, 26), during=during).train(valid_every=2)
     assert [number for number, _ in changed] == [2, 6]
-    _Run(tmp_path / "other", steps=2).train(keep_best=False)
+    _Run(tmp_path / "other", steps=2).train(mode="srgan")
     assert not (tmp_path / "other" / "best.weights.h5").exists()
-
-
-def test_a_plateau_lowers_the_rate_and_ends_the_phase(tmp_path):
-    lowered = []
-
-    def lower():
-        lowered.append(float(run.counter))
-        return len(lowered) < 2
-
-    # Better at steps 1 and 3, so that two validations without a better one are done at 5 and at 7.
-    run = _Run(tmp_path, steps=20, psnr=(20, 21, 21, 22, 22, 21, 20, 22))
-    done, _ = run.train(valid_every=1, lower_rate=lower, patience=2)
-    assert lowered == [5, 7] and done == 7 and run.checkpoints.restore()["ended"]
-    again = _Run(tmp_path, steps=20)
-    assert again.train(valid_every=1, lower_rate=lower, patience=2)[0] == 7 and again.frozen == []
-
-
-def test_a_resumed_run_knows_how_long_it_has_waited(tmp_path):
-    lowered = []
-    options = {"valid_every": 1, "lower_rate": lambda: not lowered.append(1), "patience": 3}
-    stop = {"during": lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 2 else None}
-    with pytest.raises(loop.Interrupted):
-        _Run(tmp_path, psnr=(20, 22, 21), **stop).train(**options)  # better at 1, not at 2 and 3
-    assert lowered == []
-    _Run(tmp_path, steps=4).train(**options)
-    assert lowered == [1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

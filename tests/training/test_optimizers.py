@@ -20,39 +20,8 @@ def test_courses():
     np.testing.assert_allclose(_course([0, 4, 9, 20], warmup_steps=10), [2e-5, 1e-4, 2e-4, 2e-4], rtol=1e-5)
 
 
-def test_a_plateau_lowers_the_rate_until_its_end():
-    rate = LearningRate(1e-2, "plateau", warmup_steps=2, decay_rate=0.1, lowest=1e-4)
-    seen = [float(rate(0)), float(rate(5))]
-    for could in (True, True, False):  # 1e-3, 1e-4, and 1e-5 is too low
-        assert rate.lower() is could
-        seen.append(float(rate(7)))
-        assert float(rate.left(7)) * 1e-2 == pytest.approx(seen[-1], rel=1e-5)
-    np.testing.assert_allclose(seen, [5e-3, 1e-2, 1e-3, 1e-4, 1e-4], rtol=1e-5)
-    assert len(rate.variables) == 1 and LearningRate(1e-2).variables == []
-    assert [float(LearningRate(1.0, steps=4).left(step)) for step in (0, 1, 9)] == [1, 0.75, 0]
-
-
-def test_a_plateau_on_several_devices():
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        rate = LearningRate(1e-2, "plateau", decay_rate=0.1, lowest=1e-4)
-        assert rate.lower() and float(rate(0)) == pytest.approx(1e-3)
-
-
-def test_momentum_is_srcnns_equation_with_a_slower_last_layer():
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.ReLU(), keras.layers.Dense(1)])
-    optimizer = make_optimizer(model, LearningRate(0.5), kind="momentum", beta1=0.9, last_layer_rate=0.1)
-    expected = [variable.numpy() for variable in model.trainable_variables]
-    steps = [np.zeros_like(value) for value in expected]
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        gradients = [rng.normal(size=value.shape).astype(np.float32) for value in expected]
-        for index, gradient in enumerate(gradients):
-            steps[index] = 0.9 * steps[index] - (0.5 if index < 2 else 0.05) * gradient
-            expected[index] = expected[index] + steps[index]
-        found, _, finite = unscale(optimizer, [tf.constant(gradient) for gradient in gradients])
-        update(optimizer, found, model.trainable_variables, finite, finite)
-    for variable, value in zip(model.trainable_variables, expected):
-        np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5, atol=1e-6)
+def test_the_fraction_of_the_steps_that_remains():
+    assert [float(LearningRate(1.0, steps=4).remaining(step)) for step in (0, 1, 9)] == [1, 0.75, 0]
 
 
 def test_unknown_schedule():

@@ -1,0 +1,44 @@
+"""`srgan pack`: photographs as packed shards, which a training reads faster."""
+
+import dataclasses
+
+from srgan_tf.cli.flags import setting
+from srgan_tf.data import folders, packed
+from srgan_tf.system import quiet
+from srgan_tf.system.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Pack photographs for faster training: decoded, as TFRecords of 3 bytes a pixel.
+
+    srgan pack PHOTOS PACKED
+    srgan train --train_dir=PACKED
+    """
+
+    train_dir: str = setting("", "folder of HR photographs, searched recursively", positional="PHOTOS", required=True)
+    pack: str = setting(
+        "",
+        "folder to write the packed photographs to; trainings on them see the same batches. The same command resumes"
+        " what was stopped, and checks what is complete",
+        positional="PACKED",
+        required=True,
+    )
+    workers: int = setting(2, "threads that decode", lower=1)
+
+
+def run(settings):
+    """Writes the training pictures into the folder `pack`, all that any crop size can use; returns the exit status."""
+    if packed.is_packed(settings.train_dir):
+        raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
+    scan = folders.scan(settings.train_dir)
+    print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
+    quiet.import_tensorflow()
+    from srgan_tf.data import packing
+
+    shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
+    for name, reason in (skipped for shard in shards for skipped in shard.skipped):
+        print(f"  skipped {name}: {reason}")
+    count, size = sum(len(shard.pictures) for shard in shards), sum(shard.size for shard in shards)
+    print(f"packed     {count} pictures, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
+    return 0

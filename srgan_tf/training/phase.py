@@ -1,0 +1,403 @@
+"""A phase of a run, SRResNet or SRGAN: what it trains, on what and how, built part by part."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf.data import packed, pipeline
+from srgan_tf.data.store import PhotographStore
+from srgan_tf.evaluation.validation import Validation
+from srgan_tf.models.baselines import BUILDERS, loss_border
+from srgan_tf.models.discriminator import build_discriminator
+from srgan_tf.models.generator import build_generator, describe, load_generator, save_generator
+from srgan_tf.models.initialization import initialize_as_bilinear
+from srgan_tf.models.vgg import build_vgg
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.lock import only_run
+from srgan_tf.training import balance, colours, hardware, loop, run_folder, steps
+from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.distribution import Distribution
+from srgan_tf.training.ema import MovingAverage
+from srgan_tf.training.monitoring import Monitor, NoMonitor
+from srgan_tf.training.optimizers import LearningRate, make_optimizer
+from srgan_tf.training.snapshot import Snapshot
+from srgan_tf.weights import find_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What all phases of a run share.
+
+    Attributes:
+        device: What it computes on.
+        distribution: Over which devices and processes.
+        photographs: `data.folders.PictureFile`s to train on.
+        pairs: `data.folders.Pair`s to validate on.
+    """
+
+    device: hardware.Device
+    distribution: Distribution
+    photographs: list
+    pairs: list
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """The networks of a phase.
+
+    Attributes:
+        generator: G.
+        discriminator: D, in the adversarial phase.
+        features: VGG19, with a VGG loss; it is not trained.
+    """
+
+    generator: keras.Model
+    discriminator: keras.Model | None
+    features: keras.Model | None
+
+    @property
+    def trained(self) -> dict[str, keras.Model]:
+        """G as "g" and, in the adversarial phase, D as "d"."""
+        return {"g": self.generator} | ({} if self.discriminator is None else {"d": self.discriminator})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that a phase trains and a checkpoint holds.
+
+    Attributes:
+        networks: What is trained, and VGG19.
+        optimizers: By "g" and "d", as `Networks.trained`.
+        rate: The learning rate of both.
+        average: The moving average of G, or None.
+        snapshot: Of G, or of its average: what is validated and written.
+        checkpoints: Of all variables, in the folder of the phase.
+        progress: What the newest checkpoint says of the phase's progress; None at the start.
+    """
+
+    networks: Networks
+    optimizers: dict[str, keras.optimizers.Optimizer]
+    rate: LearningRate
+    average: MovingAverage | None
+    snapshot: Snapshot
+    checkpoints: Checkpoints
+    progress: dict | None
+
+
+@dataclasses.dataclass(frozen=True)
+class CropSource:
+    """The crops of a phase.
+
+    Attributes:
+        store: The `data.store.Store` they come from.
+        batches: `data.pipeline.crops` but for its `start` and `stop`.
+        cache: Bytes of main memory that are for decoded photographs.
+    """
+
+    store: Any
+    batches: Callable
+    cache: int
+
+
+def phase_name(settings) -> str:
+    """The name of what is trained, and of its folder."""
+    return settings.mode if settings.model == "resnet" else settings.model
+
+
+def train_phase(settings, resources: Resources) -> None:
+    """Trains a phase in its folder, in which nobody else trains meanwhile; a dry run writes nothing.
+
+    Args:
+        settings: A checked `srgan_tf.cli.train.Settings`.
+        resources: Of the run.
+
+    Raises:
+        Interrupted: See `loop.train`.
+        UserError: It cannot train; the message says why.
+    """
+    distribution = resources.distribution
+    folder = Path(settings.run_dir, phase_name(settings))
+    with only_run(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
+        with distribution.strategy.scope():
+            crops = _train_in(folder, settings, resources)
+        # Outside of the scope, in which all workers make variables together.
+        if settings.balance_colours and crops and distribution.chief:
+            stop = settings.steps + -(-colours.CROPS // settings.batch_size)
+            with crops.store.plain_errors():
+                colours.balance_file(folder / "generator.weights.h5", crops.batches(start=settings.steps, stop=stop))
+    distribution.check_same()  # the chief has written all
+
+
+def _train_in(folder, settings, resources):
+    """Builds what a phase needs, restores it if it was started before, and trains it.
+
+    Returns:
+        The `CropSource` that it was trained on; None if it was not trained.
+    """
+    distribution = resources.distribution
+    started, facts = run_folder.read_settings(folder, type(settings))
+    resumes = Checkpoints(folder, {}).latest_step() is not None
+    if resumes:
+        settings = run_folder.resumed_settings(folder, settings, started)
+
+    keras.utils.set_random_seed(settings.seed)
+    networks = build_networks(settings, resumes, distribution.normalization)
+    xla = hardware.compiles_step(settings.xla, resources.device, distribution.is_distributed)
+    state = build_state(folder, settings, networks, xla, resumes)
+    if is_done(state, settings):
+        return None
+    found = find_facts(resources, networks)
+    if state.progress:
+        compare_facts(folder, settings, facts, found, state.progress)
+
+    crops = build_crops(settings, resources)
+    at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    memory = hardware.step_memory(
+        settings.crop_size, networks.generator, settings.scale, networks.discriminator, networks.features
+    )
+    hardware.check_memory(memory, resources.device, settings.batch_size, at_once, settings.accumulate, crops.cache)
+    with hardware.enough_memory(folder), crops.store.plain_errors():
+        weights = find_loss_weights(settings, networks.features, crops, facts if resumes else {})
+        if settings.dry_run:
+            print_first_losses(networks, crops)
+            return None
+        step = distribution.on_devices(build_step(settings, state, weights, xla), settings.accumulate)
+        check_workers(distribution, settings, state, found)
+        share = distribution.share(settings.batch_size, settings.accumulate)
+        with open_monitor(folder, settings, state, found | {"vgg_loss_weight": weights.vgg}, distribution) as monitor:
+            done, _ = loop.train(
+                state,
+                step=step,
+                make_batches=functools.partial(crops.batches, stop=settings.steps, share=share),
+                validate=Validation(state.snapshot.model, resources.pairs, settings.scale),
+                monitor=monitor,
+                settings=settings,
+                distribution=distribution,
+            )
+    print(f"{phase_name(settings)}: {done} steps done; the weights are in {folder}/generator.weights.h5")
+    return crops
+
+
+def build_networks(settings, resumes: bool, normalization: Callable) -> Networks:
+    """The networks as the phase starts with them.
+
+    Args:
+        settings: Of the phase.
+        resumes: Whether a checkpoint will be restored, so that first weights are not looked for.
+        normalization: What makes their BN layers.
+
+    Raises:
+        UserError: Weights are missing or of another network, or the crops are too small for it.
+    """
+    generator = _build_generator(settings, resumes, normalization)
+    edge = loss_border(generator)
+    if settings.crop_size <= 2 * edge:
+        raise UserError(
+            f"--crop_size={settings.crop_size}: --model={settings.model} needs more than {2 * edge}, the borders from"
+            " which it sees beyond the crop"
+        )
+    discriminator = build_discriminator(normalization=normalization) if settings.mode == "srgan" else None
+    if settings.discriminator and not resumes:
+        theirs = Checkpoints(settings.discriminator, {"d": discriminator.variables}).restore(part=True)
+        if theirs is None:
+            raise UserError(f"--discriminator={settings.discriminator}: no checkpoint-*.npz there")
+    features = None if settings.content_loss == "mse" else build_vgg(settings.content_loss, settings.vgg_path)
+    models = {"G": generator, "D": discriminator, "VGG19": features}
+    sizes = [f"{name} {model.count_params():,}" for name, model in models.items() if model is not None]
+    print(f"weights    {', '.join(sizes)}")
+    return Networks(generator, discriminator, features)
+
+
+def _build_generator(settings, resumes, normalization):
+    if settings.weights and not resumes:
+        generator = load_generator(find_weights(settings.weights), normalization=normalization)
+        found = {"model": "resnet"} | describe(generator)
+        wanted = {"model": settings.model, "blocks": settings.blocks, "scale": settings.scale}
+        differing = [name for name in wanted if name in found and found[name] != wanted[name]]
+        if differing:
+            own, other = (" ".join(f"--{name}={of[name]}" for name in differing) for of in (found, wanted))
+            raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")
+        return generator
+    if settings.model != "resnet":
+        return BUILDERS[settings.model](settings.scale)
+    generator = build_generator(settings.blocks, settings.scale, normalization=normalization)
+    if settings.initial == "upsampling":
+        initialize_as_bilinear(generator)
+    return generator
+
+
+def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: bool) -> TrainState:
+    """Optimizers, moving average and checkpoints of the networks; restored from the newest checkpoint if it resumes."""
+    rate = LearningRate(
+        settings.learning_rate, settings.schedule, settings.steps, settings.warmup_steps, settings.decay_rate
+    )
+    kind = settings.optimizer
+    optimizers = {
+        name: make_optimizer(network, rate, kind=kind, beta1=settings.beta1, name=f"{name}_{kind}")
+        for name, network in networks.trained.items()
+    }
+    groups = {name: network.variables for name, network in networks.trained.items()}
+    groups |= {f"{name}_optimizer": optimizer.variables for name, optimizer in optimizers.items()}
+    average = MovingAverage(networks.generator, settings.ema_decay, xla=xla) if settings.ema_decay else None
+    if average:
+        groups["g_average"] = average.model.variables
+    snapshot = Snapshot(average.model if average else networks.generator)
+    checkpoints = Checkpoints(folder, groups)
+    progress = checkpoints.restore() if resumes else None
+    if progress:
+        print(f"{phase_name(settings)}: resumes from step {progress['step']} of {settings.steps} in {folder}")
+    return TrainState(networks, optimizers, rate, average, snapshot, checkpoints, progress)
+
+
+def is_done(state: TrainState, settings) -> bool:
+    """Whether nothing is to be done; says so, and writes the weights if they are missing beside the checkpoint."""
+    done = state.progress["step"] if state.progress else 0
+    if done < settings.steps or settings.dry_run or settings.balance_colours:
+        return False
+    print(f"{phase_name(settings)}: {done} steps are done already; --steps trains longer")
+    weights = state.checkpoints.folder / "generator.weights.h5"
+    if not weights.exists():
+        state.snapshot.refresh()
+        save_generator(state.snapshot.model, weights)
+    return True
+
+
+def find_facts(resources: Resources, networks: Networks) -> dict:
+    """What a run records besides its settings: hashes of its inputs, the device, versions."""
+    return {
+        "photographs": run_folder.fingerprint(resources.photographs),
+        "validation": run_folder.fingerprint(resources.pairs),
+        "vgg": run_folder.digest(networks.features.variables) if networks.features is not None else "",
+        "device": resources.device.name,
+        "versions": {module.__name__: module.__version__ for module in (tf, keras, np)},
+    }
+
+
+def compare_facts(folder: Path, settings, before: dict, now: dict, progress: dict) -> None:
+    """Says what is different from the run so far; forgets the best PSNR if the validation is.
+
+    Raises:
+        UserError: VGG19 has other weights.
+    """
+    if before.get("vgg") != now["vgg"]:
+        raise UserError(f"{folder}: was started with other VGG19 weights than --vgg_path={settings.vgg_path}")
+    if before.get("photographs") != now["photographs"]:
+        print(f"{folder}: the photographs are different from before; the crops continue with them")
+    if before.get("validation") != now["validation"]:
+        print(f"{folder}: the validation pictures are different from before; the best PSNR starts anew")
+        progress["best_psnr"] = -np.inf
+
+
+def build_crops(settings, resources: Resources) -> CropSource:
+    """The crops of the photographs, from a folder or packed."""
+    photographs, cache = resources.photographs, 0
+    if packed.is_packed(settings.train_dir):
+        store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
+    else:
+        cache = hardware.cache_bytes(photographs, None if settings.cache_gb == "auto" else settings.cache_gb)
+        store = PhotographStore(photographs, settings.scale, cache)
+    on_device = resources.device.kind == "GPU" and not resources.distribution.is_distributed
+    batches = functools.partial(
+        pipeline.crops,
+        store,
+        [(picture.height, picture.width) for picture in photographs],
+        crop_size=settings.crop_size,
+        batch_size=settings.batch_size,
+        scale=settings.scale,
+        seed=settings.seed,
+        workers=settings.workers,
+        crops_per_image=settings.crops_per_image,
+        xla=settings.xla != "off",
+        finish="device" if on_device else "input",
+    )
+    return CropSource(store, batches, cache)
+
+
+def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> steps.LossWeights:
+    """The weights of the losses; that of VGG19 is measured if it is left at auto and `facts` of the run have none."""
+    vgg = 0.0 if features is None else settings.vgg_loss_weight
+    if vgg == "auto":
+        needed = -(-balance.CROPS // settings.batch_size)
+        vgg = facts.get("vgg_loss_weight") or balance.balanced_vgg_weight(
+            crops.batches(start=0, stop=needed), features, settings.scale
+        )
+        print(f"VGG weight {vgg:.4g} (measured: the VGG term of bicubic equals its MSE)")
+    return steps.LossWeights(
+        settings.mse_loss_weight, vgg, settings.adversarial_loss_weight, settings.consistency_loss_weight
+    )
+
+
+def print_first_losses(networks: Networks, crops: CropSource) -> None:
+    """What a dry run shows in the end."""
+    lr, hr = next(iter(crops.batches(start=0, stop=1)))
+    losses = balance.first_losses(networks.generator, lr, hr, networks.discriminator, networks.features)
+    for name, value in losses.items():
+        print(f"first loss {name} {value:.6g}")
+
+
+def build_step(settings, state: TrainState, weights: steps.LossWeights, xla: bool) -> Callable:
+    """The step of the phase, of `training.steps`."""
+    networks = state.networks
+    options = {"clip_norm": settings.clip_norm, "accumulate": settings.accumulate, "xla": xla}
+    if networks.discriminator is None:
+        return steps.make_content_step(
+            networks.generator,
+            state.optimizers["g"],
+            weights,
+            networks.features,
+            remaining=state.rate.remaining,
+            **options,
+        )
+    return steps.make_adversarial_step(
+        networks.generator,
+        networks.discriminator,
+        state.optimizers["g"],
+        state.optimizers["d"],
+        weights,
+        networks.features,
+        sequential=settings.sequential_updates,
+        **options,
+    )
+
+
+def check_workers(distribution: Distribution, settings, state: TrainState, facts: dict) -> None:
+    """Refuses to train where workers have different settings, pictures or weights.
+
+    Raises:
+        UserError: Names what is different.
+    """
+    fixed = {
+        name: value for name, value in dataclasses.asdict(settings).items() if name not in run_folder.MUTABLE_ON_RESUME
+    }
+    distribution.check_same(
+        photographs=facts["photographs"],
+        checkpoint=str(state.progress),
+        weights=run_folder.digest(state.checkpoints.variables),
+        VGG19=facts["vgg"],
+        flags=str(fixed),
+        steps=str(settings.steps),
+    )
+
+
+@contextlib.contextmanager
+def open_monitor(folder: Path, settings, state: TrainState, facts: dict, distribution: Distribution):
+    """The `Monitor` of a phase, whose settings it writes; only that of the chief reports."""
+    if not distribution.chief:
+        yield NoMonitor()
+        return
+    state.checkpoints.check_room()
+    text = run_folder.write_settings(folder, dataclasses.asdict(settings), facts)
+    start = state.progress["step"] if state.progress else 0
+    monitor = Monitor(folder, start=start, total=settings.steps, name=phase_name(settings))
+    try:
+        monitor.settings(text)
+        yield monitor
+    finally:
+        monitor.close()

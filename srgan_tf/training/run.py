@@ -1,0 +1,95 @@
+"""A run: what it computes on, its pictures, and its phases one after the other."""
+
+import dataclasses
+from pathlib import Path
+
+from srgan_tf.data import folders, packed
+from srgan_tf.evaluation.validation import usable_pairs
+from srgan_tf.system.errors import UserError
+from srgan_tf.training import hardware, run_folder
+from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.distribution import Distribution
+from srgan_tf.training.phase import Resources, train_phase
+
+
+def train(settings):
+    """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none.
+
+    Args:
+        settings: A checked `srgan_tf.cli.train.Settings`.
+
+    Raises:
+        Interrupted: See `loop.train`.
+        UserError: It cannot train; the message says why.
+    """
+    device = hardware.find_device()
+    distribution = Distribution(settings.strategy)
+    distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    if distribution.is_distributed and settings.xla == "on":
+        raise UserError(f"--xla=on: XLA cannot compile what --strategy={distribution.kind} needs; leave it out")
+    settings = dataclasses.replace(settings, precision=hardware.set_precision(settings.precision, device))
+    xla = "on" if hardware.compiles_step(settings.xla, device, distribution.is_distributed) else "off"
+    print(f"device     {device.name}; precision {settings.precision}; XLA {xla}; strategy {distribution}")
+    resources = Resources(device, distribution, find_photographs(settings), find_validation(settings))
+
+    with distribution.plain_errors(settings.run_dir):
+        is_first = Checkpoints(Path(settings.run_dir, "srgan"), {}).latest_step() is None
+        if settings.mode == "srgan" and not settings.weights and is_first:
+            settings = dataclasses.replace(settings, weights=pretrain(settings, resources))
+        train_phase(settings, resources)
+
+
+def find_photographs(settings):
+    """Scans the training pictures and says what was found."""
+    if settings.train_dir:
+        scan_folder = packed.scan if packed.is_packed(settings.train_dir) else folders.scan
+        scan = scan_folder(settings.train_dir, min_side=settings.crop_size)
+    else:
+        scan = folders.embedded_scan("train", min_side=settings.crop_size)
+    where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
+    print(f"training   {scan.summary()[0]} ({where})", *scan.summary()[1:], sep="\n")
+    return scan.pictures
+
+
+def find_validation(settings):
+    """The pairs to validate on; says what was found and what was left out."""
+    if settings.valid_dir:
+        pairs = folders.find_pairs(settings.valid_dir)
+    else:
+        embedded = folders.embedded_scan("valid").pictures
+        pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
+    where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
+    print(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
+    pairs, note = folders.fit_lr(pairs, settings.scale)
+    if note:
+        print(f"  {note}")
+    pairs, skipped = usable_pairs(pairs, settings.scale)
+    for path, reason in skipped:
+        print(f"  skipped {path}: {reason}")
+    return pairs
+
+
+def pretrain(settings, resources):
+    """Trains the run's own SRResNet as far as mode srgan needs it.
+
+    Returns:
+        The path of its weights; empty after a dry run.
+    """
+    folder = Path(settings.run_dir, "srresnet")
+    checkpoints = Checkpoints(folder, {})
+    state = checkpoints.restore(part=True) or {}
+    done = state.get("step", 0)
+    started, _ = run_folder.read_settings(folder, type(settings)) if done else ({}, {})
+    first = settings.for_pretraining(started)
+    weights = folder / "generator.weights.h5"
+    if done < first.steps:
+        print(
+            f"SRGAN starts from an SRResNet; this run's stands at step {done} of {first.steps}, so it is trained first"
+            " (--weights starts from another, --pretrain_steps says how long)"
+        )
+    if done < first.steps or not weights.exists():
+        train_phase(first, resources)
+    if not weights.exists():
+        return ""
+    print(f"srgan: starts from {weights}, step {checkpoints.latest_step() or 0}")
+    return str(weights)
