@@ -159,7 +159,6 @@ def our_programs(pictures, folder, shape):
             programs[name] = with_ours(store, pictures[form], *shape, crops_per_image=crops)
     store = packed.PackedStore(folder, pictures["packed"], SCALE)
     programs["ours, packed"] = with_ours(store, pictures["packed"], *shape)
-    programs["ours, packed, LR left to the step"] = with_ours(store, pictures["packed"], *shape, finish="nobody")
     return programs
 
 

@@ -1,4 +1,4 @@
-"""Photographs decoded once into a few large files, of which windows are read as they lie.
+"""Photographs decoded once into a few large files, of which crops are read as they lie.
 
 A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says what lies where. A shard
 has a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
@@ -148,9 +148,9 @@ def _damaged(path, what):
 
 
 class PackedStore(Store):
-    """Windows of packed photographs. Only the rows of a window are read; the system keeps what is in demand.
+    """Crops of packed photographs. Only the rows of a crop are read; the system caches what is in demand.
 
-    The file is opened for each window: a memory map would save that, but kill the process where a file is cut short
+    The file is opened for each crop: a memory map would save that, but kill the process where a file is cut short
     or a disk fails, and hold up all threads while it waits for the disk.
 
     Args:
@@ -168,7 +168,7 @@ class PackedStore(Store):
             places |= {name: (path, offset) for name, _, _, offset in shard.pictures}
         self._places = [places[picture.path.relative_to(folder).as_posix()] for picture in pictures]
 
-    def _windows(self, index, picture, rows, columns):
+    def _crops(self, index, picture, rows, columns):
         path, offset = self._places[index]
         top, bottom, width = int(rows.min()), int(rows.max()) + 1, picture.width
         count = 3 * width * (bottom - top)

@@ -1,4 +1,4 @@
-"""Training batches by tf.data: pick, decode, crop, degrade, turn.
+"""Training batches by tf.data: sample, decode, crop, degrade, flip.
 
 Batch number `step` is a pure function of the seed and `step`, see `data.sampling`.
 """
@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.data.sampling import Sampler
-from srgan_tf.data.store import JpegWindows
+from srgan_tf.data.store import JpegCrops
 from srgan_tf.imaging.resize import resize_matrix
 
-_TOGETHER = 16  # crops, at most, that one call of Python brings
+_MAX_CROPS_PER_CALL = 16  # that one call of Python brings
 
 
 def crops(
@@ -45,156 +45,172 @@ def crops(
         stop: Number after that of the last batch.
         workers: Threads that read and decode.
         crops_per_image: Crops that come from one decoding of a picture, in different batches; see `data.sampling`.
-        share: The places in the batch of the crops that are wanted, int `(n,)`, rising: the shares of several workers
-            make up the batch of one, and each decodes no more than its own. None: all.
-        xla: Compile `finish_crops`, which makes it some five times as fast.
-        finish: Who calls `finish_crops`: "input", these threads, on the CPU; "device", whoever takes a batch, on the
-            device that computes there; or "nobody".
+        share: The positions in the batch of the crops that are wanted, int `(n,)`, rising: the shares of several
+            workers make up the batch of one, and each decodes no more than its own. None: all.
+        xla: Compile `make_pairs`, which makes it some five times as fast.
+        finish: Where `make_pairs` runs: "input", in these threads, on the CPU; or "device", on the device that computes
+            where a batch is taken.
 
     Returns:
         An iterable of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
-        `(n, crop_size, crop_size, 3)`. If nobody finishes, of the first two arguments of `finish_crops`. A
-        `tf.data.Dataset`, but for "device".
+        `(n, crop_size, crop_size, 3)`. For "input" a `tf.data.Dataset`.
     """
-    rounds, side = crops_per_image, crop_size + 4 * scale
-    sampler = Sampler(sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=rounds)
+    sampler = Sampler(
+        sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=crops_per_image
+    )
     share = np.arange(batch_size) if share is None else np.asarray(share)
-    together = _together(share, rounds)
-    # Each batch of a round begins at another visit, so that a picture meets others each time; but the crops of a visit
-    # stand at one place in all their batches, so that a share of the batches is a share of the visits.
-    batches = sampler.block // batch_size
-    batches_of_block = batches * rounds
-    begun, passed = divmod(start, batches_of_block)
-    firsts = np.add.outer(np.arange(batches) * batch_size, share[::together]).ravel()  # of the calls of a block
+    count = _samples_per_call(share, crops_per_image)
+    side = crop_size + 4 * scale
+    rounds = sampler.block // batch_size  # batches to which the samples of a block give one crop each
+    # The first sample of each call in a block.
+    firsts = np.add.outer(np.arange(rounds) * batch_size, share[::count]).ravel()
+    first_block, skipped = divmod(start, rounds * crops_per_image)
+    blocks = -(-stop // (rounds * crops_per_image))
+    read = functools.partial(_read, store, sampler, count, 2 * scale, side)
 
     # Nothing here branches on a tensor in Python; AutoGraph's reading of it all would take seconds at every start.
     @tf.autograph.experimental.do_not_convert
     def load(number):
-        kinds = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
-        read = functools.partial(_read, store, sampler, together, 2 * scale, side)
+        types = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
         block, call = number // len(firsts), number % len(firsts)
         first = block * sampler.block + tf.gather(firsts, call)
-        *loaded, turns = tf.numpy_function(read, [first], kinds, stateful=False)
-        windows = _decode(*loaded)
-        return tf.ensure_shape(windows, [together, rounds, side, side, 3]), tf.ensure_shape(turns, [together, rounds])
+        *loaded, flips = tf.numpy_function(read, [first], types, stateful=False)
+        padded = _decode(*loaded)
+        return tf.ensure_shape(padded, [count, crops_per_image, side, side, 3]), tf.ensure_shape(
+            flips, [count, crops_per_image]
+        )
 
     @tf.autograph.experimental.do_not_convert
-    def deal(windows, turns):
-        """From `(calls, together, rounds, ...)` of a block to `(batches_of_block, n, ...)`."""
-        dealt = []
-        for values in (windows, turns):
-            values = tf.reshape(values, [batches, len(share), rounds, *values.shape[3:]])
-            laps = [values[:, :, 0]]
-            for lap in range(1, rounds):
-                # Of the visits before the one that the lap begins at, those of the next row.
-                early = int(np.searchsorted(share, lap * batch_size // rounds))
-                here, ahead = values[:, early:, lap], tf.roll(values[:, :early, lap], -1, 0)
-                laps.append(tf.concat([ahead, here], axis=1))
-            dealt.append(tf.reshape(tf.stack(laps), [batches_of_block, len(share), *values.shape[3:]]))
-        return tuple(dealt)
+    def interleave(*values):
+        return tuple(_interleave(each, rounds, share, batch_size) for each in values)
 
-    calls = len(firsts)
-    blocks = -(-stop // batches_of_block)
-    data = tf.data.Dataset.range(begun * calls, blocks * calls)
+    data = tf.data.Dataset.range(first_block * len(firsts), blocks * len(firsts))
     data = data.map(load, num_parallel_calls=workers, deterministic=True)
-    data = data.batch(calls, drop_remainder=True).map(deal)
-    if rounds > 1:
+    data = data.batch(len(firsts), drop_remainder=True).map(interleave)
+    if crops_per_image > 1:
         data = data.prefetch(1)  # the next block is made while this one is trained on
-    data = data.unbatch().skip(passed).take(stop - start)
-    finished = tf.function(functools.partial(finish_crops, scale=scale), jit_compile=xla, autograph=False)
-    if finish == "input":
-        data = data.map(finished, num_parallel_calls=workers, deterministic=True)
-    data = data.prefetch(2)
-    return itertools.starmap(finished, data) if finish == "device" else data
+    data = data.unbatch().skip(skipped).take(stop - start)
+    finished = tf.function(functools.partial(make_pairs, scale=scale), jit_compile=xla, autograph=False)
+    if finish == "device":
+        return itertools.starmap(finished, data.prefetch(2))
+    return data.map(finished, num_parallel_calls=workers, deterministic=True).prefetch(2)
 
 
-def _together(share, rounds):
-    """How many crops one call of Python brings: they are of consecutive visits, and divide every run of the share."""
+def _samples_per_call(share, crops_per_image):
+    """How many samples one call of Python brings: they are consecutive, and divide every run of the share."""
     runs = np.split(share, np.flatnonzero(np.diff(share) != 1) + 1)
-    most = max(_TOGETHER, rounds) // rounds
+    most = max(_MAX_CROPS_PER_CALL, crops_per_image) // crops_per_image
     return max(n for n in range(1, most + 1) if all(len(run) % n == 0 for run in runs))
 
 
-def _read(store, sampler, together, margin, side, first):
-    """The arguments of `_decode` for visits from number `first` on, and the turns, int32 `(together, rounds)`."""
-    visits = sampler.visits(int(first), together)
-    rounds = visits.turns.shape[1]
-    data = np.full(together, b"", object)
-    boxes = np.zeros((together, 4), np.int32)
-    rows, columns = np.zeros((2, together, rounds, side), np.int32)
-    windows = np.empty((together, rounds, side, side, 3), np.uint8)
-    for call, picture in enumerate(visits.pictures):
-        found = store.windows(int(picture), visits.corners[call] - margin, side)
-        if isinstance(found, JpegWindows):
-            data[call], boxes[call], rows[call], columns[call] = found.data, found.box, found.rows, found.columns
+def _read(store, sampler, count, margin, side, first):
+    """The arguments of `_decode` for samples from number `first` on, and the flips, int32 `(count, k)`."""
+    samples = sampler.samples(int(first), count)
+    k = samples.flips.shape[1]
+    encoded = np.full(count, b"", object)
+    boxes = np.zeros((count, 4), np.int32)
+    rows, columns = np.zeros((2, count, k, side), np.int32)
+    padded = np.empty((count, k, side, side, 3), np.uint8)
+    for number, picture in enumerate(samples.pictures):
+        found = store.crops(int(picture), samples.corners[number] - margin, side)
+        if isinstance(found, JpegCrops):
+            encoded[number], boxes[number] = found.data, found.box
+            rows[number], columns[number] = found.rows, found.columns
         else:
-            for target, window in zip(windows[call], found):
-                target[...] = window
-    return windows, data, boxes, rows, columns, visits.turns
+            for target, crop in zip(padded[number], found):
+                target[...] = crop
+    return padded, encoded, boxes, rows, columns, samples.flips
 
 
-def _decode(windows, data, boxes, rows, columns):
-    """Puts the windows of encoded JPEGs to those that are ready.
+def _decode(padded, encoded, boxes, rows, columns):
+    """Adds the crops of JPEGs that are still encoded to those that are decoded.
 
     TensorFlow and Pillow both decode by libjpeg-turbo and, asked for the exact transform, to the same values.
 
     Args:
-        windows: uint8 `(n, k, side, side, 3)`.
-        data: string `(n,)`, the JPEG or nothing.
-        boxes: int32 `(n, 4)`, see `data.store.JpegWindows`.
+        padded: uint8 `(n, k, side, side, 3)`: crops with their margin.
+        encoded: string `(n,)`, the JPEG or nothing.
+        boxes: int32 `(n, 4)`, see `data.store.JpegCrops`.
         rows: int32 `(n, k, side)`.
         columns: int32 `(n, k, side)`.
 
     Returns:
-        `windows`, all ready.
+        `padded`, all decoded.
     """
 
     def decode(arguments):
-        ready, data, box, rows, columns = arguments
+        decoded, jpeg, box, rows, columns = arguments
 
-        def windows():
-            pixels = tf.io.decode_and_crop_jpeg(data, box, channels=3, dct_method="INTEGER_ACCURATE")
-            return tf.map_fn(lambda ends: _cut(pixels, *ends), (rows, columns), fn_output_signature=tf.uint8)
+        def decode_jpeg():
+            pixels = tf.io.decode_and_crop_jpeg(jpeg, box, channels=3, dct_method="INTEGER_ACCURATE")
+            return tf.map_fn(lambda indices: _cut(pixels, *indices), (rows, columns), fn_output_signature=tf.uint8)
 
-        return tf.cond(tf.strings.length(data) > 0, windows, lambda: ready)
+        return tf.cond(tf.strings.length(jpeg) > 0, decode_jpeg, lambda: decoded)
 
     return tf.cond(
-        tf.reduce_any(tf.strings.length(data) > 0),
-        lambda: tf.map_fn(decode, (windows, data, boxes, rows, columns), fn_output_signature=tf.uint8),
-        lambda: windows,
+        tf.reduce_any(tf.strings.length(encoded) > 0),
+        lambda: tf.map_fn(decode, (padded, encoded, boxes, rows, columns), fn_output_signature=tf.uint8),
+        lambda: padded,
     )
 
 
 def _cut(pixels, rows, columns):
     top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
     inner = pixels[top:bottom, left:right]
-    whole = tf.logical_and(bottom - top == tf.size(rows), right - left == tf.size(columns))
-    return tf.cond(whole, lambda: inner, lambda: tf.gather(tf.gather(inner, rows - top), columns - left, axis=1))
+    is_whole = tf.logical_and(bottom - top == tf.size(rows), right - left == tf.size(columns))
+    return tf.cond(is_whole, lambda: inner, lambda: tf.gather(tf.gather(inner, rows - top), columns - left, axis=1))
 
 
-def finish_crops(windows, turns, scale):
-    """Makes LR and turns the pairs, on whichever device it is called.
+def _interleave(values, rounds, share, batch_size):
+    """Lays the crops of a block of samples out in batches, see `Sampler`.
+
+    The batches of crop 0 begin at the first sample, those of each further crop somewhat later, so that a picture meets
+    others each time. But all crops of a sample have one position in their batches, so that a share of the batches is a
+    share of the samples.
 
     Args:
-        windows: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`.
-        turns: int32 `(B,)` tensor, see `data.sampling.Visits`.
+        values: `(calls, samples, k, ...)` tensor.
+        rounds: Batches to which the samples give one crop each.
+        share: See `crops`.
+        batch_size: See `crops`.
+
+    Returns:
+        `(k rounds, len(share), ...)` tensor.
+    """
+    k = values.shape[2]
+    values = tf.reshape(values, [rounds, len(share), k, *values.shape[3:]])
+    batches = [values[:, :, 0]]
+    for number in range(1, k):
+        # Of the samples before the one that these batches begin at, those of the next batch.
+        early = int(np.searchsorted(share, number * batch_size // k))
+        here, ahead = values[:, early:, number], tf.roll(values[:, :early, number], -1, 0)
+        batches.append(tf.concat([ahead, here], axis=1))
+    return tf.reshape(tf.stack(batches), [k * rounds, len(share), *values.shape[3:]])
+
+
+def make_pairs(padded, flips, scale):
+    """Makes LR of HR, and flips and rotates both, on whichever device it is called.
+
+    Args:
+        padded: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`.
+        flips: int32 `(B,)` tensor, see `data.sampling.Samples`.
         scale: Factor between HR and LR.
 
     Returns:
         `(lr, hr)`: uint8 `(B, S / scale, S / scale, 3)` and uint8 `(B, S, S, 3)` tensors.
     """
     margin = 2 * scale
-    return _turn(degrade(windows, scale), turns), _turn(windows[:, margin:-margin, margin:-margin], turns)
+    return _flip(degrade(padded, scale), flips), _flip(padded[:, margin:-margin, margin:-margin], flips)
 
 
-def degrade(windows, scale):
+def degrade(padded, scale):
     """MATLAB's bicubic on crops: the LR crops that the whole pictures' LR would have there, pixel for pixel.
 
     The kernel is summed tap by tap instead of by a matrix product: XLA makes one loop of it, and a GPU does not round
     it to TF32.
 
     Args:
-        windows: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`,
+        padded: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`,
             which is how far the kernel reaches.
         scale: Factor.
 
@@ -204,9 +220,9 @@ def degrade(windows, scale):
     # All rows but the outermost two, which see beyond the margin, hold the same weights, each `scale` further.
     weights = resize_matrix(8 * scale, 8)[[2]].toarray()[0]
     # The weights are multiples of 2^-12 at a scale of 4 and of 2^-16 at 8, the values have 8 bits: sums are exact.
-    values = tf.cast(windows, tf.float32 if scale <= 4 else tf.float64)
+    values = tf.cast(padded, tf.float32 if scale <= 4 else tf.float64)
     for axis in (1, 2):
-        size = windows.shape[axis] // scale - 4
+        size = padded.shape[axis] // scale - 4
         total = 0.0
         for tap in np.flatnonzero(weights):
             end = tap + scale * (size - 1) + 1
@@ -216,11 +232,11 @@ def degrade(windows, scale):
     return tf.cast(values, tf.uint8)
 
 
-def _turn(squares, turns):
-    """Lays each of the squares `(B, S, S, C)` down in one of the eight ways."""
-    for bit, turn in enumerate(
+def _flip(squares, flips):
+    """Flips and rotates each of the squares `(B, S, S, C)`, see `data.sampling.Samples`."""
+    for bit, flip in enumerate(
         (lambda x: tf.transpose(x, [0, 2, 1, 3]), lambda x: tf.reverse(x, [1]), lambda x: tf.reverse(x, [2]))
     ):
-        wanted = tf.bitwise.bitwise_and(turns, 1 << bit) > 0
-        squares = tf.where(wanted[:, None, None, None], turn(squares), squares)
+        wanted = tf.bitwise.bitwise_and(flips, 1 << bit) > 0
+        squares = tf.where(wanted[:, None, None, None], flip(squares), squares)
     return squares

@@ -1,4 +1,4 @@
-"""Windows of photographs from their files, read only as far as they are needed."""
+"""Crops of photographs from their files, read only as far as they are needed."""
 
 import abc
 import collections
@@ -17,17 +17,17 @@ from srgan_tf.system.errors import UserError
 
 # The chroma at the edge of a decoded box lacks its neighbour: one column is wrong, a whole block is left out.
 _EDGE = 8
-_REMEMBERED = 1024  # JPEGs handed out, more than can be on their way at once
+_MAX_PENDING = 1024  # JPEGs handed out, more than can be on their way at once
 
 
 @dataclasses.dataclass(frozen=True)
-class JpegWindows:
-    """Windows of a JPEG that is still to be decoded, but only in a box around them.
+class JpegCrops:
+    """Crops of a JPEG that is still to be decoded, but only in a box around them.
 
     Attributes:
         data: The file.
         box: int32 `(4,)`: top, left, height and width in the picture, pixels.
-        rows: int32 `(n, side)`: the rows of each window within the box.
+        rows: int32 `(n, side)`: the rows of each crop within the box.
         columns: int32 `(n, side)`: its columns.
     """
 
@@ -38,9 +38,9 @@ class JpegWindows:
 
 
 class Store(abc.ABC):
-    """Windows of pictures, which are cut to multiples of `scale` at the bottom and the right.
+    """Crops of pictures, which are cut to multiples of `scale` at the bottom and the right.
 
-    A window is a square; where it reaches beyond the picture, it repeats the picture's border.
+    A crop is a square; where it reaches beyond the picture, it repeats the picture's border.
 
     Args:
         pictures: Of a `data.folders.Scan`.
@@ -54,7 +54,7 @@ class Store(abc.ABC):
 
     @contextlib.contextmanager
     def plain_errors(self):
-        """Raises the `UserError` of `windows` as it is, where tf.data has wrapped it in an error of its own.
+        """Raises the `UserError` of `crops` as it is, where tf.data has wrapped it in an error of its own.
 
         A JPEG that was read but cannot be decoded becomes a `UserError`, too.
         """
@@ -71,8 +71,8 @@ class Store(abc.ABC):
         """A `UserError` that names the file, if `message` is a decoder's and the file can be found, else None."""
         return None
 
-    def windows(self, index, corners, side):
-        """Windows of a picture.
+    def crops(self, index, corners, side):
+        """Crops of a picture.
 
         Args:
             index: Number of the picture.
@@ -80,8 +80,8 @@ class Store(abc.ABC):
             side: Rows and columns.
 
         Returns:
-            A list of `n` uint8 `(side, side, 3)`, which may be views of a picture that is kept: not to be written to.
-            Or a `JpegWindows`, of which a decoder makes the same.
+            A list of `n` uint8 `(side, side, 3)`, which may be views of a cached picture: not to be written to.
+            Or a `JpegCrops`, of which a decoder makes the same.
 
         Raises:
             UserError: The file cannot be read any more, or holds another picture.
@@ -91,59 +91,59 @@ class Store(abc.ABC):
         rows = np.clip(corners[:, :1] + steps, 0, picture.height - picture.height % self._scale - 1)
         columns = np.clip(corners[:, 1:] + steps, 0, picture.width - picture.width % self._scale - 1)
         try:
-            return self._windows(index, picture, rows, columns)
+            return self._crops(index, picture, rows, columns)
         except UserError as error:
             self._error = error
             raise
 
     @abc.abstractmethod
-    def _windows(self, index, picture, rows, columns):
-        """`windows` of the rows and columns `(n, side)`."""
+    def _crops(self, index, picture, rows, columns):
+        """`crops` of the rows and columns `(n, side)`."""
 
 
 def cut(pixels, rows, columns, top=0, left=0):
-    """Windows of pixels that begin at row `top` and column `left` of the picture that `rows` and `columns` count in."""
-    windows = []
+    """Crops of pixels that begin at row `top` and column `left` of the picture that `rows` and `columns` count in."""
+    crops = []
     for down, across in zip(rows - top, columns - left):
         inner = pixels[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
         if inner.shape[:2] != (len(down), len(across)):
             inner = inner[(down - down[0])[:, None], across - across[0]]
-        windows.append(inner)
-    return windows
+        crops.append(inner)
+    return crops
 
 
 class PhotographStore(Store):
-    """Windows of picture files; decoded photographs are kept in memory while there is room.
+    """Crops of picture files; decoded photographs are cached in memory while there is room.
 
-    Where there is none, a JPEG is to be decoded only around its windows; other files are decoded wholly.
+    Where there is none, a JPEG is to be decoded only around its crops; other files are decoded wholly.
 
     Args:
         pictures: See `Store`.
         scale: See `Store`.
-        cache_bytes: How much may be kept. Photographs are never dropped again, so that with too little room a part of
+        cache_bytes: Size of the cache. Photographs are never evicted, so that with too little room a part of
             them is always in memory, which a least-recently-used rule would not give under shuffling.
     """
 
     def __init__(self, pictures, scale, cache_bytes):
         super().__init__(pictures, scale)
-        self._room = cache_bytes
-        self._kept = {}
+        self._cache_bytes_left = cache_bytes
+        self._cache = {}
         self._lock = threading.Lock()
-        self._to_decode = collections.deque(maxlen=_REMEMBERED)
+        self._pending = collections.deque(maxlen=_MAX_PENDING)
 
-    def _windows(self, index, picture, rows, columns):
-        pixels = self._kept.get(index)
+    def _crops(self, index, picture, rows, columns):
+        pixels = self._cache.get(index)
         if pixels is not None:
             return cut(pixels, rows, columns)
-        keep = self._has_room(index, picture)
-        if not keep and (windows := _jpeg_windows(picture, rows, columns)):
-            self._to_decode.append(picture.path)
-            return windows
+        cached = self._reserve_cache(index, picture)
+        if not cached and (crops := _jpeg_crops(picture, rows, columns)):
+            self._pending.append(picture.path)
+            return crops
         pixels = files.read_rgb(picture.path)
         if pixels.shape[:2] != (picture.height, picture.width):
             raise _changed(picture, *pixels.shape[:2])
-        if keep:
-            pixels = self._kept[index] = np.ascontiguousarray(crop_to_multiple(pixels, self._scale))
+        if cached:
+            pixels = self._cache[index] = np.ascontiguousarray(crop_to_multiple(pixels, self._scale))
         return cut(pixels, rows, columns)
 
     def _undecodable(self, message):
@@ -151,7 +151,7 @@ class PhotographStore(Store):
             return None
         import tensorflow as tf  # only here: it takes seconds
 
-        for path in list(self._to_decode):
+        for path in list(self._pending):
             try:
                 files.read_rgb(path)
                 tf.io.decode_jpeg(path.read_bytes())
@@ -161,15 +161,15 @@ class PhotographStore(Store):
                 return PictureError(path, "a JPEG that TensorFlow cannot decode; save it anew, or remove it")
         return None
 
-    def _has_room(self, index, picture):
-        """Takes room for a picture, once; whether it has some."""
+    def _reserve_cache(self, index, picture):
+        """Takes room in the cache for a picture, once; whether it has some."""
         needed = 3 * (picture.height - picture.height % self._scale) * (picture.width - picture.width % self._scale)
         with self._lock:
-            if index not in self._kept:
-                if needed > self._room:
+            if index not in self._cache:
+                if needed > self._cache_bytes_left:
                     return False
-                self._room -= needed
-                self._kept[index] = None  # until it is decoded; another thread may decode it, too
+                self._cache_bytes_left -= needed
+                self._cache[index] = None  # until it is decoded; another thread may decode it, too
             return True
 
 
@@ -178,8 +178,8 @@ def _changed(picture, height, width):
     return PictureError(picture.path, f"was {was} when the run began and is {now} now; start the run again")
 
 
-def _jpeg_windows(picture, rows, columns):
-    """A `JpegWindows`; None if the file is no JPEG or one that only Pillow decodes as `files.read_rgb` does."""
+def _jpeg_crops(picture, rows, columns):
+    """A `JpegCrops`; None if the file is no JPEG or one that only Pillow decodes as `files.read_rgb` does."""
     try:
         data = picture.path.read_bytes()
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
@@ -193,4 +193,4 @@ def _jpeg_windows(picture, rows, columns):
     top, left = max(0, rows.min() - _EDGE), max(0, columns.min() - _EDGE)
     bottom, right = min(height, rows.max() + 1 + _EDGE), min(width, columns.max() + 1 + _EDGE)
     box = np.array([top, left, bottom - top, right - left], np.int32)
-    return JpegWindows(data, box, (rows - top).astype(np.int32), (columns - left).astype(np.int32))
+    return JpegCrops(data, box, (rows - top).astype(np.int32), (columns - left).astype(np.int32))

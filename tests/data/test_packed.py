@@ -45,7 +45,7 @@ def test_the_scan_is_that_of_the_photographs(folder, tmp_path):
         packed.scan(packed_folder, 40)
 
 
-def test_windows_are_those_of_the_pictures(folder):
+def test_crops_are_those_of_the_pictures(folder):
     packed_folder, pictures = folder
     found = packed.scan(packed_folder, 31).pictures  # the first one is too small, and left out
     store = packed.PackedStore(packed_folder, found, 4)
@@ -54,8 +54,8 @@ def test_windows_are_those_of_the_pictures(folder):
         height, width = (length // 4 * 4 for length in pixels.shape[:2])
         padded = np.pad(pixels[:height, :width], ((8, 8), (8, 8), (0, 0)), mode="edge")
         corners = np.array([(-8, -8), (3, 5), (height - 8, width - 8)])
-        for (top, left), window in zip(corners, store.windows(index, corners, 16), strict=True):
-            np.testing.assert_array_equal(window, padded[top + 8 : top + 24, left + 8 : left + 24])
+        for (top, left), crop in zip(corners, store.crops(index, corners, 16), strict=True):
+            np.testing.assert_array_equal(crop, padded[top + 8 : top + 24, left + 8 : left + 24])
 
 
 def test_tensorflow_reads_it(folder):
@@ -82,7 +82,7 @@ def test_damage_is_one_line(folder):
     with pytest.raises(UserError, match=reason):
         packed.scan(packed_folder)
     with pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .it ends too early"), store.plain_errors():
-        store.windows(2, np.array([(10, 0)]), 32)
+        store.crops(2, np.array([(10, 0)]), 32)
     shard.unlink()
     with pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .No such file"):
         packed.scan(packed_folder)

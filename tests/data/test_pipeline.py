@@ -54,22 +54,22 @@ def _assert_same(batches, others):
             np.testing.assert_array_equal(values, expected)
 
 
-def _turns(square):
-    for turned in (square, square.transpose(1, 0, 2)):
-        for vertical in (turned, turned[::-1]):
+def _flips(square):
+    for transposed in (square, square.transpose(1, 0, 2)):
+        for vertical in (transposed, transposed[::-1]):
             yield vertical
             yield vertical[:, ::-1]
 
 
 def _locate(hr, wholes):
-    """`(picture, top, left, turn)` of a crop, by search over all of them."""
-    for turn, candidate in enumerate(_turns(hr)):
+    """`(picture, top, left, flip)` of a crop, by search over all of them."""
+    for flip, candidate in enumerate(_flips(hr)):
         for picture, whole in enumerate(wholes):
             side = candidate.shape[0]
-            windows = np.lib.stride_tricks.sliding_window_view(whole[..., 0], (side, side))
-            found = np.argwhere((windows == candidate[..., 0]).all(axis=(2, 3)))
+            crops = np.lib.stride_tricks.sliding_window_view(whole[..., 0], (side, side))
+            found = np.argwhere((crops == candidate[..., 0]).all(axis=(2, 3)))
             if len(found):
-                return picture, *map(int, found[0]), turn
+                return picture, *map(int, found[0]), flip
     raise AssertionError("the crop is from none of the pictures")
 
 
@@ -80,27 +80,27 @@ def test_lr_crop_is_the_crop_of_the_whole_lr(photographs, scale):
     corners = set()
     for lr, hr in _batches(photographs, 0, 40, scale=scale):
         for small, large in zip(lr, hr):
-            picture, top, left, turn = _locate(large, wholes)
+            picture, top, left, flip = _locate(large, wholes)
             assert top % scale == 0 and left % scale == 0
             side = 32 // scale
             expected = smalls[picture][top // scale :, left // scale :][:side, :side]
-            # Whatever turns HR back turns LR back, too.
-            np.testing.assert_array_equal(list(_turns(small))[turn], expected)
+            # Whatever flips HR back flips LR back, too.
+            np.testing.assert_array_equal(list(_flips(small))[flip], expected)
             bottom, right = top + 32 == wholes[picture].shape[0], left + 32 == wholes[picture].shape[1]
-            corners |= {("top", top == 0), ("left", left == 0), ("bottom", bottom), ("right", right), ("turn", turn)}
-    # Crops at every border, where the kernel meets the replicated pixels, and turned in all eight ways.
+            corners |= {("top", top == 0), ("left", left == 0), ("bottom", bottom), ("right", right), ("flip", flip)}
+    # Crops at every border, where the kernel meets the replicated pixels, and in all eight orientations.
     assert {(side, True) for side in ("top", "left", "bottom", "right")} <= corners
-    assert {("turn", turn) for turn in range(8)} <= corners
+    assert {("flip", flip) for flip in range(8)} <= corners
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_sums_are_exact_at_the_extremes(scale):
     # Black and white alone, where the kernel over- and undershoots most.
     side = 32 + 4 * scale
-    windows = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (8, side, side, 3))
-    expected = [downscale(window, scale)[2:-2, 2:-2] for window in windows]
+    padded = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (8, side, side, 3))
+    expected = [downscale(crop, scale)[2:-2, 2:-2] for crop in padded]
     for compiled in (False, True):
-        small = tf.function(pipeline.degrade, jit_compile=compiled)(tf.constant(windows), scale)
+        small = tf.function(pipeline.degrade, jit_compile=compiled)(tf.constant(padded), scale)
         np.testing.assert_array_equal(small, expected)
 
 
@@ -111,32 +111,27 @@ def test_a_batch_is_a_function_of_seed_and_step(photographs):
     assert any((hr != hr_other).any() for (_, hr), (_, hr_other) in zip(whole, _batches(photographs, 0, 9, seed=4)))
 
 
-def test_the_device_can_finish_the_crops(photographs):
+def test_the_device_can_make_the_pairs(photographs):
     _assert_same(_batches(photographs, 0, 3), _batches(photographs, 0, 3, finish="device"))
-    finished = [
-        tuple(values.numpy() for values in pipeline.finish_crops(tf.constant(windows), tf.constant(turns), 4))
-        for windows, turns in _batches(photographs, 0, 3, finish="nobody")
-    ]
-    _assert_same(_batches(photographs, 0, 3), finished)
 
 
 def test_every_picture_comes_once_an_epoch_in_another_order(photographs):
     wholes = [np.array(Image.open(path)) for path in sorted(photographs.iterdir())]
-    batches = _batches(photographs, 0, 20, batch_size=1, finish="nobody")
-    order = [_locate(windows[0, 8:-8, 8:-8], wholes)[0] for windows, _ in batches]
+    batches = _batches(photographs, 0, 20, batch_size=1)
+    order = [_locate(hr[0], wholes)[0] for _, hr in batches]
     epochs = [order[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(epoch) == [0, 1, 2, 3, 4] for epoch in epochs)
     assert len(set(map(tuple, epochs))) > 1
 
 
 class _Numbers(Store):
-    """Pictures that are uniformly their number; `asked` counts the visits."""
+    """Pictures that are uniformly their number; `asked` counts the samples."""
 
     def __init__(self, count):
         super().__init__([folders.PictureFile(None, 64, 64)] * count, 4)
         self.asked = np.zeros(count, int)
 
-    def _windows(self, index, picture, rows, columns):
+    def _crops(self, index, picture, rows, columns):
         self.asked[index] += 1
         return [np.full((rows.shape[1], rows.shape[1], 3), index, np.uint8)] * len(rows)
 
@@ -144,8 +139,8 @@ class _Numbers(Store):
 def _numbers(store, start, stop, **options):
     count = len(store.asked)
     options = {"crop_size": 16, "scale": 4, "seed": 0, "workers": 2} | options
-    dataset = pipeline.crops(store, [(64, 64)] * count, start=start, stop=stop, finish="nobody", **options)
-    return np.array([windows.numpy()[:, 0, 0, 0] for windows, _ in dataset])
+    dataset = pipeline.crops(store, [(64, 64)] * count, start=start, stop=stop, xla=False, **options)
+    return np.array([hr.numpy()[:, 0, 0, 0] for _, hr in dataset])
 
 
 @pytest.mark.parametrize("batch_size, crops_per_image", [(4, 1), (4, 2), (6, 4), (5, 3), (1, 5), (32, 7)])
@@ -161,7 +156,7 @@ def test_crops_of_one_decoding_go_to_different_batches(batch_size, crops_per_ima
     epochs = batches.size // (count * crops_per_image)
     assert np.bincount(batches.ravel(), minlength=count).min() >= epochs * crops_per_image
     if 1 < crops_per_image <= batch_size:
-        # A picture does not meet all of its neighbours again: each round cuts the block at other places.
+        # A picture does not meet all of its neighbours again: the batches of each crop begin at another sample.
         rounds = batches[: block * crops_per_image // batch_size].reshape(crops_per_image, -1, batch_size)
         together = {frozenset(batch) for batch in rounds[0]} & {frozenset(batch) for batch in rounds[1]}
         assert not together or block == batch_size
@@ -182,12 +177,12 @@ def test_shares_of_a_batch_make_it_up_and_cost_no_more(batch_size, crops_per_ima
     assert set(asked) == {store.asked.sum() // workers}
 
 
-def test_a_run_goes_on_in_the_middle_of_a_block(photographs):
+def test_a_run_resumes_in_the_middle_of_a_block(photographs):
     options = {"batch_size": 2, "crops_per_image": 3}
     whole = _numbers(_Numbers(200), 0, 200, **options)
     for start in (1, 95, 96, 150):  # a block gives 96 batches
         np.testing.assert_array_equal(_numbers(_Numbers(200), start, 200, **options), whole[start:])
-    options = {"crops_per_image": 3, "finish": False}
+    options = {"crops_per_image": 3}
     _assert_same(_batches(photographs, 0, 9, **options)[4:], _batches(photographs, 4, 9, **options))
 
 
@@ -217,7 +212,7 @@ AROUND = {
     "upright": _exif(1),
     "optimised": {"optimize": True},
 }
-WHOLLY = {"turned": _exif(6), "mirrored": _exif(2), "cmyk": {}}
+WHOLLY = {"rotated": _exif(6), "mirrored": _exif(2), "cmyk": {}}
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +236,7 @@ def test_one_seed_gives_one_run_from_every_form_of_the_photographs(jpegs, tmp_pa
         Image.fromarray(files.read_rgb(path)).save(pngs / f"{path.stem}.png")
     packing.pack(folders.scan(jpegs).pictures, jpegs, tmp_path / "packed")
     # 300 crops of 28 pictures: at every border, of every kind.
-    options = {"crops_per_image": crops_per_image, "batch_size": 6, "finish": False}
+    options = {"crops_per_image": crops_per_image, "batch_size": 6}
     cached = _batches(jpegs, 0, 50, cache_bytes=10**9, **options)
     _assert_same(cached, _batches(jpegs, 0, 50, **options))
     _assert_same(cached, _batches(jpegs, 0, 50, cache_bytes=100_000, **options))
@@ -253,7 +248,7 @@ def test_jpegs_are_decoded_around_the_crop(jpegs, monkeypatch):
     wholly = []
     read = files.read_rgb
     monkeypatch.setattr(files, "read_rgb", lambda path: wholly.append(path.stem.partition("-")[0]) or read(path))
-    _batches(jpegs, 0, 28, batch_size=1, finish="nobody")
+    _batches(jpegs, 0, 28, batch_size=1)
     assert set(wholly) == WHOLLY.keys()
 
 
@@ -263,8 +258,8 @@ def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data)
         sizes = [(picture.height, picture.width) for picture in pictures]
         runs = [
             [
-                windows.numpy()
-                for windows, _ in pipeline.crops(
+                np.concatenate([hr.numpy().ravel(), lr.numpy().ravel()])
+                for lr, hr in pipeline.crops(
                     PhotographStore(pictures, 4, cache),
                     sizes,
                     crop_size=96,
@@ -274,7 +269,6 @@ def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data)
                     start=0,
                     stop=2 * len(pictures),
                     workers=2,
-                    finish="nobody",
                 )
             ]
             for cache in (0, 10**10)
@@ -300,7 +294,7 @@ def test_a_picture_that_is_damaged_while_training_is_named(tmp_path, cache_bytes
     store, pictures = _open(tmp_path, cache_bytes=cache_bytes, crop_size=64)
     damage(tmp_path / "3.jpg")
     dataset = pipeline.crops(
-        store, [(66, 75)] * 5, crop_size=64, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2, finish="nobody"
+        store, [(66, 75)] * 5, crop_size=64, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2
     )
     with pytest.raises(UserError, match=f"3.jpg: {reason}") as error, store.plain_errors():
         list(dataset)
@@ -316,9 +310,7 @@ def test_a_folder_that_vanishes_is_named(photographs, tmp_path, form):
         (tmp_path / "folder" / path.name).write_bytes(path.read_bytes())
     store, pictures = _open(folder)
     sizes = [(picture.height, picture.width) for picture in pictures]
-    dataset = pipeline.crops(
-        store, sizes, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=90, workers=2, finish="nobody"
-    )
+    dataset = pipeline.crops(store, sizes, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=90, workers=2)
     with pytest.raises(UserError, match=rf"^{folder}/\S+: .*[Nn]o such file") as error, store.plain_errors():
         for number, _ in enumerate(dataset):
             if number == 5:
