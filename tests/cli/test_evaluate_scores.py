@@ -44,7 +44,7 @@ def test_set5(run, shared_data):
     (published,) = [line.split() for line in out if line.startswith("bicubic (published)")]
     assert published[2:4] == ["28.43", "0.8211"]
     assert not any("scikit-image" in line or "not to be compared" in line for line in out)
-    assert any("--lpips=FILE" in line for line in out)
+    assert any("--lpips=fetch" in line for line in out)
 
 
 def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
@@ -156,7 +156,7 @@ def test_lpips(run, tmp_path):
     status, out, err = run(*flags)
     assert status == 0 and err == []
     assert float(row(out, "nearest")[3]) > 0
-    assert not any("--lpips=FILE" in line for line in out)
+    assert not any("--lpips=fetch" in line for line in out)
     status, _, err = run(*flags, "--lpips_net=vgg16")
     assert status == 1 and "does not hold LPIPS' weights for vgg16" in err[0]
 

