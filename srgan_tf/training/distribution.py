@@ -49,7 +49,7 @@ class Distribution:
         if kind == "auto":
             kind = "multiworker" if len(peers) > 1 else "mirrored" if gpus > 1 else "none"
         if kind == "multiworker" and not peers:
-            raise UserError("--strategy=multiworker needs TF_CONFIG in the environment; the README shows it")
+            raise UserError("--strategy=multiworker needs TF_CONFIG in the environment; docs/cluster.md shows it")
         if kind == "mirrored" and not (gpus or devices):
             raise UserError("--strategy=mirrored: there is no GPU; use --strategy=none, or auto")
         self.kind = kind
