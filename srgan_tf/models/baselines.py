@@ -1,4 +1,4 @@
-"""The other networks of the published tables: SRCNN, ESPCN and DRCN.
+"""The baselines of the published tables: SRCNN, ESPCN and DRCN.
 
 All work on Y alone, as in their papers. The colours are bicubic's: a change of Y at constant Cb and Cr is the same
 change of R, G and B, so that it can be added to the bicubic picture.
@@ -78,15 +78,15 @@ class BicubicUpsampling(PixelShuffle):
     def __init__(self, scale, **kwargs):
         super().__init__(scale, **kwargs)
         # Where each of the pixels that one becomes lies among the old ones; five of them are in reach of some.
-        places = (np.arange(scale) + 0.5) / scale - 0.5
-        taps = keys_cubic(places[:, None] - np.arange(-_BICUBIC_REACH, _BICUBIC_REACH + 1))  # (scale, 5)
+        positions = (np.arange(scale) + 0.5) / scale - 0.5
+        taps = keys_cubic(positions[:, None] - np.arange(-_BICUBIC_REACH, _BICUBIC_REACH + 1))  # (scale, 5)
         self._kernel = np.float32(np.einsum("ay,bx->yxab", taps, taps).reshape(5, 5, 1, scale**2))
         self._pad = EdgePadding(_BICUBIC_REACH, dtype=self.dtype)
 
     def call(self, inputs):
         height, width = ops.shape(inputs)[1:3]
         channels = inputs.shape[-1]
-        # The channels as pictures of their own, so that one kernel serves all.
+        # The channels as single-channel pictures, so that one kernel serves all.
         planes = ops.reshape(ops.transpose(self._pad(inputs), (0, 3, 1, 2)), (-1, height + 4, width + 4, 1))
         planes = ops.conv(planes, self._kernel, padding="valid", data_format="channels_last")
         planes = ops.reshape(super().call(planes), (-1, channels, self.scale * height, self.scale * width))
@@ -125,7 +125,7 @@ class WeightedSum(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class SelfConnections(initializers.Initializer):
-    """A convolution that changes nothing: each filter takes the middle of its own channel."""
+    """The identity as a convolution: each filter takes the middle of its own channel."""
 
     def __call__(self, shape, dtype=None):
         kernel = np.zeros(shape, np.float32)
@@ -133,7 +133,7 @@ class SelfConnections(initializers.Initializer):
         return ops.convert_to_tensor(kernel, dtype=dtype)
 
 
-def build_srcnn(scale=4):
+def build_srcnn(scale: int = 4) -> keras.Model:
     """Builds SRCNN 9-5-5: Dong et al. 2016 (arXiv 1501.00092v3), section 4.3.2, with 64 and 32 filters.
 
         Y of the bicubic picture
@@ -157,10 +157,10 @@ def build_srcnn(scale=4):
     y = layers.Conv2D(64, 9, activation="relu", name="conv1", **start)(y)
     y = layers.Conv2D(32, 5, activation="relu", name="conv2", **start)(y)
     y = layers.Conv2D(1, 5, name="conv3", **start)(y)
-    return _coloured("srcnn", lr, bicubic, bicubic_y, y)
+    return _replace_luma("srcnn", lr, bicubic, bicubic_y, y)
 
 
-def build_espcn(scale=4):
+def build_espcn(scale: int = 4) -> keras.Model:
     """Builds ESPCN: Shi et al. 2016 (arXiv 1609.05158), section 3.2: l = 3, (5, 64), (3, 32), 3, with tanh.
 
         Y of the small picture
@@ -183,10 +183,10 @@ def build_espcn(scale=4):
     y = layers.Conv2D(32, 3, activation="tanh", name="conv2")(y)
     y = layers.Conv2D(scale**2, 3, name="conv3")(y)
     y = PixelShuffle(scale, name="shuffle")(y)
-    return _coloured("espcn", lr, bicubic, Luma(dtype="float32", name="bicubic_y")(bicubic), y)
+    return _replace_luma("espcn", lr, bicubic, Luma(dtype="float32", name="bicubic_y")(bicubic), y)
 
 
-def build_drcn(scale=4, filters=256, recursions=16):
+def build_drcn(scale: int = 4, filters: int = 256, recursions: int = 16) -> keras.Model:
     """Builds DRCN, deeply recursive: Kim et al. 2016 (arXiv 1511.04491), figure 3 (a), sections 3 and 5.2.
 
         Y of the bicubic picture
@@ -221,7 +221,7 @@ def build_drcn(scale=4, filters=256, recursions=16):
         x = recursion(x)
         residuals.append(last(first(x)))
     each = layers.Add(dtype="float32", name="each")([layers.Concatenate(name="residuals")(residuals), bicubic_y])
-    return _coloured("drcn", lr, bicubic, bicubic_y, WeightedSum(dtype="float32", name="ensemble")(each))
+    return _replace_luma("drcn", lr, bicubic, bicubic_y, WeightedSum(dtype="float32", name="ensemble")(each))
 
 
 def with_recursions(model):
@@ -232,7 +232,7 @@ def with_recursions(model):
 
 
 def loss_border(model):
-    """HR pixels at each border of a crop that do not count in the training loss, since the model sees beyond it there.
+    """HR pixels at each border of a crop that the training loss leaves out, since the model sees beyond it there.
 
     SRCNN's paper takes the central pixels alone (section 3.3); ESPCN's crops overlap so that every pixel of a
     photograph counts once (section 3.2). DRCN pads with zeros and counts every pixel, as G does.
@@ -245,8 +245,8 @@ def _bicubic(scale):
     return lr, BicubicUpsampling(scale, dtype="float32", name="bicubic")(lr)
 
 
-def _coloured(name, lr, bicubic, bicubic_y, y):
-    """The model that puts Y in the place of the bicubic picture's."""
+def _replace_luma(name, lr, bicubic, bicubic_y, y):
+    """The model whose result is the bicubic picture with another Y."""
     change = layers.Subtract(dtype="float32", name="change")([y, bicubic_y])
     return keras.Model(lr, layers.Add(dtype="float32", name="sr")([bicubic, change]), name=name)
 
@@ -260,7 +260,7 @@ def scale_of(model):
 
 
 def config_of(model):
-    """The arguments that build a baseline again."""
+    """The arguments that the baseline was built with."""
     shape = {"scale": scale_of(model)}
     if model.name == "drcn":
         shape["filters"] = model.get_layer("recursion").filters
@@ -269,7 +269,7 @@ def config_of(model):
 
 
 def margin_of(model):
-    """How far an output pixel of a baseline sees, in LR pixels beyond the LR pixel that it lies in."""
+    """Radius of a baseline's receptive field, see `registry.margin_of`."""
     if model.name == "espcn":
         return 4
     reach = 8 if model.name == "srcnn" else 4 + config_of(model)["recursions"]

@@ -1,5 +1,7 @@
 """The discriminator D of SRGAN: figure 4 of the paper, with a head that takes crops of any size."""
 
+from collections.abc import Callable
+
 import keras
 from keras import layers
 
@@ -7,7 +9,7 @@ from keras import layers
 CONVOLUTIONS = ((64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2))
 
 
-def build_discriminator(*, normalization=layers.BatchNormalization):
+def build_discriminator(*, normalization: Callable[..., layers.Layer] = layers.BatchNormalization) -> keras.Model:
     """Builds D: Ledig et al. 2017, figure 4.
 
     Eight convolutions 3x3, each followed by LeakyReLU 0.2 and, from the second on, BN before it; then Dense 1024,

@@ -2,7 +2,9 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -11,14 +13,20 @@ from keras import layers
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_registered, describe_registered, is_registered
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import DAMAGE, UserError, reason
+from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
 SCALES = (2, 4, 8)
 _METADATA = "srgan_tf"
 _SUFFIX = ".weights.h5"  # Keras opens no other
 
 
-def build_generator(blocks=16, scale=4, filters=64, *, normalization=layers.BatchNormalization):
+def build_generator(
+    blocks: int = 16,
+    scale: int = 4,
+    filters: int = 64,
+    *,
+    normalization: Callable[..., layers.Layer] = layers.BatchNormalization,
+) -> keras.Model:
     """Builds G: Ledig et al. 2017, figure 4, with the slides' upsampling and ReLU.
 
         conv 9x9 x64, ReLU                                             k9n64s1
@@ -63,7 +71,7 @@ def build_generator(blocks=16, scale=4, filters=64, *, normalization=layers.Batc
     return keras.Model(lr, sr, name="generator")
 
 
-def generator_config(generator):
+def generator_config(generator: keras.Model) -> tuple[int, int, int]:
     """The `(blocks, scale, filters)` that `build_generator` was called with."""
     names = [layer.name for layer in generator.layers]
     blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
@@ -71,15 +79,15 @@ def generator_config(generator):
     return blocks, 2**stages, generator.get_layer("first_conv").filters
 
 
-def describe(model):
-    """What `load_generator` must know to build a model: of G its shape, of another model its name, too."""
+def describe(model: keras.Model) -> dict[str, Any]:
+    """The configuration from which `load_generator` builds a model: of G its arguments, of another its name, too."""
     if is_registered(model):
         return describe_registered(model)
     return dict(zip(("blocks", "scale", "filters"), generator_config(model)))
 
 
-def receptive_margin(generator):
-    """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in: G's exact receptive field."""
+def receptive_margin(generator: keras.Model) -> int:
+    """Radius of G's receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
     blocks, scale, _ = generator_config(generator)
     reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
     beyond, size = 4, scale  # the last 9x9, in pixels of the full resolution
@@ -90,8 +98,8 @@ def receptive_margin(generator):
     return reach + beyond
 
 
-def save_generator(generator, path):
-    """Writes G's weights as Keras' `.weights.h5`, with G's shape beside them; complete or not at all.
+def save_generator(generator: keras.Model, path: Path | str) -> None:
+    """Writes G's weights as Keras' `.weights.h5`, with G's configuration in it; complete or not at all.
 
     Args:
         generator: What `build_generator` returned, or a model of `models.registry`.
@@ -101,14 +109,16 @@ def save_generator(generator, path):
         UserError: The file cannot be written.
     """
     # HDF5 ends the whole process where the disk is full. It writes below 2 kB more for each variable.
-    room = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
-    with atomic_file(path, suffix=_SUFFIX, reserve=room) as beside:
-        generator.save_weights(beside)
-        with h5py.File(beside, "a") as file:
+    reserve = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
+    with atomic_file(path, suffix=_SUFFIX, reserve=reserve) as partial:
+        generator.save_weights(partial)
+        with h5py.File(partial, "a") as file:
             file.attrs[_METADATA] = json.dumps(describe(generator))
 
 
-def load_generator(path, *, normalization=layers.BatchNormalization):
+def load_generator(
+    path: Path | str, *, normalization: Callable[..., layers.Layer] = layers.BatchNormalization
+) -> keras.Model:
     """Builds the G that `save_generator` wrote and loads its weights, all of them or none.
 
     Args:
@@ -116,7 +126,7 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         normalization: See `build_generator`.
 
     Returns:
-        A `keras.Model`, see `build_generator`; or a model of `models.registry`, if the file is one's.
+        A `keras.Model`, see `build_generator`; or a model of `models.registry`, if the file has one.
 
     Raises:
         UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, or does not fit.
@@ -126,19 +136,18 @@ def load_generator(path, *, normalization=layers.BatchNormalization):
         raise UserError(f"{path}: no such weights file; `python train.py --mode=srresnet` makes one")
     if not path.name.endswith(_SUFFIX):
         raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
-    try:
-        with h5py.File(path, "r") as file:
-            shape = json.loads(file.attrs[_METADATA])
-        if "model" in shape:
-            generator = build_registered(**shape)
-        else:
-            generator = build_generator(**shape, normalization=normalization)
+    with user_errors(path, "damaged or not a generator's weights", of=(OSError, UserWarning, *DAMAGE)):
+        try:
+            with h5py.File(path, "r") as file:
+                config = json.loads(file.attrs[_METADATA])
+            if "model" in config:
+                generator = build_registered(**config)
+            else:
+                generator = build_generator(**config, normalization=normalization)
+        except KeyError:
+            raise UserError(f"{path}: not the weights of a generator of this project") from None
         with warnings.catch_warnings():
             # Keras only warns where a layer finds nothing in the file and keeps its random weights.
             warnings.simplefilter("error", UserWarning)
             generator.load_weights(path)
-    except KeyError:
-        raise UserError(f"{path}: not the weights of a generator of this project") from None
-    except (OSError, UserWarning, *DAMAGE) as error:
-        raise UserError(f"{path}: damaged or not a generator's weights ({reason(error)})") from None
     return generator

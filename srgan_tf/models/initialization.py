@@ -1,4 +1,4 @@
-"""First weights with which G already enlarges a picture, so that training need not first learn what a picture is."""
+"""Initial weights with which G already upsamples, so that training need not first learn to reproduce the picture."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from srgan_tf.models.generator import generator_config
 # it is held at LIMIT there. Chosen so that tanh of the pieces is nowhere further than 1.1 of 255 levels from identity.
 KNOTS = np.array([-1, -0.951, -0.876, -0.766, -0.61, -0.39, 0.39, 0.61, 0.766, 0.876, 0.951])
 LIMIT = 0.994
-# Of the pixels of photographs, in [-1, 1]: what BN is told before it has seen any.
+# Of the pixels of photographs, in [-1, 1]: BN's statistics before it has seen any.
 MEAN, DEVIATION = -0.1, 0.5
 
 

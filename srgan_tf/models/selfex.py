@@ -27,16 +27,16 @@ _TURN, _STRETCH, _FREE = 0.6, 0.05, 8  # deviations of random maps (radians; sha
 _SIZES = (0.8, 1.25)  # that a map may give a patch in any direction
 _LIKENESS = 0.11  # deviation between patches that halves a vote, about; in [-1, 1]
 _BACK_PROJECTIONS = 8
+_SEED = 0  # of the random search
 _CHUNK = 1 << 14  # patches at a time, which the processor's cache holds
 
 
-def enlarge(image, scale=4, seed=0):
+def enlarge(image, scale=4):
     """Enlarges a picture by its own patches. Slow: about 10,000 pixels of the result a second on two cores.
 
     Args:
         image: `(H, W, 3)` RGB in [-1, 1], floating point.
         scale: Enlargement, a whole number.
-        seed: Of the random search.
 
     Returns:
         `(scale H, scale W, 3)` float32, which may leave [-1, 1] a little.
@@ -44,13 +44,13 @@ def enlarge(image, scale=4, seed=0):
     image = np.asarray(image, np.float32)
     bicubic = upscale_bicubic(image, scale)
     # A change of Y at constant Cb and Cr is the same change of R, G and B.
-    change = enlarge_plane(image @ LUMA_OF_UNIT_RGB, scale, seed) - bicubic @ LUMA_OF_UNIT_RGB
+    change = enlarge_plane(image @ LUMA_OF_UNIT_RGB, scale) - bicubic @ LUMA_OF_UNIT_RGB
     return np.float32(bicubic + change[..., None])
 
 
-def enlarge_plane(lr, scale=4, seed=0):
+def enlarge_plane(lr, scale=4):
     """`enlarge` of one channel: `(H, W)` in [-1, 1] to `(scale H, scale W)`."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(_SEED)
     height, width = lr.shape
     steps = max(1, round(_STEPS_PER_OCTAVE * np.log2(scale)))
     larger = lr

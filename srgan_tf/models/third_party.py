@@ -10,7 +10,7 @@ from srgan_tf.models.baselines import PixelShuffle
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What sets a project's generator apart from the paper's picture.
+    """What sets a project's generator apart from figure 4 of the paper.
 
     Attributes:
         scale: The enlargement.
@@ -54,30 +54,30 @@ def build_third_party(name, blocks=16):
     Returns:
         A `keras.Model` with that name, with input and output of `models.generator.build_generator`.
     """
-    kind = ARCHITECTURES[name]
+    architecture = ARCHITECTURES[name]
 
     def activation(x):
-        return layers.PReLU(shared_axes=[1, 2])(x) if kind.prelu else layers.ReLU()(x)
+        return layers.PReLU(shared_axes=[1, 2])(x) if architecture.prelu else layers.ReLU()(x)
 
-    def conv_bn(x, filters=64, biases=kind.biases):
+    def conv_bn(x, filters=64, biases=architecture.biases):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=biases)(x)
-        return layers.BatchNormalization(epsilon=kind.epsilon)(x)
+        return layers.BatchNormalization(epsilon=architecture.epsilon)(x)
 
     lr = layers.Input((None, None, 3), name="lr")
-    x = layers.Rescaling(0.5, 0.5)(lr) if kind.zero_to_one else lr
-    x = layers.Conv2D(64, kind.first, padding="same")(x)
-    x = first = activation(x) if kind.first_relu else x
+    x = layers.Rescaling(0.5, 0.5)(lr) if architecture.zero_to_one else lr
+    x = layers.Conv2D(64, architecture.first, padding="same")(x)
+    x = first = activation(x) if architecture.first_relu else x
     for _ in range(blocks):
         x = layers.Add()([x, conv_bn(activation(conv_bn(x)))])
     x = layers.Add()([first, conv_bn(x)])
-    for factor, filters in kind.stages:
+    for factor, filters in architecture.stages:
         x = layers.UpSampling2D(factor, interpolation="bilinear")(x)
         x = activation(conv_bn(x, filters))
-    if not kind.stages:
+    if not architecture.stages:
         for _ in range(2):
             x = layers.Conv2D(256, 3, padding="same")(x)
             x = activation(PixelShuffle(2)(x))
-    sr = layers.Conv2D(3, kind.last, padding="same", activation="tanh", dtype="float32")(x)
+    sr = layers.Conv2D(3, architecture.last, padding="same", activation="tanh", dtype="float32")(x)
     return keras.Model(lr, sr, name=name)
 
 
@@ -87,7 +87,7 @@ def blocks_of(model):
 
 
 def config_of(model):
-    """The arguments that build another project's generator again."""
+    """The arguments that another project's generator was built with."""
     return {"blocks": blocks_of(model)}
 
 
@@ -97,12 +97,12 @@ def scale_of(model):
 
 
 def margin_of(model):
-    """How far an output pixel sees, in LR pixels beyond the LR pixel that it lies in."""
-    kind = ARCHITECTURES[model.name]
-    beyond = kind.last // 2  # in pixels of the full resolution
-    for factor, _ in reversed(kind.stages or ((2, 64), (2, 64))):
-        if kind.stages:
+    """Radius of the receptive field, see `registry.margin_of`."""
+    architecture = ARCHITECTURES[model.name]
+    beyond = architecture.last // 2  # in pixels of the full resolution
+    for factor, _ in reversed(architecture.stages or ((2, 64), (2, 64))):
+        if architecture.stages:
             beyond = -(-(beyond + 1) // factor) + 1  # the convolution is behind the bilinear enlargement
         else:
             beyond = -(-beyond // factor) + 1
-    return kind.first // 2 + 2 * blocks_of(model) + 1 + beyond
+    return architecture.first // 2 + 2 * blocks_of(model) + 1 + beyond

@@ -1,4 +1,4 @@
-"""Weights to and from other projects' files, layer by layer, in the order of the layers."""
+"""Weights files of other projects, read and written layer by layer, in the order of the layers."""
 
 from pathlib import Path
 
@@ -46,13 +46,13 @@ def read_tensorlayerx(path):
             raise ValueError("it is a single array")
         with file:
             arrays = {name: file[name] for name in file.files}
-    found = {}
+    saved = {}
     for name, array in arrays.items():
         layer, _, role = name.rpartition("/")
-        found.setdefault(layer, {})[_ROLES.get(role.partition(":")[0], role)] = array
-    last = [own["kernel"] for own in found.values() if "kernel" in own and own["kernel"].ndim == 4][-1:]
-    resized = bool(last) and 32 in last[0].shape
-    return _build(path, "tensorlayerx-resize" if resized else "tensorlayerx", found)
+        saved.setdefault(layer, {})[_ROLES.get(role.partition(":")[0], role)] = array
+    kernels = [arrays["kernel"] for arrays in saved.values() if "kernel" in arrays and arrays["kernel"].ndim == 4]
+    resized = bool(kernels) and 32 in kernels[-1].shape
+    return _build(path, "tensorlayerx-resize" if resized else "tensorlayerx", saved)
 
 
 def read_krasserm(path):
@@ -68,7 +68,7 @@ def read_krasserm(path):
         UserError: As `read_tensorlayerx`.
     """
     path = Path(path)
-    found = {}
+    saved = {}
     with (
         user_errors(path, "cannot be read as the weights of krasserm's generator", of=(OSError, *DAMAGE)),
         h5py.File(path, "r") as file,
@@ -76,44 +76,42 @@ def read_krasserm(path):
         for layer in map(_text, file.attrs["layer_names"]):
             for name in map(_text, file[layer].attrs["weight_names"]):
                 role = name.rpartition("/")[2].partition(":")[0]
-                found.setdefault(layer, {})[_ROLES.get(role, role)] = np.asarray(file[layer][name])
-    return _build(path, "krasserm", found)
+                saved.setdefault(layer, {})[_ROLES.get(role, role)] = np.asarray(file[layer][name])
+    return _build(path, "krasserm", saved)
 
 
 def _text(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _build(path, kind, found):
-    """The model of `third_party.ARCHITECTURES[kind]` with arrays `found`, a dict from layer to its arrays by role."""
-    convolutions = [name for name, own in found.items() if "kernel" in own]
+def _build(path, name, saved):
+    """The model `third_party.ARCHITECTURES[name]` with the arrays of a file, a dict from layer to arrays by role."""
+    convolutions = [layer for layer, arrays in saved.items() if "kernel" in arrays]
     if len(convolutions) < 5 or len(convolutions) % 2 == 0:
         last = f", the last {convolutions[-1]}" if convolutions else ""
         raise UserError(
-            f"{path}: has {len(convolutions)} convolutions{last}; a {kind} generator has 5 and 2 for each block"
+            f"{path}: has {len(convolutions)} convolutions{last}; a {name} generator has 5 and 2 for each block"
         )
-    model = third_party.build_third_party(kind, (len(convolutions) - 5) // 2)
-    wanted = _weighted(model)
-    for (name, own), layer in zip(found.items(), wanted):
-        roles, right = _roles(layer), [tuple(weight.shape) for weight in layer.weights]
-        arrays = [_kernel(own[role]) if role == "kernel" and role in own else own.get(role) for role in roles]
-        given = {role: np.shape(array) for role, array in own.items()}
-        if set(own) != set(roles) or [np.shape(array) for array in arrays] not in (right, _flat(right)):
-            expected = dict(zip(roles, right))
-            raise UserError(f"{path}: {name} has {given}; a {kind} generator has {expected} there")
-        layer.set_weights([np.reshape(array, shape) for array, shape in zip(arrays, right)])
-    if len(found) != len(wanted):
-        rest = ", ".join([*found][len(wanted) :]) or f"no {wanted[len(found)].name}"
-        raise UserError(f"{path}: has {len(found)} layers, {rest}; a {kind} generator has {len(wanted)} with weights")
+    model = third_party.build_third_party(name, (len(convolutions) - 5) // 2)
+    expected_layers = _weighted(model)
+    for (saved_name, saved_arrays), layer in zip(saved.items(), expected_layers):
+        expected = dict(zip(_roles(layer), (tuple(weight.shape) for weight in layer.weights)))
+        arrays = {role: _kernel(array) if role == "kernel" else array for role, array in saved_arrays.items()}
+        shapes = {role: np.shape(array) for role, array in arrays.items()}
+        if shapes not in (expected, {role: _without_shared_axes(shape) for role, shape in expected.items()}):
+            given = {role: np.shape(array) for role, array in saved_arrays.items()}
+            raise UserError(f"{path}: {saved_name} has {given}; a {name} generator has {expected} there")
+        layer.set_weights([np.reshape(arrays[role], shape) for role, shape in expected.items()])
+    if len(saved) != len(expected_layers):
+        rest = ", ".join([*saved][len(expected_layers) :]) or f"no {expected_layers[len(saved)].name}"
+        count = len(expected_layers)
+        raise UserError(f"{path}: has {len(saved)} layers, {rest}; a {name} generator has {count} with weights")
     return model
 
 
-def _flat(shapes):
-    """PReLU's shapes without the axes of one."""
-    return [
-        tuple(side for side in shape if side > 1) if shape[:2] == (1, 1) and len(shape) == 3 else shape
-        for shape in shapes
-    ]
+def _without_shared_axes(shape):
+    """The shape of PReLU's alpha, `(1, 1, C)`, without its axes of one."""
+    return tuple(side for side in shape if side > 1) if shape[:2] == (1, 1) and len(shape) == 3 else shape
 
 
 def _weighted(model):
@@ -140,7 +138,7 @@ def write_tensorlayerx(model, path):
 
     The names are those that a fresh process gives: `conv2d_1`, `batchnorm2d_1` and so on, in the order of the layers.
     A model that `read_tensorlayerx` made fits the network that it came from; our G fits that network with a 9x9 first
-    and last convolution and nearest-neighbour enlargement, see docs/use.md.
+    and last convolution and nearest-neighbour enlargement.
 
     Args:
         model: A `keras.Model` of `models.generator` or `models.third_party`.
@@ -166,5 +164,5 @@ def write_tensorlayerx(model, path):
         counts[kind] += 1
         for role, weight in zip(_roles(layer), layer.weights):
             arrays[f"{kind}_{counts[kind]}/{names.get(role, role)}:0"] = weight.numpy()
-    with atomic_file(path) as beside, open(beside, "wb") as file:
+    with atomic_file(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)

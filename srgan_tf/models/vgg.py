@@ -5,13 +5,13 @@ from pathlib import Path
 
 import keras
 
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, reason
 
 # phi_(i,j): the j-th convolution, after its ReLU, before the i-th max pooling; pool4 is the seminar's own choice.
 LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4", "pool4": "block4_pool"}
 
 
-def build_vgg(features, path=""):
+def build_vgg(features: str, path: str = "") -> keras.Model:
     """Builds VGG19 up to one layer, with Keras' own preprocessing in front.
 
     Args:
@@ -35,14 +35,11 @@ def build_vgg(features, path=""):
             warnings.simplefilter("error", UserWarning)
             vgg = keras.applications.VGG19(weights=path or "imagenet", include_top=False, input_tensor=caffe)
     except (OSError, ValueError, KeyError, UserWarning) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: not VGG19's weights without the top ({reason})") from None
+        raise UserError(f"{path}: not VGG19's weights without the top ({reason(error)})") from None
     except Exception as error:
         # keras.utils.get_file raises a bare Exception when a download fails.
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"VGG19's weights cannot be downloaded ({reason}); name a file with --vgg_path, or use --content_loss=mse"
-        ) from None
+        how = "name a file with --vgg_path, or use --content_loss=mse"
+        raise UserError(f"VGG19's weights cannot be downloaded ({reason(error)}); {how}") from None
     model = keras.Model(picture, vgg.get_layer(LAYERS[features]).output, name=features)
     model.trainable = False
     return model

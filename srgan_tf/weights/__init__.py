@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def read_manifest() -> dict[str, dict[str, Any]]:
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
 
-def find_weights(text: str | os.PathLike[str]) -> Path:
+def find_weights(text: Path | str) -> Path:
     """The weights file that `text` names.
 
     Args:

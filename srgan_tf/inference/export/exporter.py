@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -66,7 +65,7 @@ class EightBit(tf.Module):
 
 def export(
     generator: keras.Model,
-    path: str | os.PathLike[str],
+    path: Path | str,
     format: str = "savedmodel",
     *,
     overwrite: bool = False,

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from srgan_tf.system.errors import UserError
 _PRIVATE = ("weights", "_dir", "_path")  # settings that say where files lie on the computer of the training
 
 
-def describe_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
+def describe_weights(path: Path | str) -> dict[str, Any]:
     """What is known of a generator's weights, for the metadata of an export.
 
     Args:
