@@ -47,24 +47,13 @@ def with_pytorch(pictures, crop_size, batch_size):
     return iter(torch.utils.data.DataLoader(Crops(), batch_size, sampler=endless, num_workers=WORKERS))
 
 
-def with_ours(store, pictures, crop_size, batch_size, **options):
+def with_ours(store, crop_size, batch_size, **options):
     """Batches of `(lr, hr)` by this package."""
     from srgan_tf.data import pipeline
+    from srgan_tf.data.sampling import Sampler
 
-    return iter(
-        pipeline.crops(
-            store,
-            [(picture.height, picture.width) for picture in pictures],
-            crop_size=crop_size,
-            batch_size=batch_size,
-            scale=SCALE,
-            seed=0,
-            start=0,
-            stop=10**7,
-            workers=WORKERS,
-            **options,
-        )
-    )
+    options = {"crop_size": crop_size, "batch_size": batch_size, "scale": SCALE, "seed": 0} | options
+    return iter(pipeline.batches(store, Sampler(store.sizes, **options), start=0, stop=10**7, workers=WORKERS))
 
 
 def cpu_seconds():
@@ -156,9 +145,9 @@ def our_programs(pictures, folder, shape):
         for crops in (1, 4):
             name = f"ours, {form}" + (f", {crops} crops of a picture" if crops > 1 else "")
             store = PhotographStore(pictures[form], SCALE, 0)
-            programs[name] = with_ours(store, pictures[form], *shape, crops_per_image=crops)
+            programs[name] = with_ours(store, *shape, crops_per_image=crops)
     store = packed.PackedStore(folder, pictures["packed"], SCALE)
-    programs["ours, packed"] = with_ours(store, pictures["packed"], *shape)
+    programs["ours, packed"] = with_ours(store, *shape)
     return programs
 
 

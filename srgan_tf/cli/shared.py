@@ -5,7 +5,7 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.data.downloads import find_set
-from srgan_tf.data.folders import Pair, embedded_pictures, few
+from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.benchmark import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.systems import SELFEX, load_systems, named_results, named_weights
@@ -83,7 +83,7 @@ class TestSet:
             folder = find_set(self.data)
             sets, ignored = find_sets(folder), find_ignored(folder)
             if ignored:
-                print(f"{folder}: left out, because they are in no folder with HR/: {few(ignored)}\n")
+                print(f"{folder}: left out, because they are in no folder with HR/: {abbreviate(ignored)}\n")
             return sets
         pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
         print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")

@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from srgan_tf.data import listing
@@ -105,7 +106,7 @@ def find_pictures(folder):
 
 
 @contextlib.contextmanager
-def nothing_collected():
+def without_gc():
     """Python's collector of cycles left out, which goes through all of TensorFlow while a long list grows: seconds."""
     collects = gc.isenabled()
     gc.disable()
@@ -116,13 +117,27 @@ def nothing_collected():
             gc.enable()
 
 
-@nothing_collected()
+@without_gc()
 def _scan(paths, min_side, name, folder=None):
     found = dict.fromkeys(paths, "not a picture")
     candidates = [path for path in paths if _is_picture(path)]
     found.update(zip(candidates, listing.probe_files(folder, candidates)))
+    return select(found.items(), min_side, name)
+
+
+def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
+    """Divides files into the usable pictures and the others.
+
+    Args:
+        found: Pairs of a path and its `(height, width)`, or why it is none, or None for what is passed over.
+        min_side: See `scan`.
+        name: Of the folder, for errors.
+
+    Raises:
+        UserError: There is no usable picture.
+    """
     pictures, skipped = [], []
-    for path, size in found.items():
+    for path, size in found:
         if isinstance(size, str):
             skipped.append((Path(path), size))
         elif size is not None and min(size) < min_side:
@@ -212,14 +227,14 @@ def _by_name(folder, role):
     return named
 
 
-def few(paths):
+def abbreviate(paths):
     """The first of some paths as text, and how many more there are."""
     paths = sorted(paths)
     more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
     return ", ".join(map(str, paths[:_FEW])) + more
 
 
-def find_side(folder, side):
+def find_subfolder(folder, side):
     """The folder `HR` or `LR` in a folder, in whatever case it is written; None if there is none.
 
     Raises:
@@ -254,7 +269,7 @@ def find_pairs(folder):
             is further down.
     """
     folder = Path(folder)
-    hr_folder, lr_folder = find_side(folder, "HR"), find_side(folder, "LR")
+    hr_folder, lr_folder = find_subfolder(folder, "HR"), find_subfolder(folder, "LR")
     if lr_folder and not hr_folder:
         raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
     names = _by_name(hr_folder or folder, None)
@@ -269,12 +284,14 @@ def find_pairs(folder):
         hr, lr = _by_name(hr_folder, _ROLE), _by_name(lr_folder, _ROLE)
     alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
     if alone:
-        raise UserError(f"{folder}: {len(alone)} without a partner in HR/ or LR/: {few(alone)}; add or remove them")
+        raise UserError(
+            f"{folder}: {len(alone)} without a partner in HR/ or LR/: {abbreviate(alone)}; add or remove them"
+        )
     partners = {path: lr[key] for key, path in hr.items()}
     return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
 
 
-def fit_lr(pairs, scale):
+def drop_mismatched_lr(pairs, scale):
     """Leaves out the LR files of a set that was made for another enlargement, so that LR is made of HR.
 
     Args:

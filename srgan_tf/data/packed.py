@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.data.folders import PictureFile, Scan, nothing_collected
+from srgan_tf.data.folders import select, without_gc
 from srgan_tf.data.store import Store, cut
 from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 
@@ -96,7 +96,7 @@ def read_manifest(folder):
         return Manifest(content["source"], tuple(shards))
 
 
-@nothing_collected()
+@without_gc()
 def scan(folder, min_side=1):
     """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order.
 
@@ -115,18 +115,10 @@ def scan(folder, min_side=1):
     if not manifest.complete:
         done = sum(1 for shard in manifest.shards if shard.sha256)
         raise UserError(f"{folder}: only {done} of {len(manifest.shards)} files are packed; pack it again to go on")
-    pictures, skipped = [], []
     for shard in manifest.shards:
         check_size(folder / shard.file, shard.size)
-        for name, height, width, _ in shard.pictures:
-            if min(height, width) >= min_side:
-                pictures.append(PictureFile(folder / name, height, width))
-            else:
-                skipped.append((folder / name, f"{width}x{height} is smaller than the crop of {min_side}"))
-    if not pictures:
-        first = f"; the first: {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise UserError(f"{folder}: no usable picture, {len(skipped)} skipped{first}")
-    return Scan(tuple(pictures), tuple(skipped))
+    found = ((folder / name, size) for shard in manifest.shards for name, *size, _ in shard.pictures)
+    return select(found, min_side, folder)
 
 
 def check_size(path, size):
@@ -159,7 +151,7 @@ class PackedStore(Store):
         scale: See `Store`.
     """
 
-    @nothing_collected()
+    @without_gc()
     def __init__(self, folder, pictures, scale):
         super().__init__(pictures, scale)
         places = {}

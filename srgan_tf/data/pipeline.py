@@ -9,64 +9,40 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import JpegCrops
 from srgan_tf.imaging.resize import resize_matrix
 
 _MAX_CROPS_PER_CALL = 16  # that one call of Python brings
 
 
-def crops(
-    store,
-    sizes,
-    *,
-    crop_size,
-    batch_size,
-    scale,
-    seed,
-    start,
-    stop,
-    workers,
-    crops_per_image=1,
-    share=None,
-    xla=True,
-    finish="input",
-):
+def batches(store, sampler, *, start, stop, workers, share=None, xla=True, on_device=False):
     """The batches number `start` to `stop - 1` of a run, or a share of each.
 
     Args:
         store: A `data.store.Store`.
-        sizes: Its pictures' `(height, width)`, each at least `crop_size`.
-        crop_size: Side of the HR crop, pixels, a multiple of `scale`.
-        batch_size: Crops a batch.
-        scale: Factor between HR and LR.
-        seed: Of everything that is random here, in [0, 2**32).
+        sampler: A `data.sampling.Sampler` of its pictures' sizes.
         start: Number of the first batch.
         stop: Number after that of the last batch.
         workers: Threads that read and decode.
-        crops_per_image: Crops that come from one decoding of a picture, in different batches; see `data.sampling`.
         share: The positions in the batch of the crops that are wanted, int `(n,)`, rising: the shares of several
             workers make up the batch of one, and each decodes no more than its own. None: all.
         xla: Compile `make_pairs`, which makes it some five times as fast.
-        finish: Where `make_pairs` runs: "input", in these threads, on the CPU; or "device", on the device that computes
-            where a batch is taken.
+        on_device: Call `make_pairs` on the device that computes where a batch is taken, instead of in these threads on
+            the CPU.
 
     Returns:
         An iterable of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
-        `(n, crop_size, crop_size, 3)`. For "input" a `tf.data.Dataset`.
+        `(n, crop_size, crop_size, 3)`. A `tf.data.Dataset`, but for `on_device`.
     """
-    sampler = Sampler(
-        sizes, crop_size=crop_size, batch_size=batch_size, scale=scale, seed=seed, crops_per_image=crops_per_image
-    )
+    batch_size, k, scale = sampler.batch_size, sampler.crops_per_image, sampler.scale
     share = np.arange(batch_size) if share is None else np.asarray(share)
-    count = _samples_per_call(share, crops_per_image)
-    side = crop_size + 4 * scale
+    count = _samples_per_call(share, k)
+    side = sampler.crop_size + 4 * scale
     rounds = sampler.block // batch_size  # batches to which the samples of a block give one crop each
-    # The first sample of each call in a block.
-    firsts = np.add.outer(np.arange(rounds) * batch_size, share[::count]).ravel()
-    first_block, skipped = divmod(start, rounds * crops_per_image)
-    blocks = -(-stop // (rounds * crops_per_image))
-    read = functools.partial(_read, store, sampler, count, 2 * scale, side)
+    firsts = np.add.outer(np.arange(rounds) * batch_size, share[::count]).ravel()  # sample of each call of a block
+    first_block, skipped = divmod(start, rounds * k)
+    blocks = -(-stop // (rounds * k))
+    read = functools.partial(_read, store, sampler, count, side)
 
     # Nothing here branches on a tensor in Python; AutoGraph's reading of it all would take seconds at every start.
     @tf.autograph.experimental.do_not_convert
@@ -76,9 +52,7 @@ def crops(
         first = block * sampler.block + tf.gather(firsts, call)
         *loaded, flips = tf.numpy_function(read, [first], types, stateful=False)
         padded = _decode(*loaded)
-        return tf.ensure_shape(padded, [count, crops_per_image, side, side, 3]), tf.ensure_shape(
-            flips, [count, crops_per_image]
-        )
+        return tf.ensure_shape(padded, [count, k, side, side, 3]), tf.ensure_shape(flips, [count, k])
 
     @tf.autograph.experimental.do_not_convert
     def interleave(*values):
@@ -87,11 +61,11 @@ def crops(
     data = tf.data.Dataset.range(first_block * len(firsts), blocks * len(firsts))
     data = data.map(load, num_parallel_calls=workers, deterministic=True)
     data = data.batch(len(firsts), drop_remainder=True).map(interleave)
-    if crops_per_image > 1:
+    if k > 1:
         data = data.prefetch(1)  # the next block is made while this one is trained on
     data = data.unbatch().skip(skipped).take(stop - start)
     finished = tf.function(functools.partial(make_pairs, scale=scale), jit_compile=xla, autograph=False)
-    if finish == "device":
+    if on_device:
         return itertools.starmap(finished, data.prefetch(2))
     return data.map(finished, num_parallel_calls=workers, deterministic=True).prefetch(2)
 
@@ -103,16 +77,16 @@ def _samples_per_call(share, crops_per_image):
     return max(n for n in range(1, most + 1) if all(len(run) % n == 0 for run in runs))
 
 
-def _read(store, sampler, count, margin, side, first):
+def _read(store, sampler, count, side, first):
     """The arguments of `_decode` for samples from number `first` on, and the flips, int32 `(count, k)`."""
     samples = sampler.samples(int(first), count)
-    k = samples.flips.shape[1]
+    k = sampler.crops_per_image
     encoded = np.full(count, b"", object)
     boxes = np.zeros((count, 4), np.int32)
     rows, columns = np.zeros((2, count, k, side), np.int32)
     padded = np.empty((count, k, side, side, 3), np.uint8)
     for number, picture in enumerate(samples.pictures):
-        found = store.crops(int(picture), samples.corners[number] - margin, side)
+        found = store.crops(int(picture), samples.corners[number] - 2 * sampler.scale, side)
         if isinstance(found, JpegCrops):
             encoded[number], boxes[number] = found.data, found.box
             rows[number], columns[number] = found.rows, found.columns
@@ -171,21 +145,21 @@ def _interleave(values, rounds, share, batch_size):
     Args:
         values: `(calls, samples, k, ...)` tensor.
         rounds: Batches to which the samples give one crop each.
-        share: See `crops`.
-        batch_size: See `crops`.
+        share: See `batches`.
+        batch_size: Crops a batch.
 
     Returns:
         `(k rounds, len(share), ...)` tensor.
     """
     k = values.shape[2]
     values = tf.reshape(values, [rounds, len(share), k, *values.shape[3:]])
-    batches = [values[:, :, 0]]
+    interleaved = [values[:, :, 0]]
     for number in range(1, k):
         # Of the samples before the one that these batches begin at, those of the next batch.
         early = int(np.searchsorted(share, number * batch_size // k))
         here, ahead = values[:, early:, number], tf.roll(values[:, :early, number], -1, 0)
-        batches.append(tf.concat([ahead, here], axis=1))
-    return tf.reshape(tf.stack(batches), [k * rounds, len(share), *values.shape[3:]])
+        interleaved.append(tf.concat([ahead, here], axis=1))
+    return tf.reshape(tf.stack(interleaved), [k * rounds, len(share), *values.shape[3:]])
 
 
 def make_pairs(padded, flips, scale):

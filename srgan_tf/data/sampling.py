@@ -48,12 +48,14 @@ class Sampler:
         crops_per_image: Crops of one sample.
 
     Attributes:
+        crop_size, batch_size, scale, crops_per_image: As given.
         block: Samples of a block, a multiple of `batch_size`; it gives `crops_per_image` times as many crops.
     """
 
     def __init__(self, sizes, *, crop_size: int, batch_size: int, scale: int, seed: int, crops_per_image: int = 1):
         self._grids = np.asarray(sizes, np.int64) // scale - crop_size // scale + 1  # positions of a crop, per axis
-        self._scale, self._seed, self._crops_per_image = scale, seed, crops_per_image
+        self.crop_size, self.batch_size, self.scale = crop_size, batch_size, scale
+        self.crops_per_image, self._seed = crops_per_image, seed
         count = len(self._grids)
         batches = 1
         if crops_per_image > 1:
@@ -69,12 +71,12 @@ class Sampler:
         for epoch in range(epochs[0], epochs[-1] + 1):
             now = epochs == epoch
             pictures[now] = self._order(epoch)[positions[now]]
-        numbers = 3 * self._crops_per_image  # row, column and flips of each crop
+        numbers = 3 * self.crops_per_image  # row, column and flips of each crop
         words = -(-numbers // _PHILOX_WORDS)
         drawn = self._random(_CROPS, count * words * _PHILOX_WORDS, first * words)
-        drawn = drawn.reshape(count, -1)[:, :numbers].reshape(count, self._crops_per_image, 3)
+        drawn = drawn.reshape(count, -1)[:, :numbers].reshape(count, self.crops_per_image, 3)
         grids = self._grids[pictures][:, None].astype(np.uint64)
-        corners = (drawn[..., :2] % grids).astype(np.int64) * self._scale
+        corners = (drawn[..., :2] % grids).astype(np.int64) * self.scale
         return Samples(pictures, corners, (drawn[..., 2] % np.uint64(8)).astype(np.int32))
 
     def _random(self, stream, count, position=0):

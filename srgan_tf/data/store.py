@@ -52,8 +52,13 @@ class Store(abc.ABC):
         self._scale = scale
         self._error = None
 
+    @property
+    def sizes(self):
+        """The pictures' `(height, width)`."""
+        return [(picture.height, picture.width) for picture in self._pictures]
+
     @contextlib.contextmanager
-    def plain_errors(self):
+    def unwrapped_errors(self):
         """Raises the `UserError` of `crops` as it is, where tf.data has wrapped it in an error of its own.
 
         A JPEG that was read but cannot be decoded becomes a `UserError`, too.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_tf.data.folders import Pair, find_pairs, find_pictures, find_side, fit_lr
+from srgan_tf.data.folders import Pair, drop_mismatched_lr, find_pairs, find_pictures, find_subfolder
 from srgan_tf.evaluation.lpips import Lpips
 from srgan_tf.evaluation.metrics import METRICS, SECONDS, SHAVE, WINDOW, Comparison
 from srgan_tf.evaluation.records import Score
@@ -101,9 +101,9 @@ def find_ignored(folder):
 def _set_folders(folder):
     """The folders in a folder of sets, in order; none if it is a set itself."""
     folder = Path(folder)
-    if not folder.is_dir() or find_side(folder, "HR"):
+    if not folder.is_dir() or find_subfolder(folder, "HR"):
         return []
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".") and find_side(path, "HR")]
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".") and find_subfolder(path, "HR")]
     return sorted(inside, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in _parts(path)])
 
 
@@ -116,7 +116,7 @@ def subset(picture_set, count):
 
 
 def fit_sets(sets, scale):
-    """The sets, without the LR files of those that were made for another enlargement; see `data.folders.fit_lr`.
+    """The sets without the LR files of another enlargement, see `data.folders.drop_mismatched_lr`.
 
     Args:
         sets: `PictureSet`s.
@@ -127,7 +127,7 @@ def fit_sets(sets, scale):
     """
     fitted, notes = [], []
     for each in sets:
-        pairs, note = fit_lr(each.pairs, scale)
+        pairs, note = drop_mismatched_lr(each.pairs, scale)
         fitted.append(PictureSet(each.name, pairs))
         if note:
             notes.append(f"{each.name}: {note}")

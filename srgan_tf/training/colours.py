@@ -17,7 +17,7 @@ def balance_colours(generator, batches):
 
     Args:
         generator: G, which ends in `last_conv` and tanh; changed in place.
-        batches: Iterable of `(lr, hr)`, uint8, see `data.pipeline.crops`; not empty.
+        batches: Iterable of `(lr, hr)`, uint8, see `data.pipeline.batches`; not empty.
 
     Returns:
         How far SR was off before, levels of 255 `(3,)`: positive where it was too bright.

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.data import packed, pipeline
+from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import PhotographStore
 from srgan_tf.evaluation.validation import Validation
 from srgan_tf.models.baselines import BUILDERS, loss_border
@@ -97,7 +98,7 @@ class CropSource:
 
     Attributes:
         store: The `data.store.Store` they come from.
-        batches: `data.pipeline.crops` but for its `start` and `stop`.
+        batches: `data.pipeline.batches` but for its `start` and `stop`.
         cache: Bytes of main memory that are for decoded photographs.
     """
 
@@ -130,7 +131,7 @@ def train_phase(settings, resources: Resources) -> None:
         # Outside of the scope, in which all workers make variables together.
         if settings.balance_colours and crops and distribution.chief:
             stop = settings.steps + -(-colours.CROPS // settings.batch_size)
-            with crops.store.plain_errors():
+            with crops.store.unwrapped_errors():
                 colours.balance_file(folder / "generator.weights.h5", crops.batches(start=settings.steps, stop=stop))
     distribution.check_same()  # the chief has written all
 
@@ -163,7 +164,7 @@ def _train_in(folder, settings, resources):
         settings.crop_size, networks.generator, settings.scale, networks.discriminator, networks.features
     )
     hardware.check_memory(memory, resources.device, settings.batch_size, at_once, settings.accumulate, crops.cache)
-    with hardware.enough_memory(folder), crops.store.plain_errors():
+    with hardware.enough_memory(folder), crops.store.unwrapped_errors():
         weights = find_loss_weights(settings, networks.features, crops, facts if resumes else {})
         if settings.dry_run:
             print_first_losses(networks, crops)
@@ -304,18 +305,16 @@ def build_crops(settings, resources: Resources) -> CropSource:
         cache = hardware.cache_bytes(photographs, None if settings.cache_gb == "auto" else settings.cache_gb)
         store = PhotographStore(photographs, settings.scale, cache)
     on_device = resources.device.kind == "GPU" and not resources.distribution.is_distributed
-    batches = functools.partial(
-        pipeline.crops,
-        store,
-        [(picture.height, picture.width) for picture in photographs],
+    sampler = Sampler(
+        store.sizes,
         crop_size=settings.crop_size,
         batch_size=settings.batch_size,
         scale=settings.scale,
         seed=settings.seed,
-        workers=settings.workers,
         crops_per_image=settings.crops_per_image,
-        xla=settings.xla != "off",
-        finish="device" if on_device else "input",
+    )
+    batches = functools.partial(
+        pipeline.batches, store, sampler, workers=settings.workers, xla=settings.xla != "off", on_device=on_device
     )
     return CropSource(store, batches, cache)
 

@@ -60,7 +60,7 @@ def find_validation(settings):
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
     print(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
-    pairs, note = folders.fit_lr(pairs, settings.scale)
+    pairs, note = folders.drop_mismatched_lr(pairs, settings.scale)
     if note:
         print(f"  {note}")
     pairs, skipped = usable_pairs(pairs, settings.scale)

@@ -219,14 +219,18 @@ def test_lr_of_another_enlargement_is_left_out(tmp_path):
         _picture(tmp_path / "LR" / f"{name}.png", width // 4, height // 4)
     (tmp_path / "HR" / "broken.png").write_bytes(b"no picture")
     pairs = folders.find_pairs(tmp_path)
-    assert folders.fit_lr(pairs, 4) == (tuple(pairs), "")
+    assert folders.drop_mismatched_lr(pairs, 4) == (tuple(pairs), "")
     for scale in (2, 8):
-        fitted, note = folders.fit_lr(pairs, scale)
+        fitted, note = folders.drop_mismatched_lr(pairs, scale)
         assert [(pair.name, pair.hr, pair.lr) for pair in fitted] == [(pair.name, pair.hr, None) for pair in pairs]
         assert note == f"LR/ is HR/ divided by 4, not {scale}; LR is made by MATLAB's bicubic instead"
     _picture(tmp_path / "LR" / "b.png", 12, 15)  # a mistake in the set, which is named when it is scored
-    assert folders.fit_lr(pairs, 2) == folders.fit_lr(pairs, 8) == (tuple(pairs), "")
-    assert folders.fit_lr([folders.Pair("a", pairs[0].hr, None)], 2)[1] == folders.fit_lr([], 2)[1] == ""
+    assert folders.drop_mismatched_lr(pairs, 2) == folders.drop_mismatched_lr(pairs, 8) == (tuple(pairs), "")
+    assert (
+        folders.drop_mismatched_lr([folders.Pair("a", pairs[0].hr, None)], 2)[1]
+        == folders.drop_mismatched_lr([], 2)[1]
+        == ""
+    )
 
 
 def test_two_files_with_one_name(tmp_path):

@@ -81,7 +81,10 @@ def test_damage_is_one_line(folder):
     reason = f"photographs-00000.tfrecord: damaged .{len(whole) - 500:,} bytes instead of {len(whole):,}.; pack"
     with pytest.raises(UserError, match=reason):
         packed.scan(packed_folder)
-    with pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .it ends too early"), store.plain_errors():
+    with (
+        pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .it ends too early"),
+        store.unwrapped_errors(),
+    ):
         store.crops(2, np.array([(10, 0)]), 32)
     shard.unlink()
     with pytest.raises(UserError, match="photographs-00000.tfrecord: damaged .No such file"):

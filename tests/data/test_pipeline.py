@@ -4,6 +4,7 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.data import folders, packed, packing, pipeline
+from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import PhotographStore, Store
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
@@ -29,21 +30,18 @@ def _open(folder, *, cache_bytes=0, crop_size=32, scale=4):
     return PhotographStore(scan.pictures, scale, cache_bytes), scan.pictures
 
 
+def _dataset(store, start, stop, *, share=None, xla=True, on_device=False, **options):
+    sampler = Sampler(store.sizes, **options)
+    return pipeline.batches(
+        store, sampler, start=start, stop=stop, workers=2, share=share, xla=xla, on_device=on_device
+    )
+
+
 def _batches(folder, start, stop, *, cache_bytes=0, crop_size=32, scale=4, seed=3, batch_size=2, **options):
     store, pictures = _open(folder, cache_bytes=cache_bytes, crop_size=crop_size, scale=scale)
-    dataset = pipeline.crops(
-        store,
-        [(picture.height, picture.width) for picture in pictures],
-        crop_size=crop_size,
-        batch_size=batch_size,
-        scale=scale,
-        seed=seed,
-        start=start,
-        stop=stop,
-        workers=2,
-        **options,
-    )
-    with store.plain_errors():
+    options = {"crop_size": crop_size, "scale": scale, "seed": seed, "batch_size": batch_size} | options
+    dataset = _dataset(store, start, stop, **options)
+    with store.unwrapped_errors():
         return [tuple(values.numpy() for values in batch) for batch in dataset]
 
 
@@ -112,7 +110,7 @@ def test_a_batch_is_a_function_of_seed_and_step(photographs):
 
 
 def test_the_device_can_make_the_pairs(photographs):
-    _assert_same(_batches(photographs, 0, 3), _batches(photographs, 0, 3, finish="device"))
+    _assert_same(_batches(photographs, 0, 3), _batches(photographs, 0, 3, on_device=True))
 
 
 def test_every_picture_comes_once_an_epoch_in_another_order(photographs):
@@ -137,9 +135,7 @@ class _Numbers(Store):
 
 
 def _numbers(store, start, stop, **options):
-    count = len(store.asked)
-    options = {"crop_size": 16, "scale": 4, "seed": 0, "workers": 2} | options
-    dataset = pipeline.crops(store, [(64, 64)] * count, start=start, stop=stop, xla=False, **options)
+    dataset = _dataset(store, start, stop, xla=False, crop_size=16, scale=4, seed=0, **options)
     return np.array([hr.numpy()[:, 0, 0, 0] for _, hr in dataset])
 
 
@@ -255,21 +251,11 @@ def test_jpegs_are_decoded_around_the_crop(jpegs, monkeypatch):
 def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data):
     for kind in ("photos", "imagenet"):
         pictures = folders.scan(shared_data / "train" / kind, 384).pictures[::40]
-        sizes = [(picture.height, picture.width) for picture in pictures]
+        options = {"crop_size": 96, "batch_size": 1, "scale": 4, "seed": 0}
         runs = [
             [
                 np.concatenate([hr.numpy().ravel(), lr.numpy().ravel()])
-                for lr, hr in pipeline.crops(
-                    PhotographStore(pictures, 4, cache),
-                    sizes,
-                    crop_size=96,
-                    batch_size=1,
-                    scale=4,
-                    seed=0,
-                    start=0,
-                    stop=2 * len(pictures),
-                    workers=2,
-                )
+                for lr, hr in _dataset(PhotographStore(pictures, 4, cache), 0, 2 * len(pictures), **options)
             ]
             for cache in (0, 10**10)
         ]
@@ -293,10 +279,8 @@ def test_a_picture_that_is_damaged_while_training_is_named(tmp_path, cache_bytes
         _picture((75, 66), number).save(tmp_path / f"{number}.jpg")
     store, pictures = _open(tmp_path, cache_bytes=cache_bytes, crop_size=64)
     damage(tmp_path / "3.jpg")
-    dataset = pipeline.crops(
-        store, [(66, 75)] * 5, crop_size=64, batch_size=1, scale=4, seed=0, start=0, stop=10, workers=2
-    )
-    with pytest.raises(UserError, match=f"3.jpg: {reason}") as error, store.plain_errors():
+    dataset = _dataset(store, 0, 10, crop_size=64, batch_size=1, scale=4, seed=0)
+    with pytest.raises(UserError, match=f"3.jpg: {reason}") as error, store.unwrapped_errors():
         list(dataset)
     assert "\n" not in str(error.value)
 
@@ -309,9 +293,8 @@ def test_a_folder_that_vanishes_is_named(photographs, tmp_path, form):
     for path in photographs.iterdir():
         (tmp_path / "folder" / path.name).write_bytes(path.read_bytes())
     store, pictures = _open(folder)
-    sizes = [(picture.height, picture.width) for picture in pictures]
-    dataset = pipeline.crops(store, sizes, crop_size=32, batch_size=1, scale=4, seed=0, start=0, stop=90, workers=2)
-    with pytest.raises(UserError, match=rf"^{folder}/\S+: .*[Nn]o such file") as error, store.plain_errors():
+    dataset = _dataset(store, 0, 90, crop_size=32, batch_size=1, scale=4, seed=0)
+    with pytest.raises(UserError, match=rf"^{folder}/\S+: .*[Nn]o such file") as error, store.unwrapped_errors():
         for number, _ in enumerate(dataset):
             if number == 5:
                 folder.rename(tmp_path / "gone")

@@ -69,10 +69,10 @@ def test_a_picture_of_another_size_than_it_had_is_refused(tmp_path, suffix, cach
 def test_only_errors_of_the_store_are_made_plain(jpeg):
     picture, _ = jpeg
     photographs = _photographs([picture], 0)
-    with pytest.raises(ZeroDivisionError), photographs.plain_errors():
+    with pytest.raises(ZeroDivisionError), photographs.unwrapped_errors():
         raise ZeroDivisionError
     other = UserError("of the training")
-    with pytest.raises(UserError) as raised, photographs.plain_errors():
+    with pytest.raises(UserError) as raised, photographs.unwrapped_errors():
         raise other
     assert raised.value is other
 
@@ -81,9 +81,9 @@ def test_a_jpeg_that_only_tensorflow_cannot_decode_is_named(jpeg, monkeypatch):
     picture, pixels = jpeg
     photographs = _photographs([picture], 0)
     photographs.crops(0, np.array([(0, 0)]), 4)
-    with pytest.raises(RuntimeError), photographs.plain_errors():
+    with pytest.raises(RuntimeError), photographs.unwrapped_errors():
         raise RuntimeError("Invalid JPEG data or crop window.")  # of another file, whose fault has gone
     picture.path.write_bytes(picture.path.read_bytes()[:400])
     monkeypatch.setattr(store.files, "read_rgb", lambda path: pixels)
-    with pytest.raises(UserError, match="a.jpg: a JPEG that TensorFlow cannot decode"), photographs.plain_errors():
+    with pytest.raises(UserError, match="a.jpg: a JPEG that TensorFlow cannot decode"), photographs.unwrapped_errors():
         raise RuntimeError("Invalid JPEG data or crop window.")
