@@ -1,7 +1,7 @@
-"""The slides' last experiment: does super-resolution help FaceNet to tell the small faces of LFW apart?
+"""The slides' last experiment: does super-resolution help FaceNet to verify the small faces of LFW?
 
-A face is cut out at 160x160, reduced by MATLAB's bicubic to 20x20 ... 60x60, rounded to 8 bits, enlarged four times by
-each system, bicubic among them, and brought to 160x160 by MATLAB's bicubic, which at 40x40 has nothing to do.
+A face is cropped at 160x160, downscaled by MATLAB's bicubic to 20x20 ... 60x60, rounded to 8 bits, upscaled four times
+by each method, bicubic among them, and resized to 160x160 by MATLAB's bicubic, which at 40x40 has nothing to do.
 """
 
 import contextlib
@@ -9,39 +9,46 @@ import dataclasses
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srgan_tf.evaluation import verification
-from srgan_tf.evaluation.lfw import SIDE, read_face
+from srgan_tf.evaluation.lfw import SIDE, FacePair, read_face
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
-from srgan_tf.system.disk import sha256
-from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.errors import UserError
 
-SIZES = (20, 30, 40, 50, 60)  # sides of the reduced faces, pixels
+SIZES = (20, 30, 40, 50, 60)  # sides of the downscaled faces, pixels
 HR = "HR"
 FALSE_ACCEPT_RATES = (1e-2, 1e-3)
-_PROTOCOL = "1"  # part of each key: to be raised with any change of what a vector is made of
+_PROTOCOL = "1"  # part of each key: to be raised with any change of what an embedding is made of
 _CHUNK = 16  # faces taken up at a time
+Faces = NDArray[np.uint8]  # RGB, (N, H, W, 3)
+Embeddings = dict[tuple[int, str], NDArray[np.float32]]  # by size and method
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A way to enlarge faces: uint8 `(N, side, side, 3)` to uint8 `(N, 4 side, 4 side, 3)`; and what identifies it."""
+    """A way to upscale faces.
+
+    Attributes:
+        identity: What tells it from all others, in the cache.
+        upscale: From uint8 `(N, side, side, 3)` to uint8 `(N, 4 side, 4 side, 3)`.
+    """
 
     identity: str
-    enlarge: Callable
+    upscale: Callable[[Faces], Faces]
 
 
-def bicubic(scale):
-    """The method that all others stand beside."""
+def bicubic(scale: int) -> Method:
+    """The baseline of all other methods."""
     return Method(f"bicubic {scale}", lambda lr: np.stack([upscale_bicubic(face, scale) for face in lr]))
 
 
 class EmbeddingCache:
-    """The vectors that were made before, in a file; what is asked for again is not computed again.
+    """The embeddings that were made before, in a file, so that none is computed twice.
 
     Args:
         path: Of an SQLite data base; made if there is none.
@@ -50,47 +57,56 @@ class EmbeddingCache:
         UserError: The file cannot be opened, or is something else.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str):
         self._path = Path(path)
-        with self._plain_errors():
+        with self._user_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(self._path)
             self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
-    def get(self, key):
-        """The vector of a key, float32 `(D,)`, or None."""
-        with self._plain_errors():
+    def get(self, key: bytes) -> NDArray[np.float32] | None:
+        """The embedding of a key, `(D,)`, or None."""
+        with self._user_errors():
             found = self._file.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
         return np.frombuffer(found[0], np.float32) if found else None
 
-    def put(self, vectors):
-        """Adds vectors, a dict by key, all or none of them."""
-        rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors.items()]
-        with self._plain_errors(), self._file:
+    def put(self, embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Adds embeddings by key, all or none of them."""
+        rows = [(key, embedding.astype(np.float32).tobytes()) for key, embedding in embeddings.items()]
+        with self._user_errors(), self._file:
             self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     @contextlib.contextmanager
-    def _plain_errors(self):
+    def _user_errors(self):
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             raise UserError(f"{self._path}: cannot be used ({error}); remove it, or give another --output") from None
 
 
-def embed_faces(paths, methods, embedder, vectors, *, crop=None, sizes=SIZES, progress=None):
-    """Makes the vectors of all faces, at all sizes, by all methods, and of the faces themselves.
+def embed_faces(
+    paths: Sequence[Path],
+    methods: Mapping[str, Method],
+    embedder,
+    cache: EmbeddingCache,
+    *,
+    crop: int | None = None,
+    sizes: Sequence[int] = SIZES,
+    progress: Callable[[int], object] | None = None,
+) -> Embeddings:
+    """Makes the embeddings of all faces, at all sizes, by all methods, and of the faces themselves.
 
     Args:
         paths: Pictures.
         methods: `Method`s by their names.
         embedder: A `facenet.Embedder`.
-        vectors: A `EmbeddingCache`.
+        cache: Of embeddings.
         crop: See `lfw.read_face`.
-        sizes: Sides of the reduced faces, pixels.
-        progress: Called with the number of vectors that were found or made.
+        sizes: Sides of the downscaled faces, pixels.
+        progress: Called with the number of embeddings that were found or made.
 
     Returns:
         A dict from `(size, method's name)`, and `(160, HR)`, to float32 `(len(paths), D)`.
@@ -98,95 +114,106 @@ def embed_faces(paths, methods, embedder, vectors, *, crop=None, sizes=SIZES, pr
     Raises:
         UserError: A picture cannot be read; what was made until then is kept.
     """
-    wanted = [(SIDE, HR), *((size, name) for size in sizes for name in methods)]
-    made = {each: [] for each in wanted}
+    original = Method(HR, lambda faces: faces)
+    wanted = {(SIDE, HR): original} | {(size, name): method for size in sizes for name, method in methods.items()}
+    embeddings: dict[tuple[int, str], list] = {each: [] for each in wanted}
     for start in range(0, len(paths), _CHUNK):
-        some = paths[start : start + _CHUNK]
-        contents = [_content(path) for path in some]
-        keys, found = {}, {}
-        for size, name in wanted:
-            identity = HR if name == HR else methods[name].identity
-            for place, content in enumerate(contents):
-                about = (_PROTOCOL, embedder.digest, embedder.standardisation, crop, identity, size, content)
-                key = keys[size, name, place] = hashlib.sha256(repr(about).encode()).digest()
-                found[size, name, place] = vectors.get(key)
-        if any(vector is None for vector in found.values()):
-            faces = [read_face(path, crop) for path in some]
-        for size, name in wanted:
-            missing = [place for place in range(len(some)) if found[size, name, place] is None]
+        chunk = paths[start : start + _CHUNK]
+        digests = [_digest(path) for path in chunk]
+        faces = None
+        for (size, name), method in wanted.items():
+            about = (_PROTOCOL, embedder.digest, embedder.standardisation, crop, method.identity, size)
+            keys = [hashlib.sha256(repr((*about, digest)).encode()).digest() for digest in digests]
+            found = [cache.get(key) for key in keys]
+            missing = [place for place, embedding in enumerate(found) if embedding is None]
             if missing:
-                chosen = np.stack([faces[place] for place in missing])
-                seen = chosen if name == HR else degraded(chosen, size, methods[name].enlarge)
-                new = {(size, name, place): vector for place, vector in zip(missing, embedder(seen))}
-                vectors.put({keys[each]: vector for each, vector in new.items()})
-                found |= new
-            made[size, name] += [found[size, name, place] for place in range(len(some))]
+                if faces is None:
+                    faces = np.stack([read_face(path, crop) for path in chunk])
+                shown = degraded(faces[missing], size, method.upscale)
+                new = dict(zip(missing, embedder(shown)))
+                cache.put({keys[place]: embedding for place, embedding in new.items()})
+                found = [new.get(place, embedding) for place, embedding in enumerate(found)]
+            embeddings[size, name] += found
             if progress is not None:
-                progress(len(some))
-    return {each: np.stack(rows) for each, rows in made.items()}
+                progress(len(chunk))
+    return {each: np.stack(rows) for each, rows in embeddings.items()}
 
 
-def degraded(faces, size, enlarge):
-    """Faces as a system shows them that saw them at `size` pixels.
+def degraded(faces: Faces, size: int, upscale: Callable[[Faces], Faces]) -> Faces:
+    """Faces as a method restores them from `size` pixels a side.
 
     Args:
         faces: uint8 `(N, 160, 160, 3)`.
         size: Side, pixels.
-        enlarge: See `Method`.
+        upscale: See `Method`.
 
     Returns:
         uint8 `(N, 160, 160, 3)`.
     """
-    large = enlarge(np.stack([imresize(face, size, size) for face in faces]))
-    return np.stack([face if len(face) == SIDE else imresize(face, SIDE, SIDE) for face in large])
+    large = upscale(np.stack([_resized(face, size) for face in faces]))
+    return np.stack([_resized(face, SIDE) for face in large])
 
 
-def _content(path):
-    with user_errors(path, "cannot be read"):
-        return sha256(path)
+def _resized(face, side):
+    return face if len(face) == side else imresize(face, side, side)
+
+
+def _digest(path):
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a method verifies the pairs at a size, see `verification`; `against` is its McNemar test against bicubic."""
+    """How a method verifies the pairs at a size.
+
+    Attributes:
+        size: Side of the downscaled faces, pixels.
+        method: Its name.
+        accuracy: See `verification.accuracy`.
+        true_accept_rates: At each of `FALSE_ACCEPT_RATES`.
+        distances: Of the pairs, squared and Euclidean.
+        against_bicubic: See `verification.mcnemar`; None for bicubic and for the faces themselves.
+    """
 
     size: int
     method: str
     accuracy: verification.Accuracy
-    tars: tuple[float, ...]
+    true_accept_rates: tuple[float, ...]
     distances: np.ndarray
-    against: tuple[int, int, float] | None
+    against_bicubic: tuple[int, int, float] | None
 
 
-def verify(pairs, paths, made, against="bicubic"):
+def verify(pairs: Sequence[FacePair], paths: Sequence[Path], embeddings: Embeddings) -> list[Result]:
     """Verifies all pairs by the embeddings of each method and size.
 
     Args:
-        pairs: `lfw.FacePair`s.
-        paths: The pictures that `made` is of.
-        made: What `embed_faces` returned.
-        against: The method that others are tested against at the same size.
+        pairs: Of pictures among `paths`.
+        paths: The pictures that `embeddings` is of.
+        embeddings: What `embed_faces` returned.
 
     Returns:
         A list of `Result`.
     """
     places = {path: place for place, path in enumerate(paths)}
-    first, second = ([places[getattr(pair, which)] for pair in pairs] for which in ("first", "second"))
+    first = [places[pair.first] for pair in pairs]
+    second = [places[pair.second] for pair in pairs]
     same, folds = np.array([pair.same for pair in pairs]), np.array([pair.fold for pair in pairs])
-    measured = {}
-    for each, vectors in made.items():
-        distances = ((vectors[first] - vectors[second]) ** 2).sum(axis=1)
-        measured[each] = distances, verification.accuracy(distances, same, folds)
+    distances = {each: ((own[first] - own[second]) ** 2).sum(axis=1) for each, own in embeddings.items()}
+    accuracies = {each: verification.accuracy(own, same, folds) for each, own in distances.items()}
     results = []
-    for (size, method), (distances, found) in measured.items():
-        base = measured.get((size, against)) if method != against else None
-        test = verification.mcnemar(found.right, base[1].right) if base else None
-        tars = tuple(verification.tar_at_far(distances, same, far) for far in FALSE_ACCEPT_RATES)
-        results.append(Result(size, method, found, tars, distances, test))
+    for (size, method), accuracy in accuracies.items():
+        own = distances[size, method]
+        bicubic = accuracies.get((size, "bicubic")) if method != "bicubic" else None
+        test = verification.mcnemar(accuracy.correct, bicubic.correct) if bicubic else None
+        rates = tuple(verification.tar_at_far(own, same, far) for far in FALSE_ACCEPT_RATES)
+        results.append(Result(size, method, accuracy, rates, own, test))
     return results
 
 
-def as_json(results, facts):
+def as_json(results: Iterable[Result], facts: Mapping) -> str:
     """The figures as text, JSON."""
     rows = [
         {
@@ -194,8 +221,8 @@ def as_json(results, facts):
             "method": each.method,
             "accuracy": each.accuracy.mean,
             "standard_error": each.accuracy.standard_error,
-            "tar": {str(far): tar for far, tar in zip(FALSE_ACCEPT_RATES, each.tars)},
-            "against_bicubic": each.against and dict(zip(("gained", "lost", "p"), each.against)),
+            "tar": {str(far): tar for far, tar in zip(FALSE_ACCEPT_RATES, each.true_accept_rates)},
+            "against_bicubic": each.against_bicubic and dict(zip(("gained", "lost", "p"), each.against_bicubic)),
         }
         for each in results
     ]

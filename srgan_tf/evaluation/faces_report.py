@@ -1,11 +1,14 @@
-"""What the faces' experiment shows: its tables, its curves and its pictures."""
+"""The report of the faces' experiment: its tables, its ROC curves and its pictures."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from srgan_tf.evaluation import verification
-from srgan_tf.evaluation.faces import FALSE_ACCEPT_RATES, HR, SIZES, degraded
+from srgan_tf.evaluation.faces import FALSE_ACCEPT_RATES, HR, SIZES, Faces, Method, Result, degraded
 from srgan_tf.evaluation.lfw import SIDE
 from srgan_tf.evaluation.report.figures import font, png
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
@@ -16,7 +19,7 @@ SLIDES = {20: (93.5, 92.217), 30: (97.467, 97.867), 40: (98.7, 99.1), 50: (99.16
 _LABEL, _GAP = 24, 4  # pixels
 
 
-def tables(results):
+def tables(results: Sequence[Result]) -> str:
     """The accuracies beside the slides', TAR at FAR, and the tests against bicubic, as aligned lines.
 
     Args:
@@ -37,27 +40,30 @@ def tables(results):
         return f"{100 * each.accuracy.mean:.2f} ± {100 * each.accuracy.standard_error:.2f}"
 
     slides = {size: [f"{value:.2f}" for value in SLIDES.get(size, ())] or [UNKNOWN] * 2 for size in sizes}
-    head = ("face", "slides: bicubic", "slides: SRGAN", *methods, f"{HR} {SIDE}x{SIDE}")
+    heading = ("face", "slides: bicubic", "slides: SRGAN", *methods, f"{HR} {SIDE}x{SIDE}")
     parts = [
         "Accuracy, %, ± standard error over the folds",
-        *aligned(head, [(f"{size}x{size}", *slides[size], *line(size, accuracy)) for size in sizes], words=1),
+        *aligned(heading, [(f"{size}x{size}", *slides[size], *line(size, accuracy)) for size in sizes], words=1),
     ]
     for place, far in enumerate(FALSE_ACCEPT_RATES):
-        cells = [(f"{size}x{size}", *line(size, lambda each, at=place: f"{100 * each.tars[at]:.1f}")) for size in sizes]
+        cells = [
+            (f"{size}x{size}", *line(size, lambda each, at=place: f"{100 * each.true_accept_rates[at]:.1f}"))
+            for size in sizes
+        ]
         parts += ["", f"TAR at FAR {far:g}, %", *aligned(("face", *methods, HR), cells, words=1)]
     cells = []
     for each in results:
-        if each.against:
-            gained, lost, p = each.against
+        if each.against_bicubic:
+            gained, lost, p = each.against_bicubic
             verdict = "no difference shown" if p >= 0.05 else "better" if gained > lost else "worse"
             cells.append((f"{each.size}x{each.size}", each.method, verdict, str(gained), str(lost), f"{p:.2g}"))
     if cells:
-        head = ("face", "against bicubic", "", "pairs gained", "pairs lost", "McNemar's p")
-        parts += ["", *aligned(head, cells, words=3)]
+        heading = ("face", "against bicubic", "", "pairs gained", "pairs lost", "McNemar's p")
+        parts += ["", *aligned(heading, cells, words=3)]
     return "\n".join(parts)
 
 
-def curves(results, same):
+def curves(results: Sequence[Result], same: NDArray[np.bool_]) -> bytes:
     """ROC curves, a panel for each size.
 
     Args:
@@ -84,8 +90,8 @@ def curves(results, same):
     return png(figure)
 
 
-def strip(faces, methods, sizes=SIZES):
-    """Faces as each method shows them, a row for each face and size.
+def strip(faces: Faces, methods: Mapping[str, Method], sizes: Sequence[int] = SIZES) -> Image.Image:
+    """Faces as each method restores them, a row for each face and size.
 
     Args:
         faces: uint8 `(N, 160, 160, 3)`.
@@ -105,7 +111,7 @@ def strip(faces, methods, sizes=SIZES):
         for row, size in enumerate(sizes):
             small = imresize(face, size, size)
             shown = [imresize(upscale_nearest(small, -(-SIDE // size)), SIDE, SIDE)]
-            shown += [degraded(face[None], size, method.enlarge)[0] for method in methods.values()] + [face]
+            shown += [degraded(face[None], size, method.upscale)[0] for method in methods.values()] + [face]
             top = _LABEL + (number * len(sizes) + row) * step
             for column, picture in enumerate(shown):
                 sheet.paste(Image.fromarray(picture), (column * step, top))

@@ -3,14 +3,16 @@
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 
 from srgan_tf.system.disk import sha256
 
 _PACKAGES = ("numpy", "scipy", "pillow", "tensorflow", "keras")
 
 
-def facts(weights, **others):
+def facts(weights: Mapping[str, Path], **others: object) -> dict[str, object]:
     """For the report, so that its figures can be made again.
 
     Args:
@@ -28,7 +30,7 @@ def facts(weights, **others):
     }
 
 
-def device():
+def device() -> str:
     """The GPU that TensorFlow computes on, if it has been imported and has one; else the processor."""
     if "tensorflow" in sys.modules:
         import tensorflow as tf

@@ -1,7 +1,10 @@
-"""Labeled Faces in the Wild: its list of pairs, and faces cut out of its pictures."""
+"""Labeled Faces in the Wild: its list of pairs, and the faces cropped from its pictures."""
 
 import dataclasses
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
@@ -22,7 +25,7 @@ class FacePair:
     fold: int
 
 
-def read_pairs(path, folder):
+def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
     """Reads LFW's `pairs.txt`: a line with the folds and the pairs of each kind in one; then for each fold these pairs,
     `NAME i j` of the same person and `NAME i NAME j` of two.
 
@@ -76,13 +79,13 @@ def _picture(folder, name, number):
     return next((path for path in found if path.exists()), stem.with_name(stem.name + ENDINGS[0]))
 
 
-def read_face(path, crop=None):
+def read_face(path: Path | str, crop: int | None = None) -> NDArray[np.uint8]:
     """The face of a picture.
 
     Args:
         path: Of the picture.
         crop: Side of the square in its middle that is used, pixels; None: 130 of LFW's 250x250, and all of a square
-            picture of another size, which is taken for a face that was cut out already.
+            picture of another size, which is taken for a face that was cropped already.
 
     Returns:
         uint8 RGB `(160, 160, 3)`, by MATLAB's bicubic.

@@ -13,9 +13,12 @@ import re
 import sys
 import tarfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
@@ -46,7 +49,7 @@ _EPSILON = 1e-10
 _LARGEST = 1 << 28  # bytes of a pickle; VGG16's has 59 MB
 
 
-def weight_shapes(net):
+def weight_shapes(net: str) -> dict[str, tuple[int, ...]]:
     """The names and shapes of a net's weights.
 
     Args:
@@ -57,7 +60,8 @@ def weight_shapes(net):
         of each channel's squared difference.
     """
     convolutions = [layer for layer in _LAYERS[net] if len(layer) == 4]
-    shapes, channels = {}, 3
+    shapes: dict[str, tuple[int, ...]] = {}
+    channels = 3
     for number, (filters, side, *_) in enumerate(convolutions):
         shapes[f"conv_{number}/kernel"] = (side, side, channels, filters)
         shapes[f"conv_{number}/bias"] = (filters,)
@@ -73,18 +77,18 @@ class Lpips:
         net: The net they belong to, one of `NETS`.
     """
 
-    def __init__(self, weights, net="alexnet"):
+    def __init__(self, weights: Mapping[str, NDArray[np.float32]], net: str = "alexnet"):
         self.net = net
         self.smallest = _SMALLEST[net]
         self._features = _build(weights, net)
         self._lin = [weights[f"lin_{number}"].astype(np.float32) for number in range(len(_TAPS[net]))]
 
-    def __call__(self, reference, images):
+    def __call__(self, reference: NDArray[np.uint8], images: Sequence[NDArray[np.uint8]]) -> list[float]:
         """Measures several pictures against one; its features are computed once.
 
         Args:
             reference: The original, uint8 RGB `(H, W, 3)`; whole, nothing is cut at the border.
-            images: Pictures to judge, the same type and shape.
+            images: Pictures to score, the same type and shape.
 
         Returns:
             A list of floats, one for each of `images`.
@@ -133,7 +137,7 @@ def _build(weights, net):
     return model
 
 
-def read_weights(path, net="alexnet"):
+def read_weights(path: Path | str, net: str = "alexnet") -> dict[str, NDArray[np.float32]]:
     """Reads the weights of one net.
 
     Args:
@@ -173,7 +177,7 @@ def _checked(found, net):
     return {name: found[name].astype(np.float32) for name in shapes}
 
 
-def write_weights(path, weights):
+def write_weights(path: Path | str, weights: Mapping[str, Any]) -> None:
     """Writes weights as `.npz`, complete or not at all.
 
     Args:
@@ -251,7 +255,7 @@ def _from_flax(tree, net):
     return found
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Converts weights: `SOURCE TARGET.npz [NET]`; returns the exit status."""
     if len(argv) not in (3, 4) or argv[3:] not in ([], *([net] for net in NETS)):
         print(f"usage: python -m srgan_tf.evaluation.lpips SOURCE TARGET.npz [{'|'.join(NETS)}]", file=sys.stderr)

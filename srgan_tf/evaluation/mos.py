@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -15,7 +16,7 @@ from srgan_tf.system.errors import UserError
 
 SCORES = range(1, 6)
 _FORMAT = "srgan_tf mos 1"
-_APART = 1.0  # points that a rater's mean of HR must be above that of nearest
+_MIN_GAP = 1.0  # points that a rater's mean of HR must be above that of nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Rater:
         path: Of the file.
         study: Which page it was.
         items: How many pictures the page has.
-        calibration: Dict from system, nearest and HR, to the score given where the right one was told.
+        calibration: Dict from system, nearest and HR, to the score given where the page asked for a certain one.
         ratings: Dict from `(set, picture, system)` to the score, 1 to 5.
     """
 
@@ -35,13 +36,13 @@ class Rater:
     path: Path
     study: str
     items: int
-    calibration: dict
-    ratings: dict
+    calibration: Mapping[str, int]
+    ratings: Mapping[tuple[str, str, str], int]
 
-    def fault(self):
+    def fault(self) -> str | None:
         """Why this rater fails the calibration, or None.
 
-        Asked for the scores that were told, the rater gives others; or, later and blind, does not find the originals
+        Where the page asks for certain scores, the rater gives others; or, later and blind, does not find the originals
         better by a point than nearest neighbour.
         """
         for system, expected in EXPECTED.items():
@@ -54,7 +55,7 @@ class Rater:
             if not own:
                 return f"has not rated {wanted}"
             means[wanted] = fmean(own)
-        if means[HR] < means[WORST] + _APART:
+        if means[HR] < means[WORST] + _MIN_GAP:
             return f"finds {HR} ({means[HR]:.2f}) no better than {WORST} ({means[WORST]:.2f}) by a point"
         return None
 
@@ -80,7 +81,7 @@ class Opinion:
     counts: tuple[int, ...]
 
 
-def read_raters(paths):
+def read_raters(paths: Iterable[Path | str]) -> list[Rater]:
     """Reads the files that raters saved.
 
     Args:
@@ -92,7 +93,8 @@ def read_raters(paths):
     Raises:
         UserError: A file is missing, damaged or not a rater's, a rater is there twice, or the studies differ.
     """
-    raters, known = [], {}
+    raters: list[Rater] = []
+    known: dict[str, Path] = {}
     for path in map(Path, paths):
         rater, number = _read(path)
         if number in known:
@@ -127,7 +129,7 @@ def _read(path):
         raise UserError(f"{path}: not a rater's file, as the page of --make saves it ({error})") from None
 
 
-def opinions(raters):
+def opinions(raters: Iterable[Rater]) -> list[Opinion]:
     """The mean opinion scores, set by set, the best system first.
 
     Args:
@@ -136,7 +138,7 @@ def opinions(raters):
     Returns:
         A list of `Opinion`.
     """
-    by_rater = {}  # (set, system) -> a list for each rater
+    by_rater: dict[tuple[str, str], dict[int, list[int]]] = {}  # (set, system) -> a list for each rater
     for number, rater in enumerate(raters):
         for (set_name, _, system), score in rater.ratings.items():
             by_rater.setdefault((set_name, system), {}).setdefault(number, []).append(score)
@@ -149,7 +151,7 @@ def opinions(raters):
     return sorted(found, key=lambda opinion: (sets.index(opinion.set), -opinion.mean))
 
 
-def mean_and_margin(values, confidence=0.95):
+def mean_and_margin(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
     """A mean and half of its confidence interval, by Student's t.
 
     The values are the raters' own means, since a rater's scores are not independent of each other: the interval says
@@ -168,7 +170,7 @@ def mean_and_margin(values, confidence=0.95):
     return fmean(values), float(error * stats.t.ppf((1 + confidence) / 2, len(values) - 1))
 
 
-def agreement(raters):
+def agreement(raters: Sequence[Rater]) -> float | None:
     """Krippendorff's alpha of the raters, for ordinal scores: 1 is perfect agreement, 0 is chance.
 
     Args:

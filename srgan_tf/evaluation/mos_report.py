@@ -1,11 +1,13 @@
-"""What a study of opinions shows: the slides' table, and how the scores are spread."""
+"""The report of a study of mean opinion scores: the slides' table, and the distributions of the scores."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from srgan_tf.evaluation import published
 from srgan_tf.evaluation.metrics import MOS
-from srgan_tf.evaluation.mos import SCORES, agreement
+from srgan_tf.evaluation.mos import SCORES, Opinion, Rater, agreement
 from srgan_tf.evaluation.report.figures import literal, png
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
 from srgan_tf.system.errors import UserError
@@ -13,7 +15,7 @@ from srgan_tf.system.errors import UserError
 _COLORS = ("#b2182b", "#ef8a62", "#d9d9d9", "#67a9cf", "#2166ac")
 
 
-def text(raters, found):
+def text(raters: Sequence[Rater], found: Sequence[Opinion]) -> str:
     """What the raters found, and how far they agree.
 
     Args:
@@ -41,7 +43,7 @@ def text(raters, found):
     return "\n".join(lines)
 
 
-def table(found):
+def table(found: Sequence[Opinion]) -> str:
     """The mean opinion scores of all systems, and the published ones beside them.
 
     Args:
@@ -61,7 +63,7 @@ def table(found):
         return f"{opinion.mean:.2f}" + (f" ± {opinion.margin:.2f}" if opinion.margin is not None else "")
 
     lines = [(system, *(cell(system, set_name) for set_name in sets)) for system in systems]
-    known = {}
+    known: dict[str, dict[str, str]] = {}
     for set_name in sets:
         theirs = published.find(set_name)
         for row in theirs.rows if theirs else ():
@@ -72,7 +74,7 @@ def table(found):
     return "\n".join(aligned(("mean opinion score", *sets), lines, words=1))
 
 
-def distributions(found):
+def distributions(found: Sequence[Opinion]) -> bytes:
     """How often each score was given, as bars: a panel a test set, a bar a system.
 
     Args:

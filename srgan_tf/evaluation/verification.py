@@ -1,25 +1,26 @@
 """Face verification: LFW's protocol, and what a difference between two of its accuracies is worth.
 
-Of each pair there is a distance; the pair is taken for one person where the distance is below a threshold.
+A pair is accepted, as of one person, where the distance of its embeddings is below a threshold.
 """
 
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Shares of pairs that are told rightly: their mean over the folds, and its standard error; and which pairs."""
+    """The share of pairs that are classified correctly: its mean over the folds, standard error, and which pairs."""
 
     mean: float
     standard_error: float
-    right: np.ndarray
+    correct: NDArray[np.bool_]
 
 
-def best_threshold(distances, same):
-    """The threshold with the most pairs told rightly; the middle one of those that are equally good.
+def best_threshold(distances: ArrayLike, same: ArrayLike) -> float:
+    """The threshold with the most pairs classified correctly; the middle one of those that are equally good.
 
     Args:
         distances: float `(N,)`.
@@ -27,16 +28,16 @@ def best_threshold(distances, same):
     """
     order = np.argsort(distances, kind="stable")
     values, found = np.asarray(distances)[order], np.asarray(same)[order]
-    # Between two neighbours, as well as below and above all: how many are right with everything before it accepted.
-    right = np.concatenate([[0], found.cumsum()]) + np.concatenate([(~found)[::-1].cumsum()[::-1], [0]])
+    # Between two neighbours, as well as below and above all: how many are correct with everything before it accepted.
+    correct = np.concatenate([[0], found.cumsum()]) + np.concatenate([(~found)[::-1].cumsum()[::-1], [0]])
     bounds = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
     possible = np.concatenate([[True], values[1:] > values[:-1], [True]])
-    best = np.flatnonzero(possible & (right == right[possible].max()))
+    best = np.flatnonzero(possible & (correct == correct[possible].max()))
     return float(bounds[best[len(best) // 2]])
 
 
-def accuracy(distances, same, folds):
-    """LFW's accuracy: each fold is told by the threshold that is best on the others (Huang et al. 2007, section 4).
+def accuracy(distances: ArrayLike, same: ArrayLike, folds: ArrayLike) -> Accuracy:
+    """LFW's accuracy (Huang et al. 2007, section 4): a fold is classified by the threshold that is best on the others.
 
     Args:
         distances: float `(N,)`.
@@ -44,22 +45,22 @@ def accuracy(distances, same, folds):
         folds: int `(N,)`, at least two different ones.
 
     Returns:
-        An `Accuracy`; its standard error is the standard deviation of the folds' shares, with one degree of freedom
-        less, by the root of their number.
+        An `Accuracy`; its standard error is the sample standard deviation of the folds' accuracies, divided by
+        the square root of their number.
     """
     distances, same, folds = map(np.asarray, (distances, same, folds))
-    right = np.zeros(len(distances), bool)
+    correct = np.zeros(len(distances), bool)
     shares = []
     for fold in np.unique(folds):
         own = folds == fold
         threshold = best_threshold(distances[~own], same[~own])
-        right[own] = (distances[own] < threshold) == same[own]
-        shares.append(right[own].mean())
-    return Accuracy(float(np.mean(shares)), float(np.std(shares, ddof=1) / np.sqrt(len(shares))), right)
+        correct[own] = (distances[own] < threshold) == same[own]
+        shares.append(correct[own].mean())
+    return Accuracy(float(np.mean(shares)), float(np.std(shares, ddof=1) / np.sqrt(len(shares))), correct)
 
 
-def roc(distances, same):
-    """The share of pairs of one person that are accepted (TAR) by that of pairs of two (FAR), over all thresholds.
+def roc(distances: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The true accept rate (TAR) against the false accept rate (FAR), over all thresholds.
 
     Args:
         distances: float `(N,)`.
@@ -75,22 +76,22 @@ def roc(distances, same):
     return np.append(0, far), np.append(0, tar)
 
 
-def tar_at_far(distances, same, far):
+def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> float:
     """The largest TAR at a FAR of at most `far`, all pairs together."""
     accepted, true = roc(distances, same)
     return float(true[accepted <= far].max())
 
 
-def mcnemar(right, other):
-    """How likely two systems that are equally good differ as much as these on the same pairs: McNemar's exact test.
+def mcnemar(correct: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> tuple[int, int, float]:
+    """McNemar's exact test of whether two methods are equally good on the same pairs.
 
     Args:
-        right: bool `(N,)`, the pairs that one tells rightly.
-        other: bool `(N,)`, those of the other.
+        correct: bool `(N,)`, the pairs that the method classifies correctly.
+        baseline: bool `(N,)`, those of the baseline.
 
     Returns:
-        `(gained, lost, p)`: pairs that only the first tells rightly, those that only the other does, and the p-value,
-        two-sided.
+        `(gained, lost, p)`: pairs that only the method classifies correctly, those that only the baseline does, and the
+        p-value, two-sided.
     """
-    gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
+    gained, lost = int((correct & ~baseline).sum()), int((baseline & ~correct).sum())
     return gained, lost, float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0

@@ -98,13 +98,13 @@ def test_a_graph_for_other_faces_is_refused(tmp_path):
 
 def test_faces_are_reduced_enlarged_and_brought_back():
     face = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
-    enlarge = faces.bicubic(4).enlarge
+    upscale = faces.bicubic(4).upscale
     np.testing.assert_array_equal(
-        faces.degraded(face[None], 40, enlarge)[0], upscale_bicubic(imresize(face, 40, 40), 4)
+        faces.degraded(face[None], 40, upscale)[0], upscale_bicubic(imresize(face, 40, 40), 4)
     )
     for size in (20, 60):
         expected = imresize(upscale_bicubic(imresize(face, size, size), 4), 160, 160)
-        np.testing.assert_array_equal(faces.degraded(face[None], size, enlarge)[0], expected)
+        np.testing.assert_array_equal(faces.degraded(face[None], size, upscale)[0], expected)
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import pytest
 
 from srgan_tf.evaluation import verification
 
-# Two folds by hand. On fold 2 alone 0.4 < t <= 0.6 tells all four rightly, on fold 1 alone 0.2 < t <= 0.3 does; so fold
-# 1 is told by 0.5, which takes its pair at 0.3 for one person, and fold 2 by 0.25, which rejects its pair at 0.4.
+# Two folds by hand. On fold 2 alone 0.4 < t <= 0.6 classifies all four correctly, on fold 1 alone 0.2 < t <= 0.3 does;
+# so fold 1 is classified by 0.5, which accepts its pair at 0.3, and fold 2 by 0.25, which rejects its pair at 0.4.
 DISTANCES = [0.1, 0.2, 0.3, 0.9, 0.2, 0.4, 0.6, 0.8]
 SAME = np.array([True, True, False, False] * 2)
 FOLDS = [0, 0, 0, 0, 1, 1, 1, 1]
@@ -12,7 +12,7 @@ FOLDS = [0, 0, 0, 0, 1, 1, 1, 1]
 
 def test_the_threshold_of_a_fold_comes_from_the_others():
     found = verification.accuracy(DISTANCES, SAME, FOLDS)
-    assert found.right.tolist() == [True, True, False, True, True, False, True, True]
+    assert found.correct.tolist() == [True, True, False, True, True, False, True, True]
     assert (found.mean, found.standard_error) == (0.75, 0)
     assert verification.best_threshold(DISTANCES[:4], SAME[:4]) == 0.25
     assert verification.best_threshold(DISTANCES[4:], SAME[4:]) == 0.5

@@ -2,16 +2,19 @@
 
 import io
 import math
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf.evaluation.records import HR, LR, by_set, used_columns
+from srgan_tf.evaluation.records import HR, LR, Score, by_set, used_columns
 from srgan_tf.imaging.color import luma
 
+Layers = Mapping[str, NDArray[np.uint8]]  # by system, RGB (H, W, 3), all of one size
 CROP = 64  # side of the region that a strip shows, pixels
 PANEL = 256  # side of the enlarged region at most, pixels
 _IN_A_ROW = 6
@@ -22,7 +25,7 @@ _SMALLEST_MARK = 3  # pixels
 _LABEL = 0.045  # distance of two labels at least, as a part of the axis
 
 
-def region(layers, side=CROP):
+def region(layers: Layers, side: int = CROP) -> tuple[int, int, int]:
     """Where the systems differ most: the square with the greatest variance of Y among them.
 
     The original and nearest, which differs from all others at every edge, do not count, unless less than two remain.
@@ -55,13 +58,15 @@ def region(layers, side=CROP):
 
 
 @cache
-def font(size, weight="regular"):
+def font(size: int, weight: str = "regular") -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along, for Pillow."""
     path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
     return ImageFont.truetype(path, size)
 
 
-def strip(layers, place, title="", scores=None):
+def strip(
+    layers: Layers, place: tuple[int, int, int], title: str = "", scores: Mapping[str, Score] | None = None
+) -> Image.Image:
     """A region as each system shows it, enlarged by nearest, beside the whole picture with the region marked.
 
     Args:
@@ -77,11 +82,13 @@ def strip(layers, place, title="", scores=None):
     factor = max(1, PANEL // side)
     panel = side * factor
     whole = layers.get(HR, next(iter(layers.values())))
-    columns = [column for column in used_columns((scores or {}).values()) if column.key in _IN_STRIPS]
+    scores = scores or {}
+    columns = [column for column in used_columns(scores.values()) if column.key in _IN_STRIPS]
     panels = [(_overview(whole, place, panel), title, " / ".join(column.heading for column in columns))]
     for system, image in layers.items():
         crop = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
-        numbers = [column.text(scores[system].values) or "–" for column in columns] if system in (scores or {}) else []
+        score = scores.get(system)
+        numbers = [column.text(score.values) or "–" for column in columns] if score else []
         panels.append((crop.resize((panel, panel), Image.Resampling.NEAREST), system, " / ".join(numbers)))
 
     width = max(panel, PANEL)  # of a tiny picture, too, the names are to be read
@@ -89,11 +96,11 @@ def strip(layers, place, title="", scores=None):
     down = math.ceil(len(panels) / across)
     sheet = Image.new("RGB", (across * (width + _GAP) + _GAP, down * (panel + _GAP + _TEXT) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (image, name, numbers) in enumerate(panels):
+    for number, (shown, name, caption) in enumerate(panels):
         x = _GAP + number % across * (width + _GAP)
         y = _GAP + number // across * (panel + _GAP + _TEXT)
-        sheet.paste(image, (x + (width - image.width) // 2, y + (panel - image.height) // 2))
-        for line, (text, drawn) in enumerate(((name, font(14, "bold")), (numbers, font(12)))):
+        sheet.paste(shown, (x + (width - shown.width) // 2, y + (panel - shown.height) // 2))
+        for line, (text, drawn) in enumerate(((name, font(14, "bold")), (caption, font(12)))):
             draw.text((x + width // 2, y + panel + 12 + 18 * line), _fitted(text, drawn, width), "black", drawn, "mm")
     return sheet
 
@@ -121,7 +128,7 @@ def _fitted(text, font, width):
     return kept
 
 
-def psnr_lpips(rows):
+def psnr_lpips(rows: Iterable[Score]) -> tuple[bytes | None, list[Score]]:
     """PSNR against LPIPS of all systems, one set beside the other; better is up and to the right.
 
     Args:
