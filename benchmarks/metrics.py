@@ -17,6 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srgan_tf.data.folders import find_pairs
 from srgan_tf.evaluation import benchmark, metrics
+from srgan_tf.evaluation.picture_sets import PictureSet, load_pair
 from srgan_tf.imaging.color import luma
 from srgan_tf.imaging.resize import upscale_bicubic
 
@@ -25,7 +26,7 @@ def with_skimage(pairs):
     """PSNR and SSIM as the tables have them, by scikit-image."""
 
     def score(pair):
-        hr, lr = benchmark.load_pair(pair)
+        hr, lr = load_pair(pair)
         cut = np.s_[metrics.SHAVE : -metrics.SHAVE, metrics.SHAVE : -metrics.SHAVE]
         reference, image = luma(hr[cut]), luma(upscale_bicubic(lr)[cut])
         ssim = structural_similarity(
@@ -39,7 +40,7 @@ def with_skimage(pairs):
 
 def with_ours(pairs):
     """All columns but LPIPS."""
-    picture_set = benchmark.PictureSet("", tuple(pairs))
+    picture_set = PictureSet("", tuple(pairs))
     scored = benchmark.score_set(picture_set, {"bicubic": benchmark.BASELINES["bicubic"]})
     assert not scored.failures
     return [(score["psnr"], score["ssim"]) for score in scored.scores]

@@ -10,8 +10,9 @@ from tqdm import tqdm
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import setting
 from srgan_tf.cli.shared import WEIGHTS_HELP, Systems, TestSet, check_outside, find_results
-from srgan_tf.evaluation.benchmark import find_cropped, fit_sets, score_set
+from srgan_tf.evaluation.benchmark import score_set
 from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets
 from srgan_tf.evaluation.records import HR, Pictures
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import check_writable

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from srgan_tf.cli.flags import setting
 from srgan_tf.cli.shared import Systems, TestSet, find_results
-from srgan_tf.evaluation.benchmark import fit_sets, subset
+from srgan_tf.evaluation.picture_sets import fit_sets, subset
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError, UserError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.data.downloads import find_set
 from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
-from srgan_tf.evaluation.benchmark import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.external_results import find_external_results
+from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import SELFEX, load_systems, named_results, named_weights
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.weights import COMPARED_WEIGHTS

@@ -1,20 +1,24 @@
-"""Finds the pictures that another system has made of a test set, so that they are scored by the same ruler."""
+"""The pictures that other systems have made of a test set, so that they are scored as our own are."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from srgan_tf.data.folders import find_pictures
+from srgan_tf.data.folders import Pair, find_pictures
+from srgan_tf.evaluation.picture_sets import Image, size_text
+from srgan_tf.imaging import files
+from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.errors import UserError
 
-_FEW = 3  # pictures that an error names
-_ENDS = r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$"
+_MAX_NAMED = 3  # pictures that an error names
+_SUFFIXES = re.compile(r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$", re.IGNORECASE)
 
 
-def find_external_results(folder, system, names, set_name=""):
+def find_external_results(folder: Path | str, system: str, names: Iterable[str], set_name: str = "") -> dict[str, Path]:
     """One picture of a system for each picture of a test set.
 
-    They belong together if their relative paths without suffix are the same, after what tells files apart is taken off
-    their ends: the system's own name, then `_SR`, `x4`, `_SRF_4`, `_HR` and the like, in any case. So with the name
+    They belong together if their relative paths without file extension are the same, after the suffixes of the stem are
+    taken off: the system's own name, then `_SR`, `x4`, `_SRF_4`, `_HR` and the like, in any case. So with the name
     SelfExSR `img_001_SRF_4_SelfExSR.png` is a picture of `img_001.png`, though `img_001_SRF_4_SRCNN.png` is beside it.
 
     Args:
@@ -29,33 +33,48 @@ def find_external_results(folder, system, names, set_name=""):
     Raises:
         UserError: There is no such folder, pictures are missing, or two could be meant.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --results=NAME=FOLDER names one with the pictures of {system}")
-    inside = [path for path in folder.iterdir() if path.is_dir() and path.name.lower() == set_name.lower() != ""]
-    folder = inside[0] if inside else folder
+    folder = _folder_of_set(Path(folder), system, set_name)
     own = re.compile(rf"[_-]{re.escape(system)}$", re.IGNORECASE)
-    ends = re.compile(_ENDS, re.IGNORECASE)
     stems = {path: path.relative_to(folder).with_suffix("").as_posix() for path in find_pictures(folder)}
-    passes = [
-        {path: ends.sub("", own.sub("", stem)) for path, stem in stems.items() if own.search(stem)},
-        stems,
-        {path: ends.sub("", stem) for path, stem in stems.items()},
-    ]
+    # The first of these keys that fits counts: of files with the system's name, of the whole stem, of any other.
+    with_name = {path: _without_suffixes(own.sub("", stem)) for path, stem in stems.items() if own.search(stem)}
+    others = {path: _without_suffixes(stem) for path, stem in stems.items()}
     found, missing = {}, []
     for name in names:
-        for number, keys in enumerate(passes):
-            wanted = name if number == 1 else ends.sub("", name)
-            paths = [path for path, key in keys.items() if key == wanted]
-            if len(paths) > 1:
-                raise UserError(f"{paths[0]} and {paths[1]}: either could be {system}'s picture of {name}; remove one")
-            if paths:
-                found[name] = paths[0]
-                break
+        short = _without_suffixes(name)
+        fitting = _with_key(with_name, short) or _with_key(stems, name) or _with_key(others, short)
+        if len(fitting) > 1:
+            either = f"{fitting[0]} and {fitting[1]}"
+            raise UserError(f"{either}: either could be {system}'s picture of {name}; remove one")
+        if fitting:
+            found[name] = fitting[0]
         else:
             missing.append(name)
     if missing:
-        more = f" and {len(missing) - _FEW} more" if len(missing) > _FEW else ""
-        what = f"no picture of {system} for {', '.join(missing[:_FEW])}{more}"
+        more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+        what = f"no picture of {system} for {', '.join(missing[:_MAX_NAMED])}{more}"
         raise UserError(f"{folder}: {what}; add {'it' if len(missing) == 1 else 'them'} or give another folder")
     return found
+
+
+def _folder_of_set(folder, system, set_name):
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; --results=NAME=FOLDER names one with the pictures of {system}")
+    inside = (path for path in folder.iterdir() if path.is_dir() and path.name.lower() == set_name.lower() != "")
+    return next(inside, folder)
+
+
+def _without_suffixes(stem):
+    return _SUFFIXES.sub("", stem)
+
+
+def _with_key(keys, key):
+    return [path for path, own in keys.items() if own == key]
+
+
+def load_external_result(path: Path, pair: Pair, hr: Image, scale: int) -> Image:
+    """What another system made of a pair: uint8 RGB of HR's size; `UserError` if it cannot be read or does not fit."""
+    image = files.read_rgb(path)
+    if crop_to_multiple(image, scale).shape != hr.shape:
+        raise UserError(f"{path}: {size_text(image)} is not {size_text(hr)}, what {pair.hr} has; replace one")
+    return image[: hr.shape[0], : hr.shape[1]]

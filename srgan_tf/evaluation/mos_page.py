@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from srgan_tf.evaluation.benchmark import Image, PictureSet, load_external_result, load_pair
+from srgan_tf.evaluation.external_results import load_external_result
 from srgan_tf.evaluation.html import MAX_BYTES, fill, image_uri, json_in_script, read_template
+from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair
 from srgan_tf.evaluation.records import HR
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError

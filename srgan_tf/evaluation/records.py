@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srgan_tf.evaluation.metrics import COLUMNS, Metric
+from srgan_tf.evaluation.picture_sets import Image, size_text
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_nearest
 from srgan_tf.system.errors import UserError
@@ -66,15 +66,15 @@ class Pictures:
 
     set: str
     picture: str
-    lr: Path | NDArray[np.uint8] | None
-    by_system: Mapping[str, Path | NDArray[np.uint8]]
+    lr: Path | Image | None
+    by_system: Mapping[str, Path | Image]
 
     @property
     def title(self) -> str:
         """How the picture is called among those of all sets."""
         return " / ".join(filter(None, (self.set, self.picture)))
 
-    def load(self) -> dict[str, NDArray[np.uint8]]:
+    def load(self) -> dict[str, Image]:
         """Reads the pictures.
 
         Returns:
@@ -93,8 +93,8 @@ class Pictures:
             if image.shape[0] - height > most or image.shape[1] - width > most:
                 other = next(name for name in shown if shown[name].shape[0] == height or shown[name].shape[1] == width)
                 raise UserError(
-                    f"{self._named(system)}: {_size(image)} cannot be compared with {self._named(other)}:"
-                    f" {_size(shown[other])}; give pictures of one size"
+                    f"{self._named(system)}: {size_text(image)} cannot be compared with {self._named(other)}:"
+                    f" {size_text(shown[other])}; give pictures of one size"
                 )
             shown[system] = image[:height, :width]
         if self.lr is None or "nearest" in shown or LR in shown:
@@ -104,8 +104,8 @@ class Pictures:
         if (lr.shape[0] * scale, lr.shape[1] * scale) != (height, width):
             source = f"{LR} of {self.title}" if isinstance(self.lr, np.ndarray) else self.lr
             raise UserError(
-                f"{source}: {_size(lr)} is not {self._named(next(iter(shown)))}: {width}x{height} divided by a whole"
-                " number; give the input that it was made of"
+                f"{source}: {size_text(lr)} is not {self._named(next(iter(shown)))}: {width}x{height} divided by a"
+                " whole number; give the input that it was made of"
             )
         return {LR: upscale_nearest(lr, scale), **shown}
 
@@ -116,10 +116,6 @@ class Pictures:
 
 def _pixels(source):
     return source if isinstance(source, np.ndarray) else files.read_rgb(source)
-
-
-def _size(image):
-    return f"{image.shape[1]}x{image.shape[0]}"
 
 
 def used_columns(scores: Iterable[Score]) -> list[Metric]:

@@ -5,7 +5,7 @@ import gc
 import numpy as np
 
 from srgan_tf.evaluation import metrics
-from srgan_tf.evaluation.benchmark import load_pair, smallest_side, too_small
+from srgan_tf.evaluation.picture_sets import load_pair, min_side, too_small
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import upscale_bicubic
@@ -47,7 +47,7 @@ def _fault(pair, scale):
     """The `(path, reason)` to skip a pair, or None."""
     try:
         height, width = files.probe(pair.hr)
-        if min(height, width) < smallest_side(scale):
+        if min(height, width) < min_side(scale):
             return pair.hr, too_small(height, width, scale)
         if pair.lr is not None:
             size = files.probe(pair.lr)

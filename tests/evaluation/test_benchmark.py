@@ -4,29 +4,17 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import Pair, find_pairs
-from srgan_tf.evaluation import benchmark, metrics
-from srgan_tf.evaluation.benchmark import BASELINES, PictureSet, score_set
+from srgan_tf.evaluation import metrics
+from srgan_tf.evaluation.benchmark import BASELINES, score_set
+from srgan_tf.evaluation.picture_sets import PictureSet, load_pair
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
-from srgan_tf.system.errors import UserError
 
 
 def score(pairs, systems, *args, **options):
     """The scores and failures of a set of these pairs."""
     found = score_set(PictureSet("ours", tuple(pairs)), systems, *args, **options)
     return found.scores, found.failures
-
-
-@pytest.fixture
-def picture_pairs(tmp_path):
-    """Two photograph-like pictures, 42x35 and 24x24, without LR files."""
-    rng = np.random.default_rng(0)
-    pairs = []
-    for name, size in (("a", (42, 35)), ("b", (24, 24))):
-        path = tmp_path / "HR" / f"{name}.png"
-        files.write(path, rng.integers(0, 256, (*size, 3), np.uint8))
-        pairs.append(Pair(name, path, None))
-    return pairs
 
 
 # PSNR is that of the slides; the SSIMs are those that the issue of this protocol states for the LR files.
@@ -50,12 +38,6 @@ def test_lr_made_from_hr_scores_like_the_lr_files_of_set5(shared_data):
     assert [score["psnr"] for score in made] == [score["psnr"] for score in given]
 
 
-def test_hr_is_cut_to_multiples_of_the_scale(picture_pairs):
-    hr, lr = benchmark.load_pair(picture_pairs[0], scale=4)
-    assert hr.shape == (40, 32, 3) and lr.shape == (10, 8, 3)
-    assert (hr == files.read_rgb(picture_pairs[0].hr)[:40, :32]).all()
-
-
 def test_scores_and_pictures_of_each_system(picture_pairs, tmp_path):
     seen = []
     scores, failures = score(picture_pairs, BASELINES, pictures_folder=tmp_path / "out", on_progress=seen.append)
@@ -66,7 +48,7 @@ def test_scores_and_pictures_of_each_system(picture_pairs, tmp_path):
         ("b", "nearest"),
         ("b", "bicubic"),
     ]
-    _, lr = benchmark.load_pair(picture_pairs[0])
+    _, lr = load_pair(picture_pairs[0])
     assert (files.read_rgb(tmp_path / "out" / "nearest" / "a.png")[2::4, 1::4] == lr).all()
     assert files.read_rgb(tmp_path / "out" / "bicubic" / "b.png").shape == (24, 24, 3)
     assert all(score["seconds"] > 0 for score in scores)
@@ -80,7 +62,7 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
 
     lpips.smallest = 30
     scores, _ = score(picture_pairs, BASELINES, lpips=lpips, rgb=True, workers=1)
-    hr, lr = benchmark.load_pair(picture_pairs[0])
+    hr, lr = load_pair(picture_pairs[0])
     sr = BASELINES["bicubic"](lr)
     values = {
         "psnr": metrics.psnr(hr, sr),
@@ -98,7 +80,7 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
 def test_external_results(picture_pairs, tmp_path):
     paths = {}
     for pair in picture_pairs:
-        hr, lr = benchmark.load_pair(pair)
+        hr, lr = load_pair(pair)
         paths[pair.name] = tmp_path / "theirs" / f"{pair.name}.png"
         sr = BASELINES["bicubic"](lr)
         if pair.name == "a":  # as large as HR before it is cut
@@ -139,50 +121,6 @@ def test_scores_of_a_set(picture_pairs, tmp_path):
     assert found.picture_file("theirs", "b") == picture_pairs[1].hr
 
 
-def test_sets_of_a_folder(picture_pairs, tmp_path):
-    (one,) = benchmark.find_sets(tmp_path)
-    assert one.name == tmp_path.name and [pair.name for pair in one.pairs] == ["a", "b"]
-    for name in ("Set14", "Set5", "b100"):
-        files.write(tmp_path / "sets" / name / "HR" / "x.png", np.zeros((20, 20, 3), np.uint8))
-    (tmp_path / "sets" / "notes").mkdir()
-    assert [found.name for found in benchmark.find_sets(tmp_path / "sets")] == ["b100", "Set5", "Set14"]
-    with pytest.raises(UserError, match="no such folder"):
-        benchmark.find_sets(tmp_path / "none")
-
-
-def test_what_is_in_no_set_is_told(tmp_path):
-    for name in ("Set5/hr/x.png", "Set14/HR/x.png", "plain/x.png", "plain/y.png", "half/LR/x.png", "loose.png"):
-        files.write(tmp_path / name, np.zeros((20, 20, 3), np.uint8))
-    (tmp_path / "notes").mkdir()
-    assert [found.name for found in benchmark.find_sets(tmp_path)] == ["Set5", "Set14"]
-    assert benchmark.find_ignored(tmp_path) == ["half", "loose.png", "plain"]
-    assert benchmark.find_ignored(tmp_path / "Set5") == benchmark.find_ignored(tmp_path / "plain") == []
-
-
-def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
-    lr = picture_pairs[1].hr.parents[1] / "LR" / "b.png"
-    files.write(lr, np.zeros((6, 6, 3), np.uint8))
-    given = [PictureSet("bare", tuple(picture_pairs)), PictureSet("fours", (Pair("b", picture_pairs[1].hr, lr),))]
-    assert benchmark.fit_sets(given, 4) == (given, [])
-    (bare, fours), notes = benchmark.fit_sets(given, 2)
-    assert bare == given[0]
-    assert notes == ["fours: LR/ is HR/ divided by 4, not 2; LR is made by MATLAB's bicubic instead"]
-    scores, failures = score(fours.pairs, {"nearest": lambda lr: lr.repeat(2, 0).repeat(2, 1)}, 2)
-    assert not failures and scores[0].pixels == 24 * 24
-
-
-def test_a_set_is_called_as_its_folder_even_from_inside(picture_pairs, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert benchmark.find_sets(".")[0].name == tmp_path.name
-
-
-def test_which_pictures_are_cut(picture_pairs, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    pairs = [*picture_pairs, Pair("broken", tmp_path / "broken.png", None)]
-    assert benchmark.find_cropped(pairs, 4) == ["a"]
-    assert benchmark.find_cropped(pairs, 5) == ["a", "b"]
-
-
 def test_one_bad_picture_does_not_stop_the_others(picture_pairs, tmp_path):
     broken, small = tmp_path / "broken.png", tmp_path / "small.png"
     broken.write_bytes(b"no picture")
@@ -193,15 +131,6 @@ def test_one_bad_picture_does_not_stop_the_others(picture_pairs, tmp_path):
     assert len(failures) == 2
     assert str(broken) in str(failures[0])
     assert f"{small}: 60x19 is too small" in str(failures[1])
-
-
-def test_lr_that_does_not_fit_names_both_files_and_sizes(picture_pairs, tmp_path):
-    lr = tmp_path / "lr.png"
-    files.write(lr, np.zeros((10, 9, 3), np.uint8))
-    hr = picture_pairs[0].hr
-    with pytest.raises(UserError) as caught:
-        benchmark.load_pair(Pair("a", hr, lr), scale=4)
-    assert f"{lr}: 9x10" in str(caught.value) and f"{hr}: 35x42" in str(caught.value)
 
 
 def test_a_picture_that_one_system_fails_on_counts_for_none(picture_pairs):

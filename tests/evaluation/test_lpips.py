@@ -10,8 +10,8 @@ import pytest
 
 from srgan_tf.data.folders import embedded_pictures, find_pairs
 from srgan_tf.evaluation import lpips
-from srgan_tf.evaluation.benchmark import load_pair
 from srgan_tf.evaluation.lpips import Lpips, read_weights, weight_shapes, write_weights
+from srgan_tf.evaluation.picture_sets import load_pair
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.system.errors import UserError

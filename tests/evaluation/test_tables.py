@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from srgan_tf.evaluation import tables
-from srgan_tf.evaluation.benchmark import PictureSet, SetScores
+from srgan_tf.evaluation.benchmark import SetScores
 from srgan_tf.evaluation.metrics import METRICS
+from srgan_tf.evaluation.picture_sets import PictureSet
 from srgan_tf.evaluation.records import Score
 from srgan_tf.evaluation.statistics import Difference
 from srgan_tf.system.errors import UserError

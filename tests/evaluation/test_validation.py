@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import Pair
-from srgan_tf.evaluation import benchmark, metrics, validation
+from srgan_tf.evaluation import metrics, validation
+from srgan_tf.evaluation.picture_sets import load_pair
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.inference.tile_runner import TileRunner
@@ -43,7 +44,7 @@ class Nearest:
 def test_scores_are_the_means_of_the_metrics(pairs, monkeypatch):
     monkeypatch.setattr(validation, "Upscaler", Nearest)
     scores, _ = validation.Validation(None, pairs, 4)()
-    loaded = [benchmark.load_pair(pair) for pair in pairs]
+    loaded = [load_pair(pair) for pair in pairs]
     assert scores == {
         "psnr": pytest.approx(np.mean([metrics.psnr(hr, upscale_nearest(lr, 4)) for hr, lr in loaded])),
         "ssim": pytest.approx(np.mean([metrics.ssim(hr, upscale_nearest(lr, 4)) for hr, lr in loaded])),
@@ -127,7 +128,7 @@ def test_unusable_pairs_are_skipped_with_their_reason(pairs, tmp_path):
         (pairs[1].hr, f"35x42 is not {other}: 40x40 divided by 4"),
     ]
     for pair in usable:
-        benchmark.load_pair(pair)
+        load_pair(pair)
 
 
 @pytest.mark.parametrize("scale, needed", [(2, 20), (4, 20), (8, 24)])
@@ -137,11 +138,11 @@ def test_the_smallest_picture_is_what_can_be_scored(tmp_path, scale, needed):
         files.write(pair.hr, noise(side, 40))
         if side == needed:
             assert validation.usable_pairs([pair], scale) == ([pair], [])
-            hr, _ = benchmark.load_pair(pair, scale)
+            hr, _ = load_pair(pair, scale)
             metrics.ssim(hr, hr)
         else:
             with pytest.raises(UserError, match=f"40x{side} is too small to be scored; {needed} pixels"):
-                benchmark.load_pair(pair, scale)
+                load_pair(pair, scale)
             match = f"validate on, 1 skipped; the first: {pair.hr}: 40x{side} is too small"
             with pytest.raises(UserError, match=match):
                 validation.usable_pairs([pair], scale)

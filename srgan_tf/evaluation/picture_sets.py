@@ -1,0 +1,162 @@
+"""Test sets: the pictures that systems are scored on, and what is read of them."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srgan_tf.data.folders import Pair, drop_mismatched_lr, find_pairs, find_pictures, find_subfolder
+from srgan_tf.evaluation.metrics import SHAVE, WINDOW
+from srgan_tf.imaging import files
+from srgan_tf.imaging.resize import crop_to_multiple, downscale
+from srgan_tf.system.errors import UserError
+
+Image = NDArray[np.uint8]  # RGB, (H, W, 3)
+_MIN_SIDE = 2 * SHAVE + WINDOW  # from which the metrics have something to compare, pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureSet:
+    """A test set: its name and `data.folders.Pair`s."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+
+def find_sets(folder: Path | str) -> list[PictureSet]:
+    """The test sets of a folder.
+
+    Args:
+        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it,
+            in any case. Whatever else is there is left out; see `find_ignored`.
+
+    Returns:
+        A list of `PictureSet`, named after their folders; Set5 comes before Set14.
+
+    Raises:
+        UserError: See `find_pairs`.
+    """
+    found = _set_folders(folder) or [Path(folder).absolute()]
+    return [PictureSet(path.name, tuple(find_pairs(path))) for path in found]
+
+
+def find_ignored(folder: Path | str) -> list[str]:
+    """What `find_sets` leaves out of a folder of sets: names in it, of pictures and of folders with some but no `HR/`.
+
+    Args:
+        folder: As of `find_sets`; nothing of a single set is left out.
+
+    Returns:
+        A sorted list.
+    """
+    sets = {path.name for path in _set_folders(folder)}
+    return sorted({path.relative_to(folder).parts[0] for path in find_pictures(folder)} - sets) if sets else []
+
+
+def _set_folders(folder):
+    """The folders in a folder of sets, in order; none if it is a set itself."""
+    folder = Path(folder)
+    if not folder.is_dir() or find_subfolder(folder, "HR"):
+        return []
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".") and find_subfolder(path, "HR")]
+    return sorted(inside, key=_natural_order)
+
+
+def _natural_order(path):
+    """Sorts Set5 before Set14."""
+    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", path.name)]
+
+
+def subset(picture_set: PictureSet, count: int) -> PictureSet:
+    """The `PictureSet` with `count` of its pictures, evenly spread; all of them for 0."""
+    pairs = picture_set.pairs
+    if not 0 < count < len(pairs):
+        return picture_set
+    return PictureSet(picture_set.name, tuple(pairs[number * len(pairs) // count] for number in range(count)))
+
+
+def fit_sets(sets: Iterable[PictureSet], scale: int) -> tuple[list[PictureSet], list[str]]:
+    """The sets without the LR files of another enlargement, see `data.folders.drop_mismatched_lr`.
+
+    Args:
+        sets: `PictureSet`s.
+        scale: Enlargement.
+
+    Returns:
+        `(sets, notes)`: a list of `PictureSet`, and a list of sentences, each about a set whose LR files are left out.
+    """
+    fitted, notes = [], []
+    for each in sets:
+        pairs, note = drop_mismatched_lr(each.pairs, scale)
+        fitted.append(PictureSet(each.name, pairs))
+        if note:
+            notes.append(f"{each.name}: {note}")
+    return fitted, notes
+
+
+def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:
+    """The HR pictures that are cropped at the right and bottom, because a side is not a multiple of `scale`.
+
+    Args:
+        pairs: `data.folders.Pair`s.
+        scale: Enlargement.
+
+    Returns:
+        A list of the names of pictures; one that cannot be read is not among them.
+    """
+    cropped = []
+    for pair in pairs:
+        try:
+            height, width = files.probe(pair.hr)
+        except UserError:  # it is reported when it is scored
+            continue
+        if height % scale or width % scale:
+            cropped.append(pair.name)
+    return cropped
+
+
+def min_side(scale: int) -> int:
+    """The shortest side of an HR picture from which enough to score is left as a multiple of `scale`, pixels."""
+    return -(-_MIN_SIDE // scale) * scale
+
+
+def too_small(height: int, width: int, scale: int) -> str:
+    """The reason why an HR picture with a side below `min_side` is refused."""
+    return f"{width}x{height} is too small to be scored; {min_side(scale)} pixels a side are needed"
+
+
+def load_pair(pair: Pair, scale: int = 4) -> tuple[Image, Image]:
+    """Reads HR and LR of a pair; LR is made by MATLAB's bicubic if the pair has no file of it.
+
+    Args:
+        pair: A `data.folders.Pair`.
+        scale: Enlargement from LR to HR.
+
+    Returns:
+        `(hr, lr)`, uint8 RGB `(scale H, scale W, 3)` and `(H, W, 3)`; HR is cropped to multiples of `scale`.
+
+    Raises:
+        UserError: A file cannot be read, HR is too small to be scored, or the two sizes do not fit.
+    """
+    original = files.read_rgb(pair.hr)
+    hr = crop_to_multiple(original, scale)
+    height, width = hr.shape[:2]
+    if min(height, width) < min_side(scale):
+        raise UserError(f"{pair.hr}: {too_small(original.shape[0], original.shape[1], scale)}")
+    if pair.lr is None:
+        return hr, downscale(hr, scale)
+    lr = files.read_rgb(pair.lr)
+    if (lr.shape[0] * scale, lr.shape[1] * scale) != (height, width):
+        raise UserError(
+            f"{pair.lr}: {size_text(lr)} is not {pair.hr}: {size_text(original)} divided by {scale}; replace one, or"
+            " remove LR/ to have it made"
+        )
+    return hr, lr
+
+
+def size_text(image: Image) -> str:
+    """Width and height, for messages."""
+    return f"{image.shape[1]}x{image.shape[0]}"
