@@ -1,4 +1,4 @@
-"""Networks that turn a face into a vector: FaceNet as it is passed around, and any other of the same form."""
+"""Networks that embed faces: FaceNet as it is passed around, and any other of the same form."""
 
 import hashlib
 from pathlib import Path
@@ -6,25 +6,25 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from srgan_tf.evaluation.lfw import SIDE
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, user_errors
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
-STANDARDISATIONS = ("fixed", "per-image")
 _AT_ONCE = 32  # faces, where the graph takes more than one
 _PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
 
 
 class Embedder:
-    """Makes vectors of faces.
+    """Makes the embeddings of faces.
 
     Args:
         path: A frozen graph (`.pb`), with `input`, `embeddings` and maybe `phase_train` in it; a Keras model (`.keras`,
             `.h5`); or the folder of a SavedModel.
         standardisation: What the network was trained on: "fixed" is (x - 127.5) / 128; "per-image" subtracts a face's
-            mean and divides by its deviation; None: "per-image" for the models of davidsandberg/facenet of 2017, and
-            "fixed".
+            mean and divides by its standard deviation; None: "per-image" for the models of davidsandberg/facenet of
+            2017, else "fixed".
 
     Attributes:
         standardisation: Not None any more.
@@ -32,38 +32,32 @@ class Embedder:
         at_once: Faces in a call.
 
     Raises:
-        UserError: There is no such model, or it is none that takes 160x160 faces and gives a vector for each.
+        UserError: There is no such model, or it is none that takes 160x160 faces and gives an embedding for each.
     """
 
-    def __init__(self, path, standardisation=None):
+    def __init__(self, path: Path | str, standardisation: str | None = None):
         path = Path(path)
         if not path.exists():
             raise UserError(f"{path}: no such model; give FaceNet's frozen graph, such as 20180402-114759.pb")
         old = any(name in str(path.resolve()) for name in _PER_IMAGE)
         self.standardisation = standardisation or ("per-image" if old else "fixed")
         self.digest = _digest(path)
-        try:
+        with user_errors(path, "not a model that can be loaded", of=Exception):  # TensorFlow and Keras raise anything
             self._network = _load(path)
-        except UserError:
-            raise
-        # Whatever TensorFlow and Keras raise of a file that is something else.
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise UserError(f"{path}: not a model that can be loaded ({reason})") from None
         self.at_once = next((count for count in (_AT_ONCE, 1) if self._fits(count)), 0)
         if not self.at_once:
             raise UserError(f"{path}: does not make a vector each of {SIDE}x{SIDE} RGB faces; give a FaceNet")
 
     def _fits(self, count):
         try:
-            # Not zeros: that vector may have no length.
+            # Not zeros: their embedding may have no length.
             found = self._network(tf.fill((count, SIDE, SIDE, 3), 0.5)).numpy()
         except (tf.errors.OpError, ValueError, TypeError):
             return False
         return found.ndim == 2 and len(found) == count
 
-    def __call__(self, faces):
-        """The vectors of faces.
+    def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The embeddings of faces.
 
         Args:
             faces: uint8 RGB `(N, 160, 160, 3)`.
@@ -77,31 +71,31 @@ class Embedder:
             missing = self.at_once - len(some)  # a graph may take no other number
             some = np.concatenate([some, np.repeat(some[-1:], missing, axis=0)]) if missing else some
             found.append(self._network(tf.constant(some)).numpy()[: self.at_once - missing])
-        vectors = np.concatenate(found).astype(np.float32)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-10)
+        embeddings = np.concatenate(found).astype(np.float32)
+        return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-10)
 
 
-def standardised(faces, kind):
+def standardised(faces: NDArray[np.uint8], kind: str) -> NDArray[np.float32]:
     """What the network is given of uint8 faces `(N, H, W, 3)`: float32, see `Embedder`."""
     values = faces.astype(np.float32)
     if kind == "fixed":
         return (values - 127.5) / 128
     mean = values.mean(axis=(1, 2, 3), keepdims=True)
     deviation = values.std(axis=(1, 2, 3), keepdims=True)
-    return (values - mean) / np.maximum(deviation, 1 / np.sqrt(values[0].size))
+    return (values - mean) / np.maximum(deviation, np.float32(values[0].size ** -0.5))
 
 
 def _digest(path):
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             with open(file, "rb") as opened:
-                whole.update(hashlib.file_digest(opened, "sha256").digest())
-    return whole.hexdigest()
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _load(path):
-    """A function from float32 `(N, 160, 160, 3)` to vectors."""
+    """A function from float32 `(N, 160, 160, 3)` to embeddings."""
     if path.is_dir():
         loaded = tf.saved_model.load(str(path))
         signature = loaded.signatures.get("serving_default")
@@ -123,7 +117,7 @@ def _load_frozen(path):
     for name in (INPUT, OUTPUT):
         if name not in nodes:
             raise UserError(f"{path}: has no tensor {name}:0; a frozen FaceNet has {INPUT}:0 and {OUTPUT}:0")
-    # Only what the vectors are made of: what stands before `input`, queues often, is left out.
+    # Only what the embeddings are made of: what stands before `input`, queues often, is left out.
     kept, waiting = tf.compat.v1.GraphDef(versions=graph.versions), [OUTPUT]
     seen = set(waiting)
     while waiting:

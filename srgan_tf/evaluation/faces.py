@@ -4,7 +4,6 @@ A face is cropped at 160x160, downscaled by MATLAB's bicubic to 20x20 ... 60x60,
 by each method, bicubic among them, and resized to 160x160 by MATLAB's bicubic, which at 40x40 has nothing to do.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from srgan_tf.evaluation import verification
 from srgan_tf.evaluation.lfw import SIDE, FacePair, read_face
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.disk import sha256
+from srgan_tf.system.errors import user_errors
 
 SIZES = (20, 30, 40, 50, 60)  # sides of the downscaled faces, pixels
 HR = "HR"
@@ -79,12 +79,9 @@ class EmbeddingCache:
         with self._user_errors(), self._file:
             self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
-    @contextlib.contextmanager
     def _user_errors(self):
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise UserError(f"{self._path}: cannot be used ({error}); remove it, or give another --output") from None
+        advice = "remove it, or give another --output"
+        return user_errors(self._path, "cannot be used", of=(sqlite3.Error, OSError), advice=advice)
 
 
 def embed_faces(
@@ -159,10 +156,8 @@ def _resized(face, side):
 
 
 def _digest(path):
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    with user_errors(path, "cannot be read"):
+        return sha256(path)
 
 
 @dataclasses.dataclass(frozen=True)

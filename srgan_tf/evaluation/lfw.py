@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, user_errors
 
 SIDE = 160  # of the faces that FaceNet takes, pixels
 FUNNELED, CENTRE = 250, 130  # sides of LFW's pictures and of their part that is used, pixels
@@ -39,11 +39,8 @@ def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
     Raises:
         UserError: The file is missing or malformed, or pictures are missing.
     """
-    try:
+    with user_errors(path, "cannot be read", of=(OSError, UnicodeDecodeError), advice="give LFW's pairs.txt"):
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text"
-        raise UserError(f"{path}: cannot be read ({reason}); give LFW's pairs.txt") from None
     head, *rest = [line.split() for line in lines] or [[]]
     while rest and not rest[-1]:
         rest.pop()

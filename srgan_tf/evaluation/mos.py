@@ -12,7 +12,7 @@ from scipy import stats
 
 from srgan_tf.evaluation.mos_page import EXPECTED, WORST
 from srgan_tf.evaluation.records import HR
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, user_errors
 
 SCORES = range(1, 6)
 _FORMAT = "srgan_tf mos 1"
@@ -107,7 +107,8 @@ def read_raters(paths: Iterable[Path | str]) -> list[Rater]:
 
 
 def _read(path):
-    try:
+    fault = "not a rater's file, as the page of `srgan mos make` saves it"
+    with user_errors(path, "cannot be read"), user_errors(path, fault, of=(ValueError, LookupError, TypeError)):
         saved = json.loads(path.read_text(encoding="utf-8"))
         if saved["format"] != _FORMAT:
             raise ValueError(f"format {saved['format']!r}")
@@ -123,10 +124,6 @@ def _read(path):
         name = str(saved["name"] or saved["rater"])
         rater = Rater(name, path, str(saved["study"]), int(saved["items"]), calibration, ratings)
         return rater, str(saved["rater"])
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a rater's file, as the page of --make saves it ({error})") from None
 
 
 def opinions(raters: Iterable[Rater]) -> list[Opinion]:
@@ -185,7 +182,7 @@ def agreement(raters: Sequence[Rater]) -> float | None:
     try:
         import krippendorff
     except ImportError:
-        raise UserError("it needs a package more: pip install 'srgan_tf[mos]'") from None
+        raise UserError("it needs one more package: pip install 'srgan_tf[mos]'") from None
     keys = sorted({key for rater in raters for key in rater.ratings})
     table = np.array([[rater.ratings.get(key, np.nan) for key in keys] for rater in raters])
     shared = table[:, (~np.isnan(table)).sum(0) > 1]

@@ -66,9 +66,12 @@ def test_every_form_of_a_model_gives_the_same_vectors(tmp_path, kind):
 
 
 def test_standardisation_suits_the_file(tmp_path):
-    assert Embedder(_frozen(tmp_path / "20170512-110547.pb")).standardisation == "per-image"
+    embedder = Embedder(_frozen(tmp_path / "20170512-110547.pb"))
+    assert embedder.standardisation == "per-image"
     assert Embedder(_frozen(tmp_path / "20170512-110547.pb"), "fixed").standardisation == "fixed"
-    values = standardised(np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8), "per-image")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
+    values = standardised(pixels, "per-image")
+    np.testing.assert_allclose(embedder(pixels), _vectors(values), atol=1e-5)
     np.testing.assert_allclose([values.mean(axis=(1, 2, 3)), values.std(axis=(1, 2, 3))], [[0, 0], [1, 1]], atol=1e-4)
 
 

@@ -174,7 +174,7 @@ def test_the_table_does_without_the_package_of_the_agreement(monkeypatch):
     raters = [rater("a", {("p", "x"): 3}), rater("b", {("p", "x"): 4})]
     lines = mos_report.text(raters, mos.opinions(raters)).splitlines()
     assert any(line.startswith("x ") and "3.50" in line for line in lines)
-    assert lines[-1] == "agreement: not known; it needs a package more: pip install 'srgan_tf[mos]'"
+    assert lines[-1] == "agreement: not known; it needs one more package: pip install 'srgan_tf[mos]'"
 
 
 def test_mistakes_in_the_flags_get_one_line(tmp_path, monkeypatch, capsys):

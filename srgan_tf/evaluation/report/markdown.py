@@ -1,0 +1,68 @@
+"""The report's text, in Markdown."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from srgan_tf.evaluation.records import Score, by_set, used_columns
+
+
+def report_text(
+    title: str,
+    page: str,
+    rows: Sequence[Score],
+    figure: str | None,
+    strips: Iterable[tuple[str, str]],
+    notes: Sequence[str],
+    facts: Mapping,
+) -> str:
+    """The text.
+
+    Args:
+        title: Of the report.
+        page: File name of the page.
+        rows: Means over test sets.
+        figure: File name of PSNR against LPIPS, or None.
+        strips: `(title, file name)` of each strip.
+        notes: Sentences on what is left out.
+        facts: As `writer.write_report` takes them.
+    """
+    parts = [f"# {title}", f"[Compare the pictures and sort the tables]({page})."]
+    if rows:
+        parts.append("## Scores")
+        parts += [f"### {_escaped(name or 'Scores')}\n\n{_table(own)}" for name, own in by_set(rows).items()]
+    if figure:
+        parts.append(f"![PSNR against LPIPS]({figure})")
+    shown = [f"### {_escaped(title)}\n\n![{_escaped(title)}]({quote(name)})" for title, name in strips]
+    if shown:
+        parts.append("## Pictures")
+        parts.append("Where the systems differ most, enlarged; a frame marks the place in the whole picture.")
+        parts += shown
+    if notes:
+        parts += ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)]
+    if facts:
+        parts += ["## How it was made", "\n".join(_list(facts))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows):
+    columns = used_columns(rows)
+    lines = [["system", *(column.heading for column in columns)], ["---", *("---:" for _ in columns)]]
+    lines += [[_escaped(row.label), *(column.text(row.values) or "–" for column in columns)] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _list(facts, indent=""):
+    """Lines of a Markdown list, nested as the dict is."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}- {_escaped(name)}"
+            yield from _list(value, indent + "  ")
+        else:
+            values = value if isinstance(value, list | tuple) else [value]
+            yield f"{indent}- {_escaped(name)}: {', '.join(map(_escaped, values))}"
+
+
+def _escaped(text):
+    """Any text as Markdown that shows it as it is, in one line."""
+    return re.sub(r"([\\`*_{}\[\]<>|#&~$])", r"\\\1", " ".join(str(text).split()))

@@ -1,0 +1,199 @@
+"""Writes the report, complete or not at all."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from numbers import Real
+from pathlib import Path
+
+from srgan_tf.evaluation.records import Pictures, Score
+from srgan_tf.evaluation.report import figures
+from srgan_tf.evaluation.report.markdown import report_text
+from srgan_tf.evaluation.report.page import write_page
+from srgan_tf.evaluation.tables import write_csv
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, shortened
+from srgan_tf.system.errors import UserError
+
+TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
+FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
+_FILES = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
+
+
+def check_target(folder: Path | str, overwrite: bool = False) -> None:
+    """Whether a report can be written there, to be asked before the scoring.
+
+    Args:
+        folder: Where the report is to be.
+        overwrite: Whether a report that is there may be replaced.
+
+    Raises:
+        UserError: There is a report already, another file, or a folder with other files in it; or nothing can be
+            written there.
+    """
+    folder = Path(folder)
+    check_writable(folder.resolve())
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: a file; name a folder for the report")
+    names = sorted(path.name for path in folder.iterdir())
+    foreign = [name for name in names if name not in _FILES]
+    if foreign:
+        raise UserError(f"{folder}: holds {foreign[0]}, which is no part of a report; name a new folder for the report")
+    if names and not overwrite:
+        raise UserError(f"{folder}: holds a report already; --overwrite replaces it")
+
+
+def write_report(
+    folder: Path | str,
+    rows: Iterable[Score],
+    scores: Iterable[Score],
+    pictures: Iterable[Pictures],
+    facts: Mapping,
+    overwrite: bool = False,
+    on_progress: Callable[[str], object] | None = None,
+) -> list[str]:
+    """Writes the scores of systems: `report.md`, `scores.csv` (a line for each picture and system), `scores.json`
+    (everything), `psnr-lpips.png`, `strips/`, and `index.html`, which needs none of the others.
+
+    The folder is made beside its place and renamed, so that it is complete or not there.
+
+    Args:
+        folder: Where to.
+        rows: Means over test sets, in the order of showing.
+        scores: Those of single pictures.
+        pictures: `Pictures`, each read when it is its turn.
+        facts: Dict of the protocol, versions, SHA-256 of the weights, device: texts, numbers, lists, and dicts of them.
+        overwrite: Whether a report that is there may be replaced.
+        on_progress: Called with a picture's title after each, or None.
+
+    Returns:
+        Notes on what had to be left out, a list of sentences; they are in `report.md`, too.
+
+    Raises:
+        UserError: See `check_target`; or a picture cannot be read, or the folder cannot be written.
+    """
+    rows, scores = list(rows), list(scores)
+    title = "Super-resolution, scored"
+    with _report_folder(folder, overwrite) as partial:
+        figure, left_out = figures.psnr_lpips(rows)
+        if figure:
+            partial.joinpath(FIGURE).write_bytes(figure)
+        notes = _notes_on_figure(figure, rows, left_out)
+        strips: list[tuple[str, str]] = []
+        shown = _with_strips(partial, pictures, scores, strips, on_progress)
+        notes += _write_page(partial, title, shown, facts, rows, scores, figure, notes)
+        write_csv(scores, partial / CSV)
+        everything = {
+            "facts": facts,
+            "systems": [row.as_dict() for row in rows],
+            "pictures": [score.as_dict() for score in scores],
+            "notes": notes,
+        }
+        _write_json(partial / JSON, everything)
+        text = report_text(title, PAGE, rows, FIGURE if figure else None, strips, notes, facts)
+        partial.joinpath(TEXT).write_text(text, **LENIENT_UTF8)
+    return notes
+
+
+def write_comparison(
+    folder: Path | str,
+    pictures: Iterable[Pictures],
+    facts: Mapping,
+    overwrite: bool = False,
+    on_progress: Callable[[str], object] | None = None,
+) -> list[str]:
+    """Shows what systems make of pictures that have no original, and so no scores.
+
+    Writes `report.md`, `facts.json`, `strips/` and `index.html`; otherwise as `write_report`, also what it returns.
+    """
+    title = "Super-resolution, compared"
+    with _report_folder(folder, overwrite) as partial:
+        strips: list[tuple[str, str]] = []
+        notes = _write_page(partial, title, _with_strips(partial, pictures, (), strips, on_progress), facts)
+        _write_json(partial / FACTS, facts)
+        text = report_text(title, PAGE, (), None, strips, notes, facts)
+        partial.joinpath(TEXT).write_text(text, **LENIENT_UTF8)
+    return notes
+
+
+@contextmanager
+def _report_folder(folder, overwrite):
+    """Yields a new folder, which takes the place of `folder` at the end, or is removed if that is not reached."""
+    check_target(folder, overwrite)
+    with atomic_folder(folder) as partial:
+        yield partial
+        check_target(folder, overwrite)  # the scoring or somebody else may have written there since
+
+
+def _with_strips(folder, pictures, scores, strips, on_progress):
+    """Reads each picture when it is its turn, and writes its strip.
+
+    Yields:
+        `(pictures, layers, place)`, see `page.write_page`; and appends `(title, file name)` to `strips`.
+    """
+    by_picture = {}
+    for score in scores:
+        by_picture.setdefault((score.set, score.picture), {})[score.system] = score
+    taken = set()
+    for item in pictures:
+        layers = item.load()
+        place = figures.region(layers)
+        strip = figures.strip(layers, place, item.title, by_picture.get((item.set, item.picture)))
+        name = f"{STRIPS}/{_file_name(item, taken)}.png"
+        folder.joinpath(STRIPS).mkdir(exist_ok=True)
+        strip.save(folder / name)
+        strips.append((item.title, name))
+        yield item, layers, place
+        if on_progress:
+            on_progress(item.title)
+
+
+def _file_name(item, taken):
+    """A name for a file that any system can hold, and that is not yet taken."""
+    base = shortened(re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (item.set, item.picture)))).strip("."))
+    name, number = base or "picture", 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{base}-{number}"
+    taken.add(name.lower())
+    return name
+
+
+def _write_page(folder, title, shown, facts, rows=(), scores=(), figure=None, notes=()):
+    """Writes the page; returns notes on what it has no room for."""
+    with open(folder / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
+        left_out = write_page(file, title, rows, scores, shown, facts, figure, notes)
+    return [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
+
+
+def _notes_on_figure(figure, rows, left_out):
+    if not rows:
+        return []
+    if figure is None:
+        return ["There is no figure of PSNR against LPIPS, because no system has both."]
+    names = [f"{row.system} ({row.set})" if row.set else row.system for row in left_out if not row.published]
+    names += ["published systems"] * any(row.published for row in left_out)
+    if not names:
+        return []
+    return [f"Not in the figure of PSNR against LPIPS, for want of an LPIPS or of a finite PSNR: {', '.join(names)}."]
+
+
+def _write_json(path, data):
+    text = json.dumps(_strict(data), ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", **LENIENT_UTF8)
+
+
+def _strict(value):
+    """What JSON can hold: infinite numbers as text, as Python's and NumPy's float() read it; NaN is not known: null."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, bool | int | str | None):
+        return value
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None if math.isnan(value) else str(float(value))
+    return str(value)
