@@ -76,7 +76,7 @@ def read_start(weights, vgg_path, random_vgg):
 class Ours:
     """The step as train.py makes it."""
 
-    asked_xla, sequential = "auto", False
+    xla_setting, sequential = "auto", False
 
     def __init__(self, start, phase, batch, precision):
         from srgan_tf.system.quiet import import_tensorflow
@@ -93,7 +93,7 @@ class Ours:
         self.tf, self.batch = tf, batch
         self.device = hardware.find_device()
         hardware.set_precision(precision, self.device)
-        self.xla = hardware.compiles_step(self.asked_xla, self.device, False)
+        self.xla = hardware.compiles_step(self.xla_setting, self.device, False)
         self.generator = load_generator(start["generator"]["path"], normalization=BatchNormalization)
         self.networks = {"G": self.generator}
         if phase == "srgan":
@@ -222,23 +222,23 @@ class Ours:
 class OursUnderXla(Ours):
     """The same step under XLA."""
 
-    asked_xla = "on"
+    xla_setting = "on"
 
 
 class OursWithoutXla(Ours):
     """The same step without XLA."""
 
-    asked_xla = "off"
+    xla_setting = "off"
 
 
 class OursSequential(Ours):
-    """The step of --sequential_updates: D first, which then judges once more, as the usual trainer does."""
+    """The step of --sequential_updates: D first and then once more, as the baseline trainer does."""
 
     sequential = True
 
 
 class Torch:
-    """The usual PyTorch trainer: D on D(HR) and D(G(LR)), then G on a new G(LR) that the new D judges.
+    """The baseline PyTorch trainer: D on D(HR) and D(G(LR)), then G on a new G(LR) under the new D.
 
     In channels_last, with fused Adam; D is frozen while G learns.
     """
@@ -365,7 +365,7 @@ class TorchShared(Torch):
         )
         for network, _, scaler, loss in updates:
             parameters = list(network.parameters())
-            # Both losses go back through D(G(LR)), so its outputs are kept for the second.
+            # Both losses go back through D(G(LR)), so its graph is retained for the second.
             gradients = self.torch.autograd.grad(
                 scaler.scale(loss), parameters, retain_graph=network is self.discriminator
             )
@@ -378,7 +378,7 @@ class TorchShared(Torch):
 
 
 class TorchCompiled(Torch):
-    """The usual PyTorch trainer with torch.compile."""
+    """The baseline PyTorch trainer with torch.compile."""
 
     compiled = True
 

@@ -28,7 +28,7 @@ from trainers import ONLY_SRGAN, PROGRAMS, read_start
 from srgan_tf.system.errors import UserError
 
 PHASES = {"srresnet": "SRResNet", "srgan": "SRGAN-VGG54"}
-OURS, USUAL, COMPILED = "ours", "torch", "torch.compile"
+OURS, BASELINE, COMPILED = "ours", "torch", "torch.compile"
 XLA, NO_XLA = "ours under XLA", "ours without XLA"  # one of which is ours
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STEPS = 2  # whose losses are compared, and after which all is compiled
@@ -46,7 +46,7 @@ def make_batch(crops, side, scale):
 def check(programs, precision):
     """Has each program take its first two steps; fails where their losses are not those of ours.
 
-    A D that is updated first judges G's pictures otherwise, so that -log D(G(LR)) is compared among such programs.
+    A D that is updated first gives other logits, so that -log D(G(LR)) is compared among such programs.
 
     Returns:
         For each program the seconds of the two steps, and the largest relative difference in the first and the second.
@@ -94,7 +94,7 @@ def in_turns(programs, warm, turns):
 
 
 def print_table(results, firsts, crops):
-    peers = [name for name in results if name.startswith(USUAL)]
+    peers = [name for name in results if name.startswith(BASELINE)]
     fastest = min(peers, key=lambda name: statistics.median(results[name][0]), default=None)
     print(f"{'':18} {'first':>9} {'ms/step':>8} {'quartiles':>14} {'images/s':>8} {'x torch':>8}", end="")
     print(f" {'x fastest':>9} {'peak':>9}" + (f"   fastest: {fastest}" if fastest else ""))
@@ -102,7 +102,7 @@ def print_table(results, firsts, crops):
         low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75))
         line = f"{name:18} {firsts[name]:8.1f}s {1e3 * median:8.1f} {1e3 * low:6.0f} {1e3 * high:7.0f}"
         line += f" {crops / median:8.1f}"
-        for peer, width in ((USUAL, 8), (fastest, 9)):
+        for peer, width in ((BASELINE, 8), (fastest, 9)):
             ratio = statistics.median(results[peer][0] / seconds) if peer in results else None
             line += f" {ratio:{width}.2f}" if ratio else f" {'-':>{width}}"
         print(f"{line} {peak / 2**30:5.2f} GiB", flush=True)

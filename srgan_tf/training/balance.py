@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.training import losses
-from srgan_tf.training.steps import to_network, what_counts
+from srgan_tf.training.steps import loss_region, to_network
 
 CROPS = 64  # that the weight is measured on
 
@@ -52,8 +52,8 @@ def first_losses(generator, lr, hr, discriminator=None, features=None):
     """
     lr, hr = to_network(lr), to_network(hr)
     sr = generator(lr, training=False)
-    counted = what_counts(generator)
-    terms = {"mse": losses.mse(counted(hr), counted(tf.ensure_shape(sr, hr.shape)))}
+    region = loss_region(generator)
+    terms = {"mse": losses.mse(region(hr), region(tf.ensure_shape(sr, hr.shape)))}
     if features is not None:
         terms["vgg"] = losses.vgg(features(hr, training=False), features(sr, training=False))
     if discriminator is not None:

@@ -52,7 +52,7 @@ class Checkpoints:
 
         Args:
             step: Steps done.
-            state: What else must be kept; anything that JSON holds.
+            state: What else must be saved; anything that JSON holds.
 
         Raises:
             UserError: The folder is not writable or the disk is full; the earlier checkpoints are still there.

@@ -1,4 +1,4 @@
-"""A run on several GPUs or machines: `tf.distribute`, what each worker process of it has to do, and how it fails."""
+"""A run on several GPUs or machines: `tf.distribute`, what each worker process has to do, and how it fails."""
 
 import contextlib
 import functools
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +16,12 @@ from srgan_tf.training.normalization import BatchNormalization
 
 # What the runtime raises in one worker when another is gone; the last two with these words.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
-_PERHAPS_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
-_WORDS_OF_LOSS = re.compile("NCCL|Collective ops is aborted", re.IGNORECASE)
+_MAYBE_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
+_MESSAGES_OF_LOSS = re.compile("NCCL|Collective ops is aborted", re.IGNORECASE)
 
 
 class Distribution:
-    """How the steps of a run are spread over replicas, one for each device, in one worker process or several.
+    """How the steps of a run are distributed over replicas, one for each device, in one worker process or several.
 
     Every replica has the same weights and its part of each batch; gradients are averaged over all of them. To be made
     before TensorFlow computes anything.
@@ -43,7 +44,7 @@ class Distribution:
         UserError: TF_CONFIG is missing or wrong, or there is no GPU for "mirrored".
     """
 
-    def __init__(self, kind="auto", devices=None):
+    def __init__(self, kind: str = "auto", devices: list[str] | None = None):
         peers, self.worker = _cluster()
         gpus = len(tf.config.list_physical_devices("GPU"))
         if kind == "auto":
@@ -58,14 +59,14 @@ class Distribution:
         self.chief = self.worker == 0
         if kind == "multiworker":
             if self.workers > 1:
-                print(f"strategy   worker {self.worker + 1} of {', '.join(peers)}; waits for the others", flush=True)
+                print(f"strategy   worker {self.worker + 1} of {', '.join(peers)}; waits for the rest", flush=True)
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
         elif kind == "mirrored":
             self.strategy = tf.distribute.MirroredStrategy(devices)
         else:
             self.strategy = tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
-        self._asked = None
+        self._requests = None
 
     @property
     def is_distributed(self):
@@ -83,7 +84,7 @@ class Distribution:
         devices = f"{self.replicas} device{'s' if self.replicas > 1 else ''}"
         return f"{self.kind}, {devices} of {self.workers} process{'es' if self.workers > 1 else ''}"
 
-    def crops_at_once(self, batch_size, accumulate):
+    def crops_at_once(self, batch_size: int, accumulate: int) -> int:
         """How many crops of a batch one device has at a time.
 
         Raises:
@@ -97,13 +98,13 @@ class Distribution:
             )
         return batch_size // parts
 
-    def share(self, batch_size, accumulate):
-        """This worker's places in a batch, int `(n,)`: of each micro-batch those that its devices have."""
+    def share(self, batch_size: int, accumulate: int) -> np.ndarray:
+        """This worker's positions in a batch, int `(n,)`: of each micro-batch those that its devices have."""
         at_once = self.crops_at_once(batch_size, accumulate)
         places = np.arange(batch_size).reshape(accumulate, self.workers, self.replicas // self.workers * at_once)
         return places[:, self.worker].ravel()
 
-    def on_devices(self, step_function, accumulate):
+    def on_devices(self, step_function: Callable, accumulate: int) -> Callable:
         """A step that takes this worker's share of the batch and gives each of its devices a part of it.
 
         Args:
@@ -131,25 +132,25 @@ class Distribution:
 
         return step
 
-    def any_worker(self, asked):
-        """Whether some worker asked for something: with several, what they said at the call before, so that none waits.
+    def any_worker(self, requested: bool) -> bool:
+        """Whether any worker requests something: with several, at the call before, so that none waits for another.
 
         Args:
-            asked: Whether this one does, a bool.
+            requested: Whether this one does.
 
         Returns:
-            A bool, the same in all workers.
+            The same in all workers.
         """
         if self.workers == 1:
-            return asked
-        before, self._asked = self._asked, self._gather(tf.constant([float(asked)]))
+            return requested
+        before, self._requests = self._requests, self._gather(tf.constant([float(requested)]))
         return before is not None and bool((before.numpy() > 0).any())
 
-    def check_same(self, **facts):
-        """Refuses to go on where workers differ; also waits for all of them.
+    def check_same(self, **facts: str) -> None:
+        """Refuses to continue where workers differ; also waits for all of them.
 
         Args:
-            **facts: Strings of this worker, by what they are.
+            **facts: Strings of this worker, by what they describe.
 
         Raises:
             UserError: Names what differs.
@@ -163,26 +164,26 @@ class Distribution:
             if (column != column[0]).any():
                 other = int(np.flatnonzero(column != column[0])[0]) // (self.replicas // self.workers) + 1
                 raise UserError(
-                    f"worker {other} has other {name} than worker 1; give all workers the same flags, photographs and"
-                    " --run_dir, on a file system that all of them see"
+                    f"worker {other}: {name} differs from that of worker 1; give all the same flags, photographs"
+                    " and --run_dir, on a file system that all of them see"
                 )
 
     @contextlib.contextmanager
-    def plain_errors(self, folder):
-        """Says in one line that a worker was lost, and how to go on.
+    def lost_worker_errors(self, folder):
+        """Raises a `UserError` where a worker was lost, which says how to resume.
 
         Args:
             folder: Of the run.
         """
         try:
             yield
-        except (*_LOST, *_PERHAPS_LOST) as error:
-            if self.workers == 1 or isinstance(error, _PERHAPS_LOST) and not _WORDS_OF_LOSS.search(str(error)):
+        except (*_LOST, *_MAYBE_LOST) as error:
+            if self.workers == 1 or isinstance(error, _MAYBE_LOST) and not _MESSAGES_OF_LOSS.search(str(error)):
                 raise
             found = re.search(r"task:(\d+)", str(error))
             lost = f"worker {int(found[1]) + 1}" if found and int(found[1]) != self.worker else "another worker"
             raise UserError(
-                f"{lost} of {self.workers} was lost; look at its output, and start all of them again: they go on from"
+                f"{lost} of {self.workers} was lost; look at its output, and start all of them again: they resume from"
                 f" the last checkpoint in {folder}"
             ) from None
 

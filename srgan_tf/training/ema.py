@@ -12,7 +12,7 @@ class MovingAverage:
         average = decay^t * value_0 + (1 - decay) * sum over i = 1 ... t of decay^(t - i) * value_i
 
     Args:
-        model: What is averaged; the average begins with its values of now.
+        model: What is averaged; the average starts with its current values.
         decay: How much of the average stays at each step, in [0, 1). About 1 / (1 - decay) steps are averaged.
         xla: Compile the update with XLA.
 

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import subprocess
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -28,7 +29,7 @@ class Device:
         kind: "GPU" or "CPU".
         name: As a person knows it.
         capability: CUDA compute capability, `(0, 0)` on a CPU.
-        free_bytes: Memory that is free now; None if it cannot be told.
+        free_bytes: Memory that is free now; None if it is unknown.
     """
 
     kind: str
@@ -37,7 +38,7 @@ class Device:
     free_bytes: int | None
 
 
-def find_device():
+def find_device() -> Device:
     """The first GPU, set to take memory as it needs it, or else the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
@@ -61,7 +62,7 @@ def _free_gpu_bytes():
         return None
 
 
-def cache_bytes(photographs, most_gb=None):
+def cache_bytes(photographs, most_gb: float | None = None) -> int:
     """How much main memory decoded photographs will take: what they need, within what they may have.
 
     Args:
@@ -78,7 +79,7 @@ def cache_bytes(photographs, most_gb=None):
     return min(needed, allowed) if needed < 10 * allowed else 0
 
 
-def set_precision(precision, device):
+def set_precision(precision: str, device: Device) -> str:
     """Sets Keras' global precision policy.
 
     Args:
@@ -94,23 +95,20 @@ def set_precision(precision, device):
     return precision
 
 
-def compiles_step(asked, device, is_distributed):
+def compiles_step(setting: str, device: Device, is_distributed: bool) -> bool:
     """Whether XLA compiles the step.
 
     On a CPU TensorFlow's own kernels are faster: at 16 x 24x24 SRGAN took 2.2 s a step with them and 3.4 s under XLA.
 
     Args:
-        asked: "on", "off" or "auto".
+        setting: "on", "off" or "auto".
         device: A `Device`.
         is_distributed: Whether there is a `tf.distribute` strategy: XLA cannot compile synchronised BN.
-
-    Returns:
-        A bool.
     """
-    return asked == "on" or (asked == "auto" and device.kind == "GPU" and not is_distributed)
+    return setting == "on" or (setting == "auto" and device.kind == "GPU" and not is_distributed)
 
 
-def activation_bytes(model, side):
+def activation_bytes(model: keras.Model, side: int) -> int:
     """Memory of a model's layer outputs for one square picture.
 
     Args:
@@ -149,7 +147,7 @@ class StepMemory:
 def step_memory(crop_size, generator, scale, discriminator=None, features=None):
     """Estimates the memory of a training step from the networks.
 
-    Counted are the layer outputs of every forward pass, which the backward pass needs, four copies of the weights
+    It is the sum of the layer outputs of every forward pass, which the backward pass needs, four copies of the weights
     (value, gradient and Adam's two moments), and the program itself.
 
     Args:
@@ -212,8 +210,8 @@ def check_memory(memory, device, batch_size, crops, accumulate, cache):
 
 
 @contextlib.contextmanager
-def enough_memory(folder):
-    """Says in one line that a step did not fit, and how to go on.
+def enough_memory(folder) -> Iterator[None]:
+    """Raises a `UserError` where a step did not fit, which says how to resume.
 
     Args:
         folder: Of the phase.
@@ -222,7 +220,7 @@ def enough_memory(folder):
         yield
     except tf.errors.ResourceExhaustedError:
         raise UserError(
-            f"{folder}: out of memory; start anew in another --run_dir with a smaller --batch_size, or with"
-            " --accumulate to take the batch in parts; or free memory, and the same command goes on from the last"
+            f"{folder}: out of memory; start again in another --run_dir with a smaller --batch_size, or with"
+            " --accumulate to take the batch in parts; or free memory, and the same command resumes from the last"
             " checkpoint"
         ) from None

@@ -204,7 +204,7 @@ class _Interval:
         return longest
 
     def report(self, progress):
-        """The mean of each term over the steps that were not skipped, or over all if all were; speed; the next begins.
+        """The mean of each term over the steps that were not skipped, or over all if all were; and the speed. Restarts.
 
         Returns:
             A dict from name to float.

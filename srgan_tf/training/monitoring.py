@@ -20,7 +20,7 @@ class Monitor:
 
     Args:
         folder: Of the phase; gets `metrics.jsonl` and TensorBoard's event files.
-        start: Steps done before; what a broken-off run reported beyond them is taken out of `metrics.jsonl`, and
+        start: Steps done before; what an interrupted run reported beyond them is taken out of `metrics.jsonl`, and
             TensorBoard does not show it. At 0 nothing is done, and all is taken out.
         total: Steps of the phase.
         name: Of the phase, before the bar.
@@ -46,7 +46,7 @@ class Monitor:
         self._psnr = None
 
     def settings(self, text):
-        """Shows the run's settings in TensorBoard, as a JSON text."""
+        """Shows the run's settings in TensorBoard, as JSON text."""
         with self._plain_errors(), self._writer.as_default(step=0):
             tf.summary.text("settings", f"```json\n{text}\n```")
 
@@ -56,7 +56,7 @@ class Monitor:
             self._bar.update()
 
     def scalars(self, step, values):
-        """Reports scalars to all three, and says how far the run is.
+        """Reports scalars to all three, and shows the progress of the run.
 
         Args:
             step: Steps done.
@@ -64,7 +64,7 @@ class Monitor:
         """
         self._record(step, values)
         now, (before, since) = time.monotonic(), self._clock
-        left = (now - before) / max(step - since, 1) * (self._total - step)
+        remaining = (now - before) / max(step - since, 1) * (self._total - step)
         self._clock = (now, step)
         parts = {
             "loss": f"{values['g_loss']:.5f}",
@@ -77,7 +77,7 @@ class Monitor:
             self._bar.set_postfix(parts)
         else:
             text = "  ".join(f"{name} {value}" for name, value in parts.items())
-            print(f"{self._name} {step}/{self._total}  {text}  left {_duration(left)}", flush=True)
+            print(f"{self._name} {step}/{self._total}  {text}  remaining {_duration(remaining)}", flush=True)
 
     def validation(self, step, scores, strips):
         """Reports the validation.
@@ -94,7 +94,7 @@ class Monitor:
                 tag = name.encode(errors="replace").decode()  # a file's name need not be text
                 tf.summary.image(f"bicubic, SR, HR/{tag}", strip[None])
         self.say(f"{self._name} {step}: validation PSNR {scores['psnr']:.3f} dB, SSIM {scores['ssim']:.4f}")
-        # What validation takes is not to be counted as the time of the steps.
+        # What validation takes is not to count as time of the steps.
         self._clock = (time.monotonic(), step)
 
     def say(self, line):
@@ -152,19 +152,19 @@ def _drop_after(path, step):
     """Takes out the lines of steps after `step`, and a line that was cut off."""
     if not path.exists():
         return
-    kept = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line)
+                lines.append(line)
         except ValueError:
             continue
     with atomic_file(path) as beside:
-        beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _end_curves_after(folder, step):
-    """Tells TensorBoard that a run goes on from here: it drops what the event files before have of later steps."""
+    """Tells TensorBoard that a run resumes from here: it drops what earlier event files have of later steps."""
     if not any(folder.glob("events.out.tfevents.*")):
         return
     start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)

@@ -20,9 +20,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if learning and self.synchronized:
             outputs, mean, variance = _over_replicas(inputs, gamma, beta, self.moving_mean.value, self.epsilon)
         else:
-            kept = {} if learning else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
+            statistics = {} if learning else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs, gamma, beta, epsilon=self.epsilon, is_training=learning, **kept
+                inputs, gamma, beta, epsilon=self.epsilon, is_training=learning, **statistics
             )
         if learning:
             if not self.synchronized:
@@ -34,21 +34,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
-def _over_replicas(inputs, gamma, beta, near, epsilon):
+def _over_replicas(inputs, gamma, beta, center, epsilon):
     """BN in training mode; to be called on each replica.
 
     Args:
         inputs: `(N, H, W, C)`.
         gamma: float32 `(C,)`.
         beta: float32 `(C,)`.
-        near: float32 `(C,)`, the same on all replicas and not far from the mean, about which the squares are summed so
-            that less is lost when they are subtracted.
+        center: float32 `(C,)`, the same on all replicas and not far from the mean, about which the squares are summed
+            so that less is lost when they are subtracted.
         epsilon: Added to the variance.
 
     Returns:
         `(outputs, mean, variance)`: like `inputs`, float32 `(C,)` and `(C,)`.
     """
-    near = tf.identity(near)
+    center = tf.identity(center)
 
     def mean_of_all(*values):
         replicas = tf.distribute.get_replica_context()
@@ -57,8 +57,8 @@ def _over_replicas(inputs, gamma, beta, near, epsilon):
     @tf.custom_gradient
     def normalize(inputs, gamma, beta):
         own_mean, own_variance = tf.nn.moments(tf.cast(inputs, tf.float32), [0, 1, 2])
-        mean, squares = mean_of_all(own_mean, own_variance + tf.square(own_mean - near))
-        variance = tf.maximum(squares - tf.square(mean - near), 0.0)
+        mean, squares = mean_of_all(own_mean, own_variance + tf.square(own_mean - center))
+        variance = tf.maximum(squares - tf.square(mean - center), 0.0)
         outputs, *_ = tf.compat.v1.nn.fused_batch_norm(
             inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False
         )

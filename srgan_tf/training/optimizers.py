@@ -77,91 +77,26 @@ def make_optimizer(
     return optimizer
 
 
-def _scales(optimizer):
+def has_loss_scale(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether it is one for float16."""
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def _unscaled(optimizer):
-    """The optimizer itself, without its loss scale."""
-    return optimizer.inner_optimizer if _scales(optimizer) else optimizer
+def without_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer that steps, inside of one for float16."""
+    return optimizer.inner_optimizer if has_loss_scale(optimizer) else optimizer
 
 
-def iterations(optimizer):
-    """The steps that were taken, a variable."""
-    return _unscaled(optimizer).iterations
+def iterations(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """The steps that were taken."""
+    return without_loss_scale(optimizer).iterations
 
 
-def loss_scale(optimizer):
-    """The factor that `optimizer` multiplies its loss by: 1 but for a `LossScaleOptimizer`."""
-    return tf.identity(optimizer.dynamic_scale.value) if _scales(optimizer) else 1.0
+def loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
+    """The factor that the loss is multiplied by before its gradients are taken: 1 but for float16."""
+    return tf.identity(optimizer.dynamic_scale.value) if has_loss_scale(optimizer) else 1.0
 
 
-def scale_loss(optimizer, loss):
+def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
     """The loss times `loss_scale`."""
-    return optimizer.scale_loss(loss) if _scales(optimizer) else loss
-
-
-def unscale(optimizer, gradients, clip_norm=0.0):
-    """Takes the loss scale out of gradients, looks at them, and clips them.
-
-    Args:
-        optimizer: Of `make_optimizer`.
-        gradients: Of the loss that `scale_loss` gave.
-        clip_norm: Largest global norm, to which larger gradients are scaled down; 0: none.
-
-    Returns:
-        `(gradients, norm, finite)`: the float32 gradients of the loss itself; their global norm before clipping, a
-        float32 scalar; and whether all of them are finite, a bool scalar.
-    """
-    gradients = [tf.cast(gradient, tf.float32) / loss_scale(optimizer) for gradient in gradients]
-    finite = all_finite(gradients)
-    norm = tf.linalg.global_norm(gradients)
-    if clip_norm:
-        gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, norm)
-    return gradients, norm, finite
-
-
-def all_finite(tensors):
-    """Whether every number of every tensor is finite, a bool scalar."""
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
-
-
-def update(optimizer, gradients, variables, own_finite, good):
-    """One step of the optimizer where the whole step is good; moves its loss scale. Not to be called on a replica.
-
-    `LossScaleOptimizer.apply` asks nobody but its own gradients, and under `tf.distribute` each replica only its own:
-    one that is finite beside another that is not would move alone. So the decision comes from outside, and the scale
-    follows the rule of that class: half where its gradients overflow, twice after `dynamic_growth_steps` good steps.
-
-    Args:
-        optimizer: Of `make_optimizer`.
-        gradients: What `unscale` gave, the same on every replica.
-        variables: What they are the gradients of.
-        own_finite: Whether these gradients are finite, a bool scalar.
-        good: Whether the step is to be taken, a bool scalar; never without `own_finite`.
-    """
-    plain = _unscaled(optimizer)
-    extended = tf.distribute.get_strategy().extended
-
-    def apply():
-        rate = plain.learning_rate
-        # As `plain.apply`, which on replicas would add up the gradients once more.
-        for gradient, variable in zip(gradients, variables):
-            extended.update(
-                variable.value,
-                lambda variable, gradient, rate: plain.update_step(gradient, variable, rate),
-                args=(gradient, rate),
-                group=False,
-            )
-        plain.iterations.assign_add(1)
-        return 0
-
-    tf.cond(good, apply, lambda: 0)
-    if _scales(optimizer):
-        scale, counter = optimizer.dynamic_scale.value, optimizer.step_counter.value
-        grows = counter + 1 >= optimizer.dynamic_growth_steps
-        grown = tf.where(tf.logical_and(good, grows), 2 * scale, scale)
-        none = tf.zeros_like(counter)
-        counted = tf.where(good, tf.where(grows, none, counter + 1), counter)
-        optimizer.dynamic_scale.assign(tf.where(own_finite, grown, scale / 2))
-        optimizer.step_counter.assign(tf.where(own_finite, counted, none))
+    return optimizer.scale_loss(loss) if has_loss_scale(optimizer) else loss

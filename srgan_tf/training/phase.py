@@ -5,7 +5,6 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from srgan_tf.data import packed, pipeline
 from srgan_tf.data.sampling import Sampler
-from srgan_tf.data.store import PhotographStore
+from srgan_tf.data.store import PhotographStore, Store
 from srgan_tf.evaluation.validation import Validation
 from srgan_tf.models.baselines import BUILDERS, loss_border
 from srgan_tf.models.discriminator import build_discriminator
@@ -102,7 +101,7 @@ class CropSource:
         cache: Bytes of main memory that are for decoded photographs.
     """
 
-    store: Any
+    store: Store
     batches: Callable
     cache: int
 
@@ -205,7 +204,7 @@ def build_networks(settings, resumes: bool, normalization: Callable) -> Networks
             " which it sees beyond the crop"
         )
     discriminator = build_discriminator(normalization=normalization) if settings.mode == "srgan" else None
-    if settings.discriminator and not resumes:
+    if discriminator is not None and settings.discriminator and not resumes:
         theirs = Checkpoints(settings.discriminator, {"d": discriminator.variables}).restore(part=True)
         if theirs is None:
             raise UserError(f"--discriminator={settings.discriminator}: no checkpoint-*.npz there")
@@ -300,7 +299,7 @@ def build_crops(settings, resources: Resources) -> CropSource:
     """The crops of the photographs, from a folder or packed."""
     photographs, cache = resources.photographs, 0
     if packed.is_packed(settings.train_dir):
-        store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
+        store: Store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
     else:
         cache = hardware.cache_bytes(photographs, None if settings.cache_gb == "auto" else settings.cache_gb)
         store = PhotographStore(photographs, settings.scale, cache)

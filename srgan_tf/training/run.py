@@ -32,7 +32,7 @@ def train(settings):
     print(f"device     {device.name}; precision {settings.precision}; XLA {xla}; strategy {distribution}")
     resources = Resources(device, distribution, find_photographs(settings), find_validation(settings))
 
-    with distribution.plain_errors(settings.run_dir):
+    with distribution.lost_worker_errors(settings.run_dir):
         is_first = Checkpoints(Path(settings.run_dir, "srgan"), {}).latest_step() is None
         if settings.mode == "srgan" and not settings.weights and is_first:
             settings = dataclasses.replace(settings, weights=pretrain(settings, resources))

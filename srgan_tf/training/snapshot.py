@@ -9,7 +9,7 @@ class Snapshot:
 
     Under mixed precision a step computes with kernels and biases that are rounded to bfloat16 or float16, and the
     network learns to be good with these: 576 rounding errors of positive inputs add up in each output, so that the
-    unrounded kernels are another, worse network (1 dB and more after 3,000 steps). BN stays in float32.
+    unrounded kernels make a worse network (1 dB and more after 3,000 steps). BN stays in float32.
 
     Args:
         source: The model that is trained, or its moving average.

@@ -132,7 +132,7 @@ def test_train_on_two_workers(start, tmp_path):
     assert all("resumes from step" in out and "SIGTERM: saved" in err for out, err in printed)
 
     printed = _finish(workers("--steps=100000", other=tmp_path / "other"), status=1)
-    assert all("worker 2 has other checkpoint than worker 1" in err and err.count("\n") == 1 for _, err in printed)
+    assert all("worker 2: checkpoint differs" in err and err.count("\n") == 1 for _, err in printed)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_is_not_there_is_named(monkeypatch):
 def test_what_a_lost_worker_leaves_is_told_from_other_errors(error, lost):
     pair = Distribution("none")
     pair.workers = 2
-    with pytest.raises(UserError if lost else tf.errors.InternalError) as raised, pair.plain_errors("runs/mine"):
+    with pytest.raises(UserError if lost else tf.errors.InternalError) as raised, pair.lost_worker_errors("runs/mine"):
         raise error
     if lost:
         assert str(raised.value).startswith(f"{lost} was lost") and "runs/mine" in str(raised.value)

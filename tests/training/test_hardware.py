@@ -57,7 +57,7 @@ def test_largest_batch_is_the_largest_that_fits():
 
 
 @pytest.mark.parametrize(
-    "asked, kind, is_distributed, compiles",
+    "setting, kind, is_distributed, compiles",
     [
         ("auto", "CPU", False, False),
         ("auto", "GPU", False, True),
@@ -66,12 +66,12 @@ def test_largest_batch_is_the_largest_that_fits():
         ("off", "GPU", False, False),
     ],
 )
-def test_xla_is_for_a_gpu_that_works_alone(asked, kind, is_distributed, compiles):
-    assert hardware.compiles_step(asked, Device(kind, "", (0, 0), None), is_distributed) == compiles
+def test_xla_is_for_a_gpu_that_works_alone(setting, kind, is_distributed, compiles):
+    assert hardware.compiles_step(setting, Device(kind, "", (0, 0), None), is_distributed) == compiles
 
 
 @pytest.mark.parametrize(
-    "asked, device, policy",
+    "setting, device, policy",
     [
         ("auto", Device("CPU", "", (0, 0), None), "float32"),
         ("auto", Device("GPU", "", (6, 1), None), "float32"),
@@ -80,9 +80,9 @@ def test_xla_is_for_a_gpu_that_works_alone(asked, kind, is_distributed, compiles
         ("float32", Device("GPU", "", (9, 0), None), "float32"),
     ],
 )
-def test_precision_follows_the_device(asked, device, policy):
+def test_precision_follows_the_device(setting, device, policy):
     try:
-        assert hardware.set_precision(asked, device) == policy
+        assert hardware.set_precision(setting, device) == policy
         assert keras.config.dtype_policy().name == policy
         compute = build_generator(blocks=0, filters=4).get_layer("first_conv")
         assert compute.compute_dtype == policy.removeprefix("mixed_") and compute.kernel.dtype == "float32"

@@ -1,9 +1,8 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from srgan_tf.training.optimizers import LearningRate, make_optimizer, unscale, update
+from srgan_tf.training.optimizers import LearningRate, make_optimizer
 
 
 def _course(steps, **options):
@@ -41,58 +40,3 @@ def test_adam_has_the_slides_numbers_and_scales_only_float16():
         keras.config.set_dtype_policy("float32")
     assert isinstance(scaled, keras.optimizers.LossScaleOptimizer)
     assert float(scaled.dynamic_scale) == 2.0**15
-
-
-def _scaled_adam(seed=0):
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        keras.utils.set_random_seed(seed)
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-        optimizer = make_optimizer(model, LearningRate(0.1))
-    finally:
-        keras.config.set_dtype_policy("float32")
-    optimizer.dynamic_growth_steps = 3
-    return model, optimizer
-
-
-def test_the_loss_scale_moves_as_keras_own():
-    """The same gradients through `LossScaleOptimizer.apply`: overflow, good steps, growth, overflow again."""
-    (model, optimizer), (reference, kerass) = _scaled_adam(), _scaled_adam()
-    rng = np.random.default_rng(0)
-    scales = []
-
-    @tf.function
-    def step(gradients):
-        gradients, _, finite = unscale(optimizer, gradients)
-        update(optimizer, gradients, model.trainable_variables, finite, finite)
-
-    for bad in (True, False, False, False, False, True, False, False, False, False):
-        gradients = [tf.constant(rng.normal(size=v.shape) * 2**14, tf.float32) for v in model.trainable_variables]
-        if bad:
-            gradients[1] = gradients[1] * np.inf
-        step(gradients)
-        kerass.apply(gradients, reference.trainable_variables)
-        scales.append(float(optimizer.dynamic_scale))
-        for found, expected in zip([*model.variables, *optimizer.variables], [*reference.variables, *kerass.variables]):
-            np.testing.assert_array_equal(found.numpy(), expected.numpy(), err_msg=found.path)
-    assert scales == [2.0**exponent for exponent in (14, 14, 14, 15, 15, 14, 14, 14, 15, 15)]
-
-
-def test_a_step_refused_from_outside_leaves_weights_and_scale_alone():
-    model, optimizer = _scaled_adam()
-    before = [variable.numpy() for variable in (*model.variables, *optimizer.variables)]
-    gradients, _, finite = unscale(optimizer, [tf.ones(v.shape) for v in model.trainable_variables])
-    update(optimizer, gradients, model.trainable_variables, finite, tf.constant(False))
-    for old, variable in zip(before, (*model.variables, *optimizer.variables)):
-        np.testing.assert_array_equal(old, variable.numpy(), err_msg=variable.path)
-
-
-@pytest.mark.parametrize("clip_norm, expected", [(0.0, 26), (13.0, 13), (2.0, 2), (100.0, 26)])
-def test_gradients_are_clipped_after_the_loss_scale_is_out(clip_norm, expected):
-    _, optimizer = _scaled_adam()
-    scale = 2.0**15
-    gradients = [tf.constant([6.0, 8.0]) * scale, tf.constant([[24.0]]) * scale]
-    clipped, norm, finite = unscale(optimizer, gradients, clip_norm)
-    assert float(norm) == pytest.approx(26) and bool(finite)
-    whole = np.concatenate([value.numpy().ravel() for value in clipped])
-    np.testing.assert_allclose(whole, np.array([6, 8, 24]) * expected / 26, rtol=1e-6)

@@ -1,7 +1,7 @@
 """What test_distribution.py starts: one worker's part of a few steps. `python worker.py RESULT.npz [mirrored]`
 
-With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do; five steps of whole
-batches are left to the others, since those of batches in two parts hold all that differs.
+With "mirrored" this machine's processor is two devices, which mirror each other as two GPUs do; it takes no steps
+of whole batches, since those of batches in two parts hold all that differs.
 """
 
 import sys
