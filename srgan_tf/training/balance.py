@@ -1,5 +1,8 @@
 """The weight of the VGG term, measured."""
 
+from collections.abc import Iterable
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -10,7 +13,7 @@ from srgan_tf.training.steps import loss_region, to_network
 CROPS = 64  # that the weight is measured on
 
 
-def balanced_vgg_weight(batches, features, scale, crops=CROPS):
+def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int, crops: int = CROPS) -> float:
     """The weight at which the VGG term between HR and its bicubic equals the MSE term.
 
     VGG19's features have another scale at each layer and in each weights file, so that no number fits all of them.
@@ -37,7 +40,13 @@ def balanced_vgg_weight(batches, features, scale, crops=CROPS):
     raise ValueError(f"Too few crops. Received: {seen}, needed: {crops}")
 
 
-def first_losses(generator, lr, hr, discriminator=None, features=None):
+def first_losses(
+    generator: keras.Model,
+    lr: tf.Tensor,
+    hr: tf.Tensor,
+    discriminator: keras.Model | None = None,
+    features: keras.Model | None = None,
+) -> dict[str, float]:
     """Each unweighted term of the losses on one batch, before any step, with BN in inference mode.
 
     Args:

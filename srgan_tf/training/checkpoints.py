@@ -5,7 +5,9 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +36,11 @@ class Checkpoints:
         variables: Of all groups, one after the other.
     """
 
-    def __init__(self, folder, groups, keep=2, report=print):
+    def __init__(
+        self, folder: Path | str, groups: dict[str, list], keep: int = 2, report: Callable[[str], object] = print
+    ):
         self.folder = Path(folder)
-        self._variables = {}
+        self._variables: dict = {}
         for group, variables in groups.items():
             for variable in variables:
                 name = f"{group}/{variable.path}"
@@ -47,7 +51,7 @@ class Checkpoints:
         self._keep = keep
         self._report = report
 
-    def save(self, step, state):
+    def save(self, step: int, state: dict) -> None:
         """Writes a checkpoint and removes the oldest ones.
 
         Args:
@@ -57,17 +61,18 @@ class Checkpoints:
         Raises:
             UserError: The folder is not writable or the disk is full; the earlier checkpoints are still there.
         """
-        arrays = {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
+        content: dict[str, Any] = {_STATE: json.dumps({"step": step} | state)}
+        content |= {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
         path = self.folder / f"checkpoint-{step:08d}.npz"
         with atomic_file(path) as beside, open(beside, "xb") as file:
-            np.savez(file, **{_STATE: json.dumps({"step": step} | state)}, **arrays)
+            np.savez(file, **content)
             file.flush()
             os.fsync(file.fileno())
         for old, _ in self._found()[self._keep :]:
             with contextlib.suppress(OSError):
                 old.unlink()
 
-    def check_room(self):
+    def check_room(self) -> None:
         """Refuses a disk that the run would fill: the kept checkpoints and one that is being written must fit.
 
         Raises:
@@ -76,12 +81,12 @@ class Checkpoints:
         needed = (self._keep + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
         require_free_bytes(self.folder, needed, "make room for checkpoints or give another --run_dir")
 
-    def latest_step(self):
+    def latest_step(self) -> int | None:
         """Steps of the newest checkpoint, or None without one; the file is not opened."""
         found = self._found()
         return found[0][1] if found else None
 
-    def restore(self, part=False):
+    def restore(self, part: bool = False) -> dict | None:
         """Sets the variables to the newest checkpoint that is whole.
 
         Args:

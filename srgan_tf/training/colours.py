@@ -1,5 +1,8 @@
 """The mean colours of a generator's pictures, brought back to those of the photographs."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import keras
 import numpy as np
 
@@ -9,7 +12,7 @@ from srgan_tf.training.steps import to_network
 CROPS = 1024  # that the mean colours are measured on
 
 
-def balance_colours(generator, batches):
+def balance_colours(generator: keras.Model, batches: Iterable) -> np.ndarray:
     """Moves the last layer's bias so that over the given crops SR is on average as bright as HR, in each channel.
 
     Adversarial training leaves the mean colours to chance, off by a level of 255 or two. Weights that were trained in
@@ -33,7 +36,7 @@ def balance_colours(generator, batches):
     return error / count * 127.5
 
 
-def balance_file(path, batches):
+def balance_file(path: Path, batches: Iterable) -> None:
     """`balance_colours` of a weights file, in float32, as pictures are made; says what was found.
 
     Args:

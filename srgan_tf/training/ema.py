@@ -20,7 +20,7 @@ class MovingAverage:
         model: A clone of the model that holds the average.
     """
 
-    def __init__(self, model, decay, *, xla=True):
+    def __init__(self, model: keras.Model, decay: float, *, xla: bool = True):
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be at least 0 and below 1. Received: {decay}")
         self.model = keras.models.clone_model(model)

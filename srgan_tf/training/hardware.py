@@ -144,7 +144,13 @@ class StepMemory:
         return max(0, (available - self.fixed) // self.per_crop)
 
 
-def step_memory(crop_size, generator, scale, discriminator=None, features=None):
+def step_memory(
+    crop_size: int,
+    generator: keras.Model,
+    scale: int,
+    discriminator: keras.Model | None = None,
+    features: keras.Model | None = None,
+) -> StepMemory:
     """Estimates the memory of a training step from the networks.
 
     It is the sum of the layer outputs of every forward pass, which the backward pass needs, four copies of the weights
@@ -171,7 +177,7 @@ def step_memory(crop_size, generator, scale, discriminator=None, features=None):
     return StepMemory(int(PEAK * passes), int(PROGRAM + 16 * sum(model.count_params() for model in models)))
 
 
-def check_memory(memory, device, batch_size, crops, accumulate, cache):
+def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int, accumulate: int, cache: int) -> None:
     """Prints what a step needs and what there is; refuses a step that cannot fit.
 
     A GPU may try: the estimate was measured on CPUs, and there a step that does not fit ends in one line, not in a

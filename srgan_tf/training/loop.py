@@ -5,12 +5,15 @@ import dataclasses
 import math
 import signal
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf.models.generator import save_generator
 from srgan_tf.system.errors import UserError
+from srgan_tf.training.distribution import Distribution
+from srgan_tf.training.monitoring import Monitor, NoMonitor
 from srgan_tf.training.optimizers import loss_scale
 
 
@@ -39,7 +42,16 @@ class Progress:
     skipped_in_row: int = 0
 
 
-def train(state, *, step, make_batches, validate, monitor, settings, distribution):
+def train(
+    state,
+    *,
+    step: Callable,
+    make_batches: Callable,
+    validate: Callable,
+    monitor: Monitor | NoMonitor,
+    settings,
+    distribution: Distribution,
+) -> tuple[int, dict[str, float] | None]:
     """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:

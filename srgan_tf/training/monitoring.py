@@ -29,7 +29,7 @@ class Monitor:
         UserError: The folder is not writable.
     """
 
-    def __init__(self, folder, *, start, total, name):
+    def __init__(self, folder: Path | str, *, start: int, total: int, name: str):
         self._total, self._name = total, name
         self._folder = Path(folder)
         with self._plain_errors():
@@ -43,9 +43,9 @@ class Monitor:
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=start, desc=name, unit="step", dynamic_ncols=True)
         self._clock = (time.monotonic(), start)
-        self._psnr = None
+        self._psnr: float | None = None
 
-    def settings(self, text):
+    def settings(self, text: str) -> None:
         """Shows the run's settings in TensorBoard, as JSON text."""
         with self._plain_errors(), self._writer.as_default(step=0):
             tf.summary.text("settings", f"```json\n{text}\n```")
@@ -55,7 +55,7 @@ class Monitor:
         if self._bar:
             self._bar.update()
 
-    def scalars(self, step, values):
+    def scalars(self, step: int, values: dict[str, float]) -> None:
         """Reports scalars to all three, and shows the progress of the run.
 
         Args:
@@ -79,7 +79,7 @@ class Monitor:
             text = "  ".join(f"{name} {value}" for name, value in parts.items())
             print(f"{self._name} {step}/{self._total}  {text}  remaining {_duration(remaining)}", flush=True)
 
-    def validation(self, step, scores, strips):
+    def validation(self, step: int, scores: dict[str, float], strips: dict) -> None:
         """Reports the validation.
 
         Args:
@@ -97,7 +97,7 @@ class Monitor:
         # What validation takes is not to count as time of the steps.
         self._clock = (time.monotonic(), step)
 
-    def say(self, line):
+    def say(self, line: str) -> None:
         """Prints a line without breaking the bar."""
         if self._bar:
             self._bar.write(line)

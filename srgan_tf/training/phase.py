@@ -152,6 +152,8 @@ def _train_in(folder, settings, resources):
     xla = hardware.compiles_step(settings.xla, resources.device, distribution.is_distributed)
     state = build_state(folder, settings, networks, xla, resumes)
     if is_done(state, settings):
+        print(f"{phase_name(settings)}: {state.progress['step']} steps are done already; --steps trains longer")
+        write_missing_weights(state)
         return None
     found = find_facts(resources, networks)
     if state.progress:
@@ -257,16 +259,17 @@ def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: 
 
 
 def is_done(state: TrainState, settings) -> bool:
-    """Whether nothing is to be done; says so, and writes the weights if they are missing beside the checkpoint."""
-    done = state.progress["step"] if state.progress else 0
-    if done < settings.steps or settings.dry_run or settings.balance_colours:
-        return False
-    print(f"{phase_name(settings)}: {done} steps are done already; --steps trains longer")
+    """Whether all steps were taken before, and nothing else is asked for."""
+    done = state.progress is not None and state.progress["step"] >= settings.steps
+    return done and not settings.dry_run and not settings.balance_colours
+
+
+def write_missing_weights(state: TrainState) -> None:
+    """Writes the weights of the newest checkpoint if they are missing beside it."""
     weights = state.checkpoints.folder / "generator.weights.h5"
     if not weights.exists():
         state.snapshot.refresh()
         save_generator(state.snapshot.model, weights)
-    return True
 
 
 def find_facts(resources: Resources, networks: Networks) -> dict:

@@ -12,7 +12,7 @@ from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.phase import Resources, train_phase
 
 
-def train(settings):
+def train(settings) -> None:
     """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none.
 
     Args:
@@ -39,7 +39,7 @@ def train(settings):
         train_phase(settings, resources)
 
 
-def find_photographs(settings):
+def find_photographs(settings) -> list[folders.PictureFile]:
     """Scans the training pictures and says what was found."""
     if settings.train_dir:
         scan_folder = packed.scan if packed.is_packed(settings.train_dir) else folders.scan
@@ -51,7 +51,7 @@ def find_photographs(settings):
     return scan.pictures
 
 
-def find_validation(settings):
+def find_validation(settings) -> list[folders.Pair]:
     """The pairs to validate on; says what was found and what was left out."""
     if settings.valid_dir:
         pairs = folders.find_pairs(settings.valid_dir)
@@ -69,7 +69,7 @@ def find_validation(settings):
     return pairs
 
 
-def pretrain(settings, resources):
+def pretrain(settings, resources: Resources) -> str:
     """Trains the run's own SRResNet as far as mode srgan needs it.
 
     Returns:

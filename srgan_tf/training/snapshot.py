@@ -18,12 +18,12 @@ class Snapshot:
         model: A clone with the values of the last `refresh`; `source` itself where nothing is rounded.
     """
 
-    def __init__(self, source):
+    def __init__(self, source: keras.Model):
         self._source = source
         self._mixed = any(layer.compute_dtype != layer.variable_dtype for layer in source.layers)
         self.model = keras.models.clone_model(source) if self._mixed else source
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Takes the values that the source has now."""
         if not self._mixed:
             return

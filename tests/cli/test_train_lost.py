@@ -79,7 +79,7 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(run, t
 
 
 @pytest.mark.parametrize("fault", ["folder", "picture"])
-def test_photographs_that_go_bad_in_mid_run_are_named_and_the_run_goes_on_when_they_are_back(
+def test_photographs_that_go_bad_in_mid_run_are_named_and_the_run_resumes_when_they_are_back(
     run, tmp_path, photographs, monkeypatch, fault
 ):
     path = photographs / "coffee.png"

@@ -44,7 +44,7 @@ def test_trained_resumed_upscaled_and_exported(model, optimizer, train_run, tmp_
     assert "checked on" in capsys.readouterr().out
 
 
-def test_drcn_goes_on_as_if_unbroken(monkeypatch, run, tmp_path):
+def test_drcn_resumed_equals_uninterrupted(monkeypatch, run, tmp_path):
     """Its loss knows the step."""
     small = functools.partial(baselines.build_drcn, filters=4, recursions=2)
     monkeypatch.setitem(baselines.BUILDERS, "drcn", small)
@@ -58,13 +58,13 @@ def test_drcn_goes_on_as_if_unbroken(monkeypatch, run, tmp_path):
     assert run("--model=drcn", "--steps=4")[0] == 0
     flags = [f"--weights={weights}", f"--output={tmp_path}/saved"]
     assert evaluate.main(["evaluate.py", "--mode=export", *flags]) == 0
-    unbroken = trained()
+    uninterrupted = trained()
     # The rest of a run of 4 is learnt by a run that is stopped: its step counts towards 4 from the start.
     monkeypatch.setattr(loop, "stop_signals", lambda: contextlib.nullcontext([signal.SIGTERM]))
     for _ in range(3):
         assert run("--model=drcn", "--steps=4")[0] == 128 + signal.SIGTERM
     assert run("--model=drcn", "--steps=4")[0] == 0
-    for found, expected in zip(trained(), unbroken, strict=True):
+    for found, expected in zip(trained(), uninterrupted, strict=True):
         np.testing.assert_array_equal(found, expected)
 
 

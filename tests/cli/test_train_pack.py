@@ -30,7 +30,7 @@ def run(capsys):
     return run
 
 
-def test_a_run_goes_on_from_the_packed_photographs_as_from_the_folder(photographs, tmp_path, run):
+def test_a_run_resumes_from_the_packed_photographs_as_from_the_folder(photographs, tmp_path, run):
     packed = tmp_path / "packed"
     status, out, _ = run(f"--train_dir={photographs}", f"--pack={packed}")
     assert status == 0

@@ -1,4 +1,4 @@
-"""How the phases of a run follow from one another, and what a phase that goes on insists on."""
+"""How the phases of a run follow from one another, and what must be the same when a phase resumes."""
 
 import functools
 import json
@@ -62,7 +62,7 @@ def test_srgan_starts_from_what_the_srresnet_ended_with(run, tmp_path):
     assert kernels and all(np.allclose(before[name], after[name], atol=1e-7) for name in kernels)
 
 
-def test_an_unfinished_srresnet_goes_on_with_its_own_settings(run, tmp_path):
+def test_an_unfinished_srresnet_resumes_with_its_own_settings(run, tmp_path):
     status, out, _ = run("--steps=4", "--schedule=cosine", "--learning_rate=3e-4")
     assert status == 0
     content = _settings(tmp_path, "srresnet")
@@ -81,7 +81,7 @@ def test_longer_pretraining_is_done_if_asked_for(run, tmp_path):
     assert status == 0 and "stands at step 2 of 4" in out
 
 
-def test_going_on_insists_on_the_start_and_on_the_vgg_weights(run, tmp_path, vgg):
+def test_resuming_needs_the_same_start_and_vgg_weights(run, tmp_path, vgg):
     flags = ("--content_loss=vgg22", "--steps=1")
     assert run(*flags, f"--vgg_path={vgg}")[0] == 0
     keras.utils.set_random_seed(1)
@@ -106,7 +106,7 @@ def test_the_vgg_weight_is_measured_once(run, tmp_path, vgg):
     assert _settings(tmp_path, "srresnet")["facts"]["vgg_loss_weight"] == content["facts"]["vgg_loss_weight"]
 
 
-def test_other_validation_pictures_begin_a_new_best(run, tmp_path):
+def test_other_validation_pictures_start_a_new_best(run, tmp_path):
     assert run("--steps=2")[0] == 0
     folder = tmp_path / "valid"
     folder.mkdir()
@@ -131,7 +131,7 @@ def _picture(side):
     return buffer.getvalue()
 
 
-def test_the_average_is_what_is_written_and_going_on_insists_on_it(run, tmp_path):
+def test_the_average_is_what_is_written_and_resuming_needs_it(run, tmp_path):
     flags = ("--ema_decay=0.5", "--learning_rate=1e-2")
     assert run(*flags, "--steps=1")[0] == 0
     first = _arrays(tmp_path, "srresnet", 1)
@@ -190,7 +190,7 @@ def test_validation_pictures_are_checked_at_the_scale_of_the_run(run, tmp_path):
     assert status == 1 and "one.png" in err
 
 
-def test_srgan_begins_with_the_discriminator_of_another_run(run, tmp_path):
+def test_srgan_starts_with_the_discriminator_of_another_run(run, tmp_path):
     flags = ("--mode=srgan", "--content_loss=mse", "--weights=srresnet", "--blocks=16", "--learning_rate=1e-30")
     assert run(*flags, "--steps=1", "--seed=1")[0] == 0
     (tmp_path / "run").rename(tmp_path / "other")
@@ -200,7 +200,7 @@ def test_srgan_begins_with_the_discriminator_of_another_run(run, tmp_path):
         theirs = {name: archive[name] for name in archive.files if name.startswith("d/") and "kernel" in name}
     ours = _arrays(tmp_path, "srgan", 1)
     assert theirs and all(np.allclose(ours[name], array, atol=1e-7) for name, array in theirs.items())
-    # It goes on without being told again, and not with another.
+    # It resumes without the flag, and not with another.
     assert run(*flags, "--seed=2", "--consistency_loss_weight=3", "--steps=2")[0] == 0
     status, _, err = run(*flags, "--seed=2", "--consistency_loss_weight=3", "--steps=3", "--discriminator=elsewhere")
     assert status == 1 and "another --discriminator" in err

@@ -124,7 +124,7 @@ def test_train_on_two_workers(start, tmp_path):
     assert time.monotonic() - killed < 60
     assert err.count("\n") == 1 and "worker 2 of 2 was lost" in err and str(tmp_path / "two") in err
 
-    # It goes on from there, and one worker's SIGTERM stops both after the same step.
+    # It resumes from there, and one worker's SIGTERM stops both after the same step.
     running = workers("--steps=100000")
     wait_for_step(12, *running)
     running[1].send_signal(signal.SIGTERM)

@@ -101,7 +101,7 @@ def test_best_weights_are_those_of_the_best_psnr(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_a_resumed_run_goes_on(tmp_path, number):
+def test_a_signal_saves_and_a_run_resumes(tmp_path, number):
     run = _Run(tmp_path, during=lambda step: os.kill(os.getpid(), number) if step == 3 else None)
     before = signal.getsignal(number)
     with pytest.raises(loop.Interrupted) as stopped:

@@ -34,14 +34,14 @@ def test_a_resumed_run_is_one_curve(tmp_path):
     assert [(line["step"], line["g_loss"]) for line in lines] == expected
 
 
-def test_a_run_that_begins_anew_drops_all(tmp_path):
+def test_a_run_that_starts_anew_drops_all(tmp_path):
     _session(tmp_path, 0, (0, 1, 2))
     _session(tmp_path, 0, (0, 1))
     assert [step for step, _ in _curve(tmp_path)] == [0, 1]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_first_session_begins_no_second_file(tmp_path):
+def test_a_first_session_starts_no_second_file(tmp_path):
     Monitor(tmp_path, start=0, total=20, name="test").close()
     assert len(list(tmp_path.glob("events.*"))) == 1
 

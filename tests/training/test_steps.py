@@ -166,7 +166,7 @@ def test_shared_forward_passes_give_the_plain_gradients():
     np.testing.assert_allclose(terms["d_gradient_norm"], tf.linalg.global_norm(d), rtol=1e-3)
 
 
-def test_sequential_updates_judge_by_the_new_discriminator():
+def test_sequential_updates_use_the_new_discriminator():
     lr, hr = _crops()
     together, sequential = _Setup(True), _Setup(True, sequential=True)
     first, second = together.step(lr, hr), sequential.step(lr, hr)
