@@ -190,13 +190,13 @@ def read_facts(model):
         UserError: There is no SavedModel, or none of this package.
     """
     if not FileSystems.exists(f"{model}/saved_model.pb"):
-        raise UserError(f"{model}: no SavedModel; `python evaluate.py --mode=export` writes one")
+        raise UserError(f"{model}: no SavedModel; `srgan export` writes one")
     asset = f"{model}/assets/metadata.json"
     if FileSystems.exists(asset):
         with _opened(asset) as file, contextlib.suppress(ValueError, LookupError, TypeError):
             facts = json.loads(file.read())["export"]
             return {name: facts[name] for name in _FACTS}
-    raise UserError(f"{model}: not exported by this version of `evaluate.py --mode=export`; export again")
+    raise UserError(f"{model}: not exported by this version of `srgan export`; export again")
 
 
 class ExportedGenerator:

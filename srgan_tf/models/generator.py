@@ -133,7 +133,7 @@ def load_generator(
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such weights file; `python train.py --mode=srresnet` makes one")
+        raise UserError(f"{path}: no such weights file; `srgan train` makes one")
     if not path.name.endswith(_SUFFIX):
         raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
     with user_errors(path, "damaged or not a generator's weights", of=(OSError, UserWarning, *DAMAGE)):

@@ -37,7 +37,7 @@ def find_weights(text: Path | str) -> Path:
     if text not in manifest:
         raise UserError(
             f"{text}: no such weights file, nor weights of the package ({', '.join(manifest)});"
-            " `python train.py --mode=srresnet` makes a file"
+            " `srgan train` makes a file"
         )
     entry = manifest[text]
     path = FOLDER / entry["file"]

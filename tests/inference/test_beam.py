@@ -166,7 +166,7 @@ def test_killed_and_completed_it_gives_what_upscale_gives(exported, photos, weig
         (["--input={tmp}/in", "--output=nowhere://large"], "--output=nowhere://large: Unable to get filesystem"),
         (["--input={tmp}/in", "--output={tmp}/large", "--list={tmp}/none.txt"], "--list={tmp}/none.txt: no such file"),
         (["--input={tmp}/in", "--output={tmp}/large", "--format=gif"], "argument --format: invalid choice: 'gif'"),
-        (["--input={tmp}/in", "--output={tmp}/large", "--model={tmp}"], "{tmp}: no SavedModel; `python evaluate.py"),
+        (["--input={tmp}/in", "--output={tmp}/large", "--model={tmp}"], "{tmp}: no SavedModel; `srgan export"),
         (["--input={tmp}/in", "--output={tmp}/large", "--model={tmp}/old"], "{tmp}/old: not exported by this version"),
         (["--input={tmp}/in", "--output={tmp}/large", "--overwrit"], "--overwrit: no such flag"),
     ],
