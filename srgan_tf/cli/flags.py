@@ -6,13 +6,15 @@ import os
 import re
 import sys
 import textwrap
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from absl import flags
 
 from srgan_tf.system.errors import UsageError
 
 AUTO = "auto"
+T = TypeVar("T")
 _BYTES = {"": 1, "b": 1} | {  # of a size's unit
     prefix + ending: base**power
     for power, prefix in enumerate("kmgt", 1)
@@ -24,14 +26,14 @@ def setting(
     default: Any,
     help: str,
     *,
-    choices=(),
-    many=False,
-    lower=None,
-    upper=None,
-    size=False,
-    positional="",
-    required=False,
-    once=False,
+    choices: Iterable[str] = (),
+    many: bool = False,
+    lower: float | None = None,
+    upper: float | None = None,
+    size: bool = False,
+    positional: str = "",
+    required: bool = False,
+    once: bool = False,
 ) -> Any:
     """One field of a settings class.
 
@@ -62,7 +64,7 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def parse(settings_class, argv):
+def parse(settings_class: type[T], argv: Sequence[str]) -> T:
     """Reads a command line.
 
     Args:
@@ -130,7 +132,7 @@ def _value(field, flag):
     return _expand(flag.value)
 
 
-def unless_auto(value):
+def unless_auto(value: Any) -> Any:
     """The value of a flag, None if it was left at auto."""
     return None if value == AUTO else value
 
@@ -207,9 +209,9 @@ def _define(field, values):
         values[name].allow_overwrite = False
 
 
-def help_page(settings_class, command):
+def help_page(settings_class: type, command: str) -> str:
     """The text of `--help`: what the command does, then each flag with its default and its choices."""
-    what, _, examples = settings_class.__doc__.partition("\n")
+    what, _, examples = (settings_class.__doc__ or "").partition("\n")
     fields = dataclasses.fields(settings_class)
     words = [_word(field) for field in fields if field.metadata["positional"]]
     lines = [what, "", " ".join([f"usage: {command}", *words, "[--flag=value ...]"])]

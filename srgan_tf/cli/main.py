@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import sys
+from collections.abc import Sequence
 
 import srgan_tf
 from srgan_tf.cli import command_line, flags
@@ -25,12 +26,12 @@ _HELP = ("--help", "-help", "-h", "help")
 _VERSION = ("--version", "-version", "version")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv`, by default that of the process; returns the exit status."""
     return command_line.run(_run, (sys.argv if argv is None else argv)[1:])
 
 
-def evaluate_script(argv):
+def evaluate_script(argv: Sequence[str]) -> int:
     """Runs a command line of `evaluate.py`, in which `--mode=MODE` names the mode; returns the exit status."""
     return command_line.run(lambda words: _run(_mode_first(words)), argv[1:])
 
@@ -90,7 +91,7 @@ def _mode_first(words):
     return [mode or "evaluate", *others]
 
 
-def help_page():
+def help_page() -> str:
     """The text of `srgan --help`."""
     lines = ["SRGAN: 4x single-image super-resolution, trained, measured and used.", ""]
     lines += ["usage: srgan MODE [words] [--flag=value ...]", ""]
