@@ -22,8 +22,8 @@ REFERENCE = "keras"
 TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}  # of values in [-1, 1], between two programs
 
 
-def in_turns(programs, pictures, repetitions):
-    """Times all programs on the same pictures.
+def time_interleaved(programs, pictures, repetitions):
+    """Times all programs on the same pictures, in turns.
 
     Returns:
         For each program: the seconds of the first time, an array of the seconds of the others, and the peak memory of
@@ -38,13 +38,13 @@ def in_turns(programs, pictures, repetitions):
     }
 
 
-def agreement(programs, lr, dtype):
-    """The largest differences from Keras; fails where another network was measured."""
+def check_agreement(programs, lr, dtype):
+    """The largest differences from Keras; fails where a program computes another network."""
     expected = programs[REFERENCE]("run", lr)
-    apart = {name: float(np.abs(program("run", lr) - expected).max()) for name, program in programs.items()}
-    for name, difference in apart.items():
+    differences = {name: float(np.abs(program("run", lr) - expected).max()) for name, program in programs.items()}
+    for name, difference in differences.items():
         assert difference <= TOLERANCE[dtype], f"{name} differs from {REFERENCE} by {difference}"
-    return apart
+    return differences
 
 
 def convolution_rate(programs):
@@ -54,7 +54,7 @@ def convolution_rate(programs):
 
 
 def network_flop(model):
-    """FLOP of the plain network for one LR pixel: its convolutions, whose place on the way tells their resolution."""
+    """FLOP of the network as published for one LR pixel: its convolutions, whose names give their resolution."""
     flop = 0
     for name, (kernel, *_) in model["weights"].items():
         if name.endswith("_conv"):
@@ -83,20 +83,22 @@ def measure(arguments, context, model, dtype):
     def picture(height, width):
         return rng.uniform(-1, 1, (1, height, width, 3)).astype(np.float32)
 
-    apart = agreement(programs, picture(48, 40), dtype)
-    print(f"\n{dtype}: largest difference from Keras: " + ", ".join(f"{name} {d:.0e}" for name, d in apart.items()))
+    differences = check_agreement(programs, picture(48, 40), dtype)
+    print(
+        f"\n{dtype}: largest difference from Keras: " + ", ".join(f"{name} {d:.0e}" for name, d in differences.items())
+    )
     flop = network_flop(model)
     sizes = rng.integers(60, 301, (arguments.mixed, 2))
     if arguments.mixed:
         before = {name: program("compilations") for name, program in programs.items()}
         rate = convolution_rate(programs)
-        results = in_turns(programs, [picture(*size) for size in sizes], max(3, arguments.repetitions // 3))
+        results = time_interleaved(programs, [picture(*size) for size in sizes], max(3, arguments.repetitions // 3))
         compilations = {name: program("compilations") - before[name] for name, program in programs.items()}
         title = f"{arguments.mixed} pictures of mixed sizes, {sizes.min()} to {sizes.max()}"
         print_rows(title, results, flop * int(sizes.prod(axis=1).sum()), rate, compilations)
     for side in arguments.sizes:
         rate = convolution_rate(programs)
-        results = in_turns(programs, [picture(side, side)], arguments.repetitions)
+        results = time_interleaved(programs, [picture(side, side)], arguments.repetitions)
         print_rows(f"{side}x{side}", results, flop * side**2, rate)
     on_gpu = programs["ours"].on_gpu
     for program in programs.values():
@@ -106,7 +108,7 @@ def measure(arguments, context, model, dtype):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="srresnet", help="a weights file, or the name of shipped ones")
+    parser.add_argument("--weights", default="srresnet", help="a weights file, or the name of pretrained weights")
     parser.add_argument("--sizes", default="64,128,256,512", help="sides of the square LR pictures", type=_numbers)
     parser.add_argument("--repetitions", default=9, type=int, help="turns of which the median is taken")
     parser.add_argument("--mixed", default=12, type=int, help="pictures of mixed sizes, 60 to 300; 0: none")
@@ -121,7 +123,7 @@ def main():
         model = pool.apply(read_model, (arguments.weights,))
     shape = f"{model['blocks']} blocks, {model['filters']} filters, {model['scale']}x"
     print(f"{os.cpu_count()} cores; {shape}; median of {arguments.repetitions} turns")
-    print("times ours: the median of the turns' ratios; share: the plain network's FLOP/s, of the convolution rate")
+    print("times ours: the median of the turns' ratios; share: the published network's FLOP/s, of the convolution rate")
     if measure(arguments, context, model, "float32"):
         for dtype in ("float16", "bfloat16"):
             # ONNX Runtime has the float32 graph only.

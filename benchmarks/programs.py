@@ -110,7 +110,7 @@ class Keras(Generator):
 
         from srgan_tf.models.layers import NearestConv2D, RowConv2D
 
-        def plain(layer):
+        def standard_layer(layer):
             if isinstance(layer, NearestConv2D):
                 larger = keras.layers.UpSampling2D(2, interpolation="nearest")
                 convolution = keras.layers.Conv2D.from_config(layer.get_config())
@@ -118,7 +118,7 @@ class Keras(Generator):
             kind = keras.layers.Conv2D if isinstance(layer, RowConv2D) else type(layer)
             return kind.from_config(layer.get_config())
 
-        network = keras.models.clone_model(generator, clone_function=plain)
+        network = keras.models.clone_model(generator, clone_function=standard_layer)
         network.set_weights(generator.get_weights())
         return network
 
@@ -202,7 +202,7 @@ class TorchFrozen(Torch):
 
 
 class OnnxRuntime:
-    """ONNX Runtime, which folds BN, over the plain network as an ONNX graph."""
+    """ONNX Runtime, which folds BN, over the network as published, as an ONNX graph."""
 
     def __init__(self, model, dtype):
         import onnxruntime as runtime
@@ -225,7 +225,7 @@ class OnnxRuntime:
 
 
 def build_onnx(model):
-    """The plain network as a serialized ONNX model with inputs of any size."""
+    """The network as published, as a serialized ONNX model with inputs of any size."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, constants, weights = [], [], model["weights"]

@@ -1,1 +1,1 @@
-"""Trained generators at work: pictures of any size, and export."""
+"""Inference with trained generators: pictures of any size in tiles, many files, and export."""

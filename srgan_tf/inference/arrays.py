@@ -1,14 +1,14 @@
-"""Pictures in memory, from NumPy or Pillow, as arrays with bands, and back in kind."""
+"""Pictures from NumPy or Pillow as arrays `(H, W, bands)`, and back."""
 
 import numpy as np
 from PIL import Image
 
 DTYPES = (np.uint8, np.uint16)
-_KINDS = (
+_ACCEPTED = (
     "uint8 or uint16, (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB, (H, W, 4) RGBA,"
     " with a pixel at least"
 )
-_KEPT = ("icc_profile", "exif")  # of a Pillow image's `info`
+_INFO_KEYS = ("icc_profile", "exif")  # of a Pillow image, which its result keeps
 
 
 def to_array(image):
@@ -29,7 +29,7 @@ def to_array(image):
         raise ValueError(f"image must be a NumPy array or a PIL.Image. Received: {type(image).__name__}")
     bands = image[..., None] if image.ndim == 2 else image
     if bands.dtype not in DTYPES or bands.ndim != 3 or bands.shape[2] not in (1, 2, 3, 4) or 0 in bands.shape:
-        raise ValueError(f"image must be {_KINDS}. Received: {image.dtype} {image.shape}")
+        raise ValueError(f"image must be {_ACCEPTED}. Received: {image.dtype} {image.shape}")
     return bands
 
 
@@ -47,20 +47,20 @@ def _pillow_values(image):
     return np.asarray(image.convert("L" if gray else "RGB"))
 
 
-def from_array(bands, image):
-    """The upscaled values of a picture as what the picture was.
+def from_array(values, like):
+    """The upscaled values of a picture as a picture of the same type.
 
     Args:
-        bands: uint8 or uint16 `(H, W, bands)`.
-        image: What `to_array` got.
+        values: uint8 or uint16 `(H, W, bands)`.
+        like: What `to_array` was given.
 
     Returns:
         A NumPy array of as many dimensions, or a `PIL.Image.Image`.
     """
-    if not isinstance(image, Image.Image):
-        return bands[..., 0] if image.ndim == 2 else bands
-    result = Image.fromarray(bands[..., 0] if bands.shape[2] == 1 else bands)
-    result.info.update({key: image.info[key] for key in _KEPT if key in image.info})
-    if image.mode in ("CMYK", "LAB"):
+    if not isinstance(like, Image.Image):
+        return values[..., 0] if like.ndim == 2 else values
+    result = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    result.info.update({key: like.info[key] for key in _INFO_KEYS if key in like.info})
+    if like.mode in ("CMYK", "LAB"):
         result.info.pop("icc_profile", None)  # it does not describe the RGB that was made
     return result

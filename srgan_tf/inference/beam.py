@@ -26,9 +26,9 @@ except ModuleNotFoundError as missing:
 
 USAGE = """python -m srgan_tf.inference.beam --model=exported --input='gs://bucket/photos/**' --output=gs://bucket/large
 
-What is not named below is for Beam: --runner=DataflowRunner, FlinkRunner or SparkRunner and their flags. Without
+Flags that are not listed below are Beam's: --runner=DataflowRunner, FlinkRunner or SparkRunner and their flags. Without
 --runner the pipeline runs on this computer; --direct_running_mode=multi_processing --direct_num_workers=8 takes eight
-processes. What is there already is not computed again, so a run that was broken off goes on by the same command."""
+processes. Existing results are not computed again, so the same command resumes an interrupted run."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,10 +43,14 @@ def parse(argv):
     )
     add = parser.add_argument
     add("--model", required=True, help="folder of the exported SavedModel, which all workers must see")
-    add("--input", required=True, help="file pattern (** stands for any folders) or folder; with --list its folder")
-    add("--output", required=True, help="folder to write to, in which the pictures stand as in the input's fixed part")
+    add("--input", required=True, help="file pattern (** matches any folders) or folder; with --list its folder")
+    add(
+        "--output",
+        required=True,
+        help="folder to write to; the pictures keep their paths relative to the input's fixed part",
+    )
     add("--list", help="text file with a picture a line, as a path or relative to --input")
-    add("--overwrite", action="store_true", help="also make what is there already")
+    add("--overwrite", action="store_true", help="also replace existing results")
     add("--format", choices=KINDS, help="of all results (default: each picture's own; PNG for GIF)")
     add("--quality", type=int, choices=range(1, 101), metavar="1..100", help="of JPEG (default: 95), WebP (lossless)")
     add("--max_megapixels", type=float, default=MAX_PIXELS / 1e6, help="larger inputs are bad (default: %(default)g)")
@@ -65,14 +69,14 @@ def _absolute(path):
     return path.rstrip("/")
 
 
-def _root_and_pattern(text, listed):
+def _root_and_pattern(text, has_list):
     """The folder that the names below it are relative to, and the pattern for all of them."""
     path = _absolute(text)
     fixed = re.match(r"[^*?[]*", path)[0]
-    if fixed == path and (listed or _matches(f"{path}/**")):
+    if fixed == path and (has_list or _matches(f"{path}/**")):
         return f"{path}/", f"{path}/**"
-    if not listed and not _matches(path):
-        raise UserError(f"--input={text}: no such file, nor anything that it matches; ** stands for any folders")
+    if not has_list and not _matches(path):
+        raise UserError(f"--input={text}: no such file, nor anything that it matches; ** matches any folders")
     return fixed[: fixed.rindex("/") + 1], path
 
 
@@ -84,10 +88,10 @@ def _matches(pattern):
 def prepare(settings):
     """Checks the settings; returns what `build` takes after the pipeline, as a dict."""
     output = _absolute(settings.output)
-    places = {"--model": _absolute(settings.model), "--input": settings.input, "--output": output}
+    paths = {"--model": _absolute(settings.model), "--input": settings.input, "--output": output}
     if settings.list:
-        places["--list"] = _absolute(settings.list)
-    for flag, path in places.items():
+        paths["--list"] = _absolute(settings.list)
+    for flag, path in paths.items():
         try:
             FileSystems.get_filesystem(path)
         except ValueError as error:
@@ -95,21 +99,21 @@ def prepare(settings):
     if re.search(r"[*?[]", output):
         raise UserError(f"--output={output}: Beam takes *, ? and [ for wildcards; give another name")
     try:
-        facts = beam_steps.read_facts(places["--model"])
+        config = beam_steps.read_model_config(paths["--model"])
         root, pattern = _root_and_pattern(settings.input, settings.list)
-        if settings.list and not FileSystems.exists(places["--list"]):
-            raise UserError(f"--list={places['--list']}: no such file")
+        if settings.list and not FileSystems.exists(paths["--list"]):
+            raise UserError(f"--list={paths['--list']}: no such file")
     except OSError as error:
         raise UserError(f"cannot be looked up: {' '.join(str(error).split())}") from None
     if f"{output}/".startswith(root):
         raise UserError(f"--output={output}: lies in the input folder {root}; give another one")
     max_memory = settings.max_memory_gb and int(settings.max_memory_gb * 1e9)
-    handler = beam_steps.UpscaleHandler(places["--model"], facts, settings.quality, max_memory, settings.overwrite)
+    handler = beam_steps.UpscaleHandler(paths["--model"], config, settings.quality, max_memory, settings.overwrite)
     return {
-        "places": beam_steps.Places(root, f"{output}/", settings.format),
+        "layout": beam_steps.Layout(root, f"{output}/", settings.format),
         "handler": handler,
         "pattern": pattern,
-        "listed": places.get("--list"),
+        "list_file": paths.get("--list"),
         "max_pixels": int(settings.max_megapixels * 1e6),
         "overwrite": settings.overwrite,
     }
@@ -131,19 +135,19 @@ def run(argv):
     beam_steps.build(pipeline, **job)
     result = pipeline.run()
     result.wait_until_finish()
-    output = job["places"].output
-    # What a run that was broken off, or a worker that died, has left.
-    (left,) = FileSystems.match([f"{output}**{beam_steps.UNFINISHED}"])
-    for metadata in left.metadata_list:
+    output = job["layout"].output
+    # What an interrupted run, or a worker that died, has left.
+    (unfinished,) = FileSystems.match([f"{output}**{beam_steps.UNFINISHED}"])
+    for metadata in unfinished.metadata_list:
         with contextlib.suppress(OSError):
             # As a pattern, which some file systems take it for, since a folder's name may have brackets in it.
             FileSystems.delete([re.sub(r"[*?[]", "?", metadata.path)])
-    counts = {beam_steps.UPSCALED: 0, beam_steps.THERE: 0, beam_steps.BAD: 0}
-    for counter in result.metrics().query(MetricsFilter().with_namespace(beam_steps.COUNTED))["counters"]:
+    counts = {beam_steps.UPSCALED: 0, beam_steps.EXISTING: 0, beam_steps.BAD: 0}
+    for counter in result.metrics().query(MetricsFilter().with_namespace(beam_steps.METRICS_NAMESPACE))["counters"]:
         counts[counter.key.metric.name] += counter.result
     print(f"{counts[beam_steps.UPSCALED]} upscaled to {output}")
-    if counts[beam_steps.THERE]:
-        print(f"{counts[beam_steps.THERE]} left as they are, because they exist (--overwrite replaces them)")
+    if counts[beam_steps.EXISTING]:
+        print(f"{counts[beam_steps.EXISTING]} left as they are, because they exist (--overwrite replaces them)")
     if counts[beam_steps.BAD]:
         print(f"{counts[beam_steps.BAD]} bad pictures, listed with their reasons in {output}{beam_steps.BAD_PICTURES}")
 

@@ -30,11 +30,11 @@ from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
 BAD_PICTURES = "bad-pictures.jsonl"
 UNFINISHED = ".unfinished"  # ends the names of files that are being written
-COUNTED = "srgan_tf"  # the namespace of the counters
-UPSCALED, THERE, BAD = "upscaled", "there already", "bad"  # the counters
-_FACTS = ("scale", "margin", "filters")
-_SMALL = 2**15  # LR pixels that are computed at once; a larger picture has enough work in it, and goes alone
-_HELD_BYTES = 2**26  # of files that wait for others of their size
+METRICS_NAMESPACE = "srgan_tf"
+UPSCALED, EXISTING, BAD = "upscaled", "skipped", "bad"  # the counters
+_CONFIG = ("scale", "margin", "filters")
+BATCH_PIXELS = 2**15  # LR pixels that are computed at once; a larger picture has enough work in it, and goes alone
+MAX_WAITING_BYTES = 2**26  # of files that wait for others of their size
 
 
 class Picture(NamedTuple):
@@ -54,8 +54,8 @@ class Outcome(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
-    """Where the pictures lie, and where their results shall. All workers must see both.
+class Layout:
+    """Where the pictures lie, and where their results are written. All workers must see both.
 
     Attributes:
         root: The folder that the names of the pictures are relative to; ends in /.
@@ -94,28 +94,28 @@ class Places:
 
 
 def _bad(source, reason):
-    Metrics.counter(COUNTED, BAD).inc()
+    Metrics.counter(METRICS_NAMESPACE, BAD).inc()
     return beam.pvalue.TaggedOutput(BAD, Outcome(source, str(reason)))
 
 
 class ReadInBatches(beam.DoFn):
     """Reads the pictures that have no result yet, and puts small ones of one size and type together.
 
-    Input: `(target, names)`, as `Places.with_target` gives them, grouped. Output: lists of `Picture`; as "bad" the
+    Input: `(target, names)`, as `Layout.with_target` gives them, grouped. Output: lists of `Picture`; as "bad" the
     `Outcome` of those that cannot be upscaled.
 
     Args:
-        places: `Places`.
+        layout: `Layout`.
         max_pixels: Height times width that a picture may have.
-        overwrite: Whether results that are there are made anew.
+        overwrite: Whether existing results are replaced.
     """
 
-    def __init__(self, places, max_pixels=MAX_PIXELS, overwrite=False):
-        self._places, self._max_pixels, self._overwrite = places, max_pixels, overwrite
+    def __init__(self, layout, max_pixels=MAX_PIXELS, overwrite=False):
+        self._layout, self._max_pixels, self._overwrite = layout, max_pixels, overwrite
 
     def start_bundle(self):
         self._waiting = {}  # lists of pictures by height, width, bands and type
-        self._held_bytes = 0
+        self._waiting_bytes = 0
 
     def process(self, element):
         target, names = element
@@ -123,41 +123,41 @@ class ReadInBatches(beam.DoFn):
         if others:
             for name in (first, *others):
                 other = others[0] if name == first else first
-                both = f"{self._places.root}{other} would be written to {target}, too"
+                both = f"{self._layout.root}{other} would be written to {target}, too"
                 yield self._bad(name, f"{both}; rename one")
-        elif not self._overwrite and FileSystems.exists(self._places.output + target):
-            Metrics.counter(COUNTED, THERE).inc()
+        elif not self._overwrite and FileSystems.exists(self._layout.output + target):
+            Metrics.counter(METRICS_NAMESPACE, EXISTING).inc()
         else:
             yield from self._read(first, target)
 
     def _read(self, name, target):
         try:
-            content = self._content(self._places.root + name)
+            content = self._content(self._layout.root + name)
             with open_raster(content, self._max_pixels) as raster:
                 key = raster.height, raster.width, raster.bands, raster.dtype
         except PictureError as error:
             yield self._bad(name, error.reason)
             return
-        picture = self._places.picture(target, name, content)
-        most = _SMALL // (raster.height * raster.width)
+        picture = self._layout.picture(target, name, content)
+        most = BATCH_PIXELS // (raster.height * raster.width)
         if most < 2:
             yield [picture]
             return
         batch = self._waiting.setdefault(key, [])
         batch.append(picture)
-        self._held_bytes += len(content)
+        self._waiting_bytes += len(content)
         if len(batch) == most:
             del self._waiting[key]
-            self._held_bytes -= sum(len(picture.content) for picture in batch)
+            self._waiting_bytes -= sum(len(picture.content) for picture in batch)
             yield batch
-        elif self._held_bytes > _HELD_BYTES:
+        elif self._waiting_bytes > MAX_WAITING_BYTES:
             yield from self._waiting.values()
             self.start_bundle()
 
     def _content(self, source):
         limit = 2**20 + 16 * self._max_pixels  # twice what RGBA of 16 bits takes
         try:
-            with _opened(source) as file:
+            with _open(source) as file:
                 content = file.read(limit + 1)
         except FileNotFoundError:
             raise PictureError(source, "no such file") from None
@@ -169,7 +169,7 @@ class ReadInBatches(beam.DoFn):
         return content
 
     def _bad(self, name, reason):
-        return _bad(self._places.root + name, reason)
+        return _bad(self._layout.root + name, reason)
 
     def finish_bundle(self):
         for batch in self._waiting.values():
@@ -177,8 +177,8 @@ class ReadInBatches(beam.DoFn):
         self._waiting = {}
 
 
-def read_facts(model):
-    """What an exported SavedModel says of itself.
+def read_model_config(model):
+    """Reads what an exported SavedModel says of its network.
 
     Args:
         model: Its folder, on any file system that Beam knows.
@@ -193,9 +193,9 @@ def read_facts(model):
         raise UserError(f"{model}: no SavedModel; `srgan export` writes one")
     asset = f"{model}/assets/metadata.json"
     if FileSystems.exists(asset):
-        with _opened(asset) as file, contextlib.suppress(ValueError, LookupError, TypeError):
-            facts = json.loads(file.read())["export"]
-            return {name: facts[name] for name in _FACTS}
+        with _open(asset) as file, contextlib.suppress(ValueError, LookupError, TypeError):
+            config = json.loads(file.read())["export"]
+            return {name: config[name] for name in _CONFIG}
     raise UserError(f"{model}: not exported by this version of `srgan export`; export again")
 
 
@@ -204,13 +204,13 @@ class ExportedGenerator:
 
     Args:
         folder: The SavedModel's, on this computer.
-        facts: Its `scale`, `margin` and `filters`, as `read_facts` gives them.
+        config: Its `scale`, `margin` and `filters`, as `read_model_config` gives them.
     """
 
-    def __init__(self, folder, facts):
-        import tensorflow as tf  # here, since only workers need it
+    def __init__(self, folder, config):
+        import tensorflow as tf  # here, since only the workers need it
 
-        self.scale, self.margin, self.filters = (facts[name] for name in _FACTS)
+        self.scale, self.margin, self.filters = (config[name] for name in _CONFIG)
         self._loaded = tf.saved_model.load(str(folder))
 
     def __call__(self, lr):
@@ -224,16 +224,16 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
 
     Args:
         model: The SavedModel's folder, on any file system that Beam knows.
-        facts: What `read_facts` says of it.
+        config: What `read_model_config` says of it.
         quality: Of JPEG and WebP, 1 to 100; None: 95 and lossless.
         max_memory: Bytes that a process may have at its peak. None: what it has with TensorFlow, and of the free memory
             as much as there is for each processor, since most runners start a process for each; 512 MiB at least.
         overwrite: Whether a result that is there is replaced.
     """
 
-    def __init__(self, model, facts, quality=None, max_memory=None, overwrite=False):
+    def __init__(self, model, config, quality=None, max_memory=None, overwrite=False):
         super().__init__(env_vars={"KERAS_BACKEND": "tensorflow"})
-        self._model, self._facts = model, facts
+        self._model, self._config = model, config
         self._quality, self._max_memory, self._overwrite = quality, max_memory, overwrite
 
     def load_model(self):
@@ -241,7 +241,7 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
         from srgan_tf.inference.upscaler import Upscaler
 
         with tempfile.TemporaryDirectory() as folder:
-            generator = ExportedGenerator(_fetched(self._model, Path(folder)), self._facts)
+            generator = ExportedGenerator(_local_copy(self._model, Path(folder)), self._config)
         share = max(free_host_bytes() // (os.cpu_count() or 1), 2**29)
         return Upscaler(generator, max_memory=self._max_memory or resident_bytes() + share)
 
@@ -250,12 +250,12 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
             # Sound and small enough, as reading them has shown.
             rasters = [stack.enter_context(open_raster(picture.content, sys.maxsize)) for picture in batch]
             try:
-                results = self._upscaled(rasters, model)
+                results = self._upscale(rasters, model)
             except (UserError, MemoryError) as error:
-                return [_told(picture, error) for picture in batch]
+                return [_failure(picture, error) for picture in batch]
             return [self._write(*each, model.scale) for each in zip(batch, rasters, results)]
 
-    def _upscaled(self, rasters, model):
+    def _upscale(self, rasters, model):
         """The strips of each result."""
         if len(rasters) == 1:
             (raster,) = rasters
@@ -265,31 +265,31 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
 
     def _write(self, picture, raster, strips, scale):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
-            # First here, so that what is wrong with the picture is told apart from what is wrong with the output.
+            # First here, to separate errors of the picture from errors of the output.
             path = Path(folder, "picture")
             size = raster.height * scale, raster.width * scale
             try:
                 write_raster(path, raster, strips, *size, kind=picture.kind, quality=self._quality)
             except (UserError, MemoryError) as error:
-                return _told(picture, error)
-            _put(path, picture.target, self._overwrite)
-        Metrics.counter(COUNTED, UPSCALED).inc()
+                return _failure(picture, error)
+            write_atomically(path, picture.target, self._overwrite)
+        Metrics.counter(METRICS_NAMESPACE, UPSCALED).inc()
         return Outcome(picture.source, None)
 
     def get_num_bytes(self, batch):
         return sum(len(picture.content) for picture in batch)
 
     def get_metrics_namespace(self):
-        return f"{COUNTED} model"
+        return f"{METRICS_NAMESPACE} model"
 
 
-def _told(picture, error):
+def _failure(picture, error):
     """The `Outcome` of a picture that could not be upscaled."""
-    Metrics.counter(COUNTED, BAD).inc()
+    Metrics.counter(METRICS_NAMESPACE, BAD).inc()
     return Outcome(picture.source, str(getattr(error, "reason", error)) or "out of memory")
 
 
-def _fetched(model, folder):
+def _local_copy(model, folder):
     """The SavedModel's folder, copied into `folder` unless it is on this computer."""
     if FileSystems.get_scheme(model) is None:
         return Path(model)
@@ -297,58 +297,64 @@ def _fetched(model, folder):
     for metadata in match.metadata_list:
         path = folder / metadata.path[len(model) + 1 :]
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(metadata.path) as source, open(path, "wb") as target:
+        with _open(metadata.path) as source, open(path, "wb") as target:
             shutil.copyfileobj(source, target)
     return folder
 
 
-def _opened(path):
+def _open(path):
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
-def _put(path, target, overwrite):
-    """Writes a file beside its place and renames it, so that it is never there by half."""
+def write_atomically(path, target, overwrite):
+    """Copies a file to a file system, beside its place, and renames it, so that it is never half there.
+
+    Args:
+        path: The file, on this computer.
+        target: Its place, on any file system that Beam knows.
+        overwrite: Whether a file that is there is replaced; else it is kept.
+    """
     folder = target[: target.rindex("/") + 1]
-    beside = f"{folder}.{secrets.token_hex(8)}{UNFINISHED}"
+    partial = f"{folder}.{secrets.token_hex(8)}{UNFINISHED}"
     uncompressed = CompressionTypes.UNCOMPRESSED  # whatever the name may say
-    with open(path, "rb") as file, FileSystems.create(beside, compression_type=uncompressed) as written:
+    with open(path, "rb") as file, FileSystems.create(partial, compression_type=uncompressed) as written:
         shutil.copyfileobj(file, written)
     try:
-        FileSystems.rename([beside], [target])
+        FileSystems.rename([partial], [target])
     except OSError:
-        # HDFS replaces nothing. What is there may be of a worker that was taken for dead.
+        # HDFS replaces nothing. The existing file may be of a worker that was taken for dead.
         if FileSystems.get_scheme(target) is None or not FileSystems.exists(target):
             raise
         if overwrite:
             FileSystems.checksum(target)  # fails for a folder, all of which would be deleted
             FileSystems.delete([target])
-            FileSystems.rename([beside], [target])
+            FileSystems.rename([partial], [target])
         else:
-            FileSystems.delete([beside])
+            FileSystems.delete([partial])
 
 
-def build(pipeline, places, handler, pattern=None, listed=None, max_pixels=MAX_PIXELS, overwrite=False):
+def build(pipeline, layout, handler, pattern=None, list_file=None, max_pixels=MAX_PIXELS, overwrite=False):
     """Adds the steps to a pipeline.
 
     Args:
         pipeline: A `beam.Pipeline`.
-        places: `Places`.
+        layout: `Layout`.
         handler: `UpscaleHandler`.
         pattern: Of the files to read.
-        listed: A text file to take their names from instead, one a line, relative to `places.root` or whole.
+        list_file: A text file to take their names from instead, one a line, relative to `layout.root` or whole.
         max_pixels: Height times width that a picture may have.
-        overwrite: Whether results that are there are made anew.
+        overwrite: Whether existing results are replaced.
     """
-    if listed:
-        names, step = pipeline | "list" >> ReadFromText(listed) | beam.Filter(bool), places.with_target
+    if list_file:
+        names, step = pipeline | "list" >> ReadFromText(list_file) | beam.Filter(bool), layout.with_target
     else:
-        names, step = pipeline | beam.Create([pattern]), places.find
+        names, step = pipeline | beam.Create([pattern]), layout.find
     find = beam.FlatMap(step).with_output_types(tuple[str, str])
     targets = names | "find" >> find.with_outputs(BAD, main="good")
     batches = (
         targets.good
         | beam.GroupByKey()  # which also spreads them over the workers
-        | "read" >> beam.ParDo(ReadInBatches(places, max_pixels, overwrite)).with_outputs(BAD, main="good")
+        | "read" >> beam.ParDo(ReadInBatches(layout, max_pixels, overwrite)).with_outputs(BAD, main="good")
     )
     upscaled = batches.good | RunInference(handler.with_no_batching())
     outcomes = (targets[BAD], batches[BAD], upscaled) | beam.Flatten()
@@ -361,7 +367,7 @@ def build(pipeline, places, handler, pattern=None, listed=None, max_pixels=MAX_P
         | beam.WithKeys(0)
         | "together" >> beam.GroupByKey()
         | beam.Values()
-        | "list bad ones" >> beam.Map(_write_list, places.output + BAD_PICTURES)
+        | "list bad ones" >> beam.Map(_write_list, layout.output + BAD_PICTURES)
     )
 
 
@@ -370,4 +376,4 @@ def _write_list(outcomes, target):
         path = Path(folder, BAD_PICTURES)
         with open(path, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(outcome._asdict()) + "\n" for outcome in outcomes if outcome)
-        _put(path, target, overwrite=True)
+        write_atomically(path, target, overwrite=True)

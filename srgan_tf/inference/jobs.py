@@ -1,4 +1,4 @@
-"""Carries out what was planned: one picture after another, each by strips."""
+"""Runs the planned jobs: one picture after another, each strip by strip."""
 
 import concurrent.futures
 import errno
@@ -14,13 +14,13 @@ from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
 from srgan_tf.imaging.raster_writer import held_bytes, write_raster
 from srgan_tf.system.errors import UserError
 
-_ROOM = 8  # of the memory that is allowed, the part in which results are gathered
+_WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
 
 
 def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
     """Upscales pictures; a bad one does not stop the others, but a full disk does.
 
-    A bar is shown where standard error is a terminal.
+    A progress bar is shown where standard error is a terminal.
 
     Args:
         jobs: A list of `plan.Job`.
@@ -38,13 +38,13 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
     if outscale is not None and not 0 < outscale <= upscaler.scale:
         raise UserError(f"--outscale={outscale:g}: these weights enlarge {upscaler.scale} times; run it twice for more")
     failures = []
-    shown = sys.stderr.isatty()
-    sizes = _sizes(jobs) if shown else [0] * len(jobs)
-    # Pixels instead of pictures, since they tell the time that is left.
-    with tqdm(total=sum(sizes), unit="px", unit_scale=True, disable=not shown, leave=False, dynamic_ncols=True) as bar:
-        ahead = bar.total
+    hidden = not sys.stderr.isatty()
+    # Pixels instead of pictures, for an estimate of the time that is left.
+    sizes = [0] * len(jobs) if hidden else _pixel_counts(jobs)
+    with tqdm(total=sum(sizes), unit="px", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True) as bar:
+        remaining = bar.total
         for number, (job, size) in enumerate(zip(jobs, sizes), 1):
-            ahead -= size
+            remaining -= size
             if len(jobs) > 1:
                 bar.set_description(f"{number} of {len(jobs)}", refresh=False)
             try:
@@ -53,27 +53,27 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
                 failures.append(error)
             except MemoryError as error:
                 failures.append(UserError(f"{_name(job)}: {str(error) or 'out of memory'}"))
-            bar.update(bar.total - ahead - bar.n)  # what is left of a bad one
+            bar.update(bar.total - remaining - bar.n)  # the rest of a bad one
             if failures and number < len(jobs) and os.strerror(errno.ENOSPC) in str(failures[-1]):
                 left = f"{len(jobs) - number} of {len(jobs)} pictures are left"
-                failures.append(UserError(f"the disk is full; {left}, with which the same command goes on"))
+                failures.append(UserError(f"the disk is full; {left}, which the same command continues with"))
                 break
     return failures
 
 
-def _sizes(jobs):
-    """The pixels of each input; 0 where they are not known beforehand."""
+def _pixel_counts(jobs):
+    """Height times width of each input; 0 where it is not known beforehand."""
 
-    def size(job):
+    def count(job):
         try:
             height, width = files.probe(job.source) if job.source else (0, 0)
-        except UserError:  # told in its turn
+        except UserError:  # reported when it is processed
             return 0
         return height * width
 
     with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `open_raster` has a limit of its own
-        return list(pool.map(size, jobs))
+        return list(pool.map(count, jobs))
 
 
 def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
@@ -84,17 +84,17 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
         size = None
         if outscale not in (None, scale):
             size = max(1, round(height * outscale)), max(1, round(width * outscale))
-        # A part of what is allowed may go into the writing; the rest is for the tiles.
-        room = None if upscaler.max_memory is None else upscaler.max_memory // _ROOM
-        held = held_bytes(raster, job.kind, height * scale, width * scale, room)
-        if room is not None and job.kind == "webp" and held > upscaler.max_memory // 2:
+        # A part of the allowed memory may go into the writing; the rest is for the tiles.
+        room = None if upscaler.max_memory is None else upscaler.max_memory // _WRITE_SHARE
+        write_bytes = held_bytes(raster, job.kind, height * scale, width * scale, room)
+        if room is not None and job.kind == "webp" and write_bytes > upscaler.max_memory // 2:
             raise UserError(
-                f"{_name(job)}: WebP is encoded as a whole, which takes {held >> 20:,} MiB here; allow more"
+                f"{_name(job)}: WebP is encoded as a whole, which takes {write_bytes >> 20:,} MiB here; allow more"
                 " --max_memory, or take --format=png or tiff"
             )
         try:
             strips = upscaler.upscale_strips(
-                raster.rows, height, width, raster.bands, raster.dtype, reserve=held, progress=bar.update
+                raster.rows, height, width, raster.bands, raster.dtype, reserve=write_bytes, progress=bar.update
             )
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{_name(job)}: {error}") from None

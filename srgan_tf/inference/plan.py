@@ -15,8 +15,8 @@ from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UserError, reason
 
 STREAM = "-"  # in place of a file's name: standard input, standard output
-_ENDING = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # that a kind is given: the first of its own
-_OTHERS_THAN_FILES = ("/dev", "/dev/fd", "/proc/self/fd")  # where a file beside the target must not be made
+_SUFFIX = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # of each kind, the first in SUFFIXES
+_DEVICE_FOLDERS = ("/dev", "/dev/fd", "/proc/self/fd")  # where no temporary file must be made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,28 +38,28 @@ def plan(source, target, kind=None, overwrite=False):
     """Finds what to read and where to write it.
 
     Args:
-        source: A file; a folder, searched as `find_pictures` does; a pattern, in which `*`, `?` and `[...]` stand for
-            parts of a name and `**` for folders of any depth; or `-`.
-        target: A file, a folder or `-` if `source` is a file or `-`, else a folder. Below it stand the pictures as they
-            stand below the source folder, or below the part of the pattern that is without wildcards.
+        source: A file; a folder, searched as `find_pictures` does; a pattern, in which `*`, `?` and `[...]` match parts
+            of a name and `**` matches folders of any depth; or `-`.
+        target: A file, a folder or `-` if `source` is a file or `-`, else a folder. In it the pictures have the same
+            relative paths as in the source folder, or in the part of the pattern that is without wildcards.
         kind: A key of `KINDS`. By default what the target's name says; in a folder what the source's name says, and
             PNG for GIF and for names that say nothing; to standard output PNG.
         overwrite: Also write what exists already.
 
     Returns:
-        `(jobs, skipped)`: two lists of `Job`; the targets of the second exist and are left as they are.
+        `(jobs, skipped)`: two lists of `Job`; the targets of the second exist and are not replaced.
 
     Raises:
         UserError: There is nothing to read; a target is no place or kind to write to; two pictures would be written to
             one file; a picture would replace an input, or would become an input of the next run.
     """
-    what = _kind_of_input(source)
-    many = what in ("folder", "pattern")
+    source_type = _source_type(source)
+    many = source_type in ("folder", "pattern")
     if many:
-        found = _many(source, what, target, kind)
+        found = _many(source, source_type, target, kind)
     else:
-        found = [_single(None if what == "stream" else Path(source), target, kind)]
-    jobs, skipped = _apart(found, overwrite)
+        found = [_single(None if source_type == "stream" else Path(source), target, kind)]
+    jobs, skipped = _split_existing(found, overwrite)
     if jobs and target != STREAM:
         check_writable(Path(target) if many else jobs[0].target.parent, folder=True)
     return jobs, skipped
@@ -80,10 +80,10 @@ def output_name(path, kind=None):
     if kind == own:
         return path.name, kind
     known = path.suffix.lower() in files.SUFFIXES
-    return (path.stem if known else path.name) + _ENDING[kind], kind
+    return (path.stem if known else path.name) + _SUFFIX[kind], kind
 
 
-def _kind_of_input(source):
+def _source_type(source):
     if source == STREAM:
         if sys.stdin is None or sys.stdin.isatty():
             raise UserError("--input=-: nothing comes in; pipe a picture into it, as in `cat photo.jpg | python ...`")
@@ -116,7 +116,7 @@ def _single(source, target, kind):
         name, kind = output_name(source, kind)
         return Job(source, Path(target, name), kind)
     target = Path(target)
-    if os.path.abspath(target.parent) in _OTHERS_THAN_FILES or (os.path.exists(target) and not os.path.isfile(target)):
+    if os.path.abspath(target.parent) in _DEVICE_FOLDERS or (os.path.exists(target) and not os.path.isfile(target)):
         raise UserError(f"{target}: not a regular file; --output=- writes to standard output")
     named = SUFFIXES.get(target.suffix.lower())
     if kind and named and kind != named:
@@ -129,20 +129,20 @@ def _single(source, target, kind):
     return Job(source, target, kind or named)
 
 
-def _many(source, what, target, kind):
+def _many(source, source_type, target, kind):
     """The jobs of a folder or of a pattern."""
-    whole = "a folder" if what == "folder" else "a pattern"
+    described = f"{source} is a {source_type}"
     if target == STREAM:
-        raise UserError(f"{source}: {whole}, but standard output takes one picture; give a folder as --output")
+        raise UserError(f"{source}: a {source_type}, but standard output takes one picture; give a folder as --output")
     if os.path.exists(target) and not os.path.isdir(target):
-        raise UserError(f"{target}: a file, but {source} is {whole}; give a folder as --output")
+        raise UserError(f"{target}: a file, but {described}; give a folder as --output")
     if not _is_folder(target) and Path(target).suffix.lower() in files.SUFFIXES:
-        raise UserError(f"{target}: named as a picture, but {source} is {whole}; if it shall be a folder, add a /")
-    base, wildcards = (Path(source), ()) if what == "folder" else _fixed_part(source)
-    paths = _matching(base, wildcards) if wildcards else find_pictures(base)
+        raise UserError(f"{target}: named as a picture, but {described}; if it shall be a folder, add a /")
+    base, wildcards = (Path(source), ()) if source_type == "folder" else _split_pattern(source)
+    paths = _find_matches(base, wildcards) if wildcards else find_pictures(base)
     if not paths:
-        reason = "no pictures in it" if what == "folder" else "matches no picture (** stands for any folders)"
-        raise UserError(f"{source}: {reason}; give another --input")
+        problem = "no pictures in it" if source_type == "folder" else "matches no picture (** matches any folders)"
+        raise UserError(f"{source}: {problem}; give another --input")
     outputs = {}
     for path in paths:
         name, own_kind = output_name(path, kind)
@@ -154,8 +154,8 @@ def _many(source, what, target, kind):
     return list(outputs.values())
 
 
-def _fixed_part(pattern):
-    """The folder that a pattern begins with, whose name may have brackets in it, and the parts behind it."""
+def _split_pattern(pattern):
+    """The folder that a pattern begins with, whose name may have brackets in it, and the parts after it."""
     base, parts = Path(), list(Path(pattern).parts)
     while os.path.isdir(base / parts[0]):
         base /= parts.pop(0)
@@ -164,9 +164,9 @@ def _fixed_part(pattern):
     return base, tuple(parts)
 
 
-def _matching(base, wildcards):
+def _find_matches(base, wildcards):
     """The pictures that match, sorted by their path relative to `base`."""
-    if "**" in wildcards:  # by our own walk, since glob's enters links for ever
+    if "**" in wildcards:  # by our own walk, since glob follows links for ever
         return [path for path in find_pictures(base) if _matches(path.relative_to(base).parts, wildcards)]
     found = (Path(base, name) for name in glob.iglob(os.path.join(*wildcards), root_dir=base))
     pictures = (path for path in found if path.suffix.lower() in files.SUFFIXES and os.path.isfile(path))
@@ -187,25 +187,25 @@ def _check_outside(base, wildcards, outputs, target):
     for folder in {base, *(job.source.parent for job in outputs.values())}:
         searched = folder.resolve()
         if real.is_relative_to(searched):
-            place = folder.relative_to(base) / real.relative_to(searched)
-            if any(_matches((place / output.relative_to(target)).parts, wildcards or ("**",)) for output in outputs):
+            relative = folder.relative_to(base) / real.relative_to(searched)
+            if any(_matches((relative / output.relative_to(target)).parts, wildcards or ("**",)) for output in outputs):
                 raise UserError(f"{target}: lies in the input folder {base}; give an --output outside it")
 
 
-def _apart(jobs, overwrite):
-    """The jobs to do, and those done already."""
-    inputs = {_identity(job.source): job.source for job in jobs if job.source}
+def _split_existing(jobs, overwrite):
+    """The jobs to do, and those whose target exists."""
+    inputs = {_file_id(job.source): job.source for job in jobs if job.source}
     to_do, done = [], []
     for job in jobs:
-        there = _identity(job.target) if job.target else None
-        if there and there in inputs:
-            raise UserError(f"{job.target}: would replace the input {inputs[there]}; give another --output")
-        (done if there and not overwrite else to_do).append(job)
+        existing = _file_id(job.target) if job.target else None
+        if existing and existing in inputs:
+            raise UserError(f"{job.target}: would replace the input {inputs[existing]}; give another --output")
+        (done if existing and not overwrite else to_do).append(job)
     return to_do, done
 
 
-def _identity(path):
-    """What two names of one file have in common; None where there is none."""
+def _file_id(path):
+    """Device and inode, the same for all names of a file; None where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -20,10 +20,7 @@ _BYTES_PER_PIXEL = 190
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
 _ALPHA_MARGIN = 2  # LR pixels that bicubic enlargement sees beyond its own
 
-# One tile at a time in the whole process, as the memory is the process's. TensorFlow keeps what a tile took, so that
-# one no larger takes nothing more.
-_lock = threading.Lock()
-_allocated_bytes = 0
+_lock = threading.Lock()  # one tile at a time in the whole process, as the memory is the process's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +71,11 @@ class TileRunner:
         scale: The enlargement.
         margin: LR pixels around a tile that its values depend on.
         max_pixels: That the padded tiles of N pictures may have: fewer than those with which the memory ran out.
+        allocated_bytes: Of the class: what the process keeps of the largest tile so far. TensorFlow gives none of it
+            back, so that a tile no larger takes nothing more.
     """
+
+    allocated_bytes = 0
 
     def __init__(self, network):
         self.scale = int(network.scale)
@@ -97,7 +98,7 @@ class TileRunner:
         """
         size = np.dtype(dtype).itemsize * bands
         features = int(self._feature_bytes + (_ALPHA_BYTES if _has_alpha(bands) else 0) * self.scale**2)
-        return tiling.MemoryCosts(features, 2 * size, strips * size * self.scale**2, _allocated_bytes // features)
+        return tiling.MemoryCosts(features, 2 * size, strips * size * self.scale**2, self.allocated_bytes // features)
 
     def warm_up(self, bands, dtype):
         """Traces the graph for a kind of picture and runs it, so that what this takes counts as taken."""
@@ -154,13 +155,13 @@ class TileRunner:
 
     def _compute(self, values, position):
         """The part of padded tiles' results that `position` names; None if the memory did not suffice."""
-        global _allocated_bytes
         with _lock:
             try:
                 sr = self._graph(values.dtype.name, values.shape[3])(values, position).numpy()
             except tf.errors.ResourceExhaustedError:
                 return None
-            _allocated_bytes = max(_allocated_bytes, int(math.prod(values.shape[:3]) * self._feature_bytes))
+            needed = int(math.prod(values.shape[:3]) * self._feature_bytes)
+            TileRunner.allocated_bytes = max(TileRunner.allocated_bytes, needed)
         return sr
 
     def _graph(self, dtype, bands):

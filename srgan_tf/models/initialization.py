@@ -13,12 +13,12 @@ MEAN, DEVIATION = -0.1, 0.5
 
 
 def initialize_as_bilinear(generator):
-    """Sets G's weights so that it starts as a bilinear enlargement; the channels that this leaves over stay random.
+    """Sets G's weights so that it starts as bilinear upsampling; the remaining channels stay random.
 
-    G has no way round its layers: the picture itself must pass through all of them. Three channels of the first
-    convolution carry it as x + 1, which the ReLU leaves alone; gamma is 0 in the last BN of every residual branch, so
-    that each starts as nothing (Goyal et al. 2017, section 5.1); nearest x2 followed by [1 2 1] / 4 is bilinear; and
-    as tanh comes last, the last ReLU's channels are the hinges of a piecewise linear atanh.
+    G has no skip connection from the input to the output: the picture itself must pass through all layers. Three
+    channels of the first convolution carry it as x + 1, which the ReLU leaves alone; gamma is 0 in the last BN of every
+    residual branch, so that each starts at zero (Goyal et al. 2017, section 5.1); nearest x2 followed by [1 2 1] / 4 is
+    bilinear; and as tanh comes last, the last ReLU's channels are the hinges of a piecewise linear atanh.
 
     Args:
         generator: What `build_generator` returned, with at least 33 filters; changed in place.

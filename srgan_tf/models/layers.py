@@ -1,4 +1,4 @@
-"""Layers written so that they cost less; each equals the plain ones that it names."""
+"""Layers written so that they cost less; each equals the standard layers that it names."""
 
 import keras
 import numpy as np

@@ -1,8 +1,8 @@
 """The core of SelfExSR (Huang, Singh and Ahuja, CVPR 2015) in NumPy: super-resolution from the picture's own patches.
 
 What is small in one place of a picture is often large in another. The picture is enlarged in steps of about 1.6. At
-each, every 5x5 patch of the enlarged and therefore blurred picture looks for its like in the picture before it, blurred
-in the same way (reduced by the step and enlarged again); what that picture has there beyond its blurred self is the
+each, every 5x5 patch of the enlarged and therefore blurred picture is matched in the picture before it, blurred in the
+same way (reduced by the step and enlarged again); what that picture has there beyond its blurred self is the
 detail of the patch. The search is PatchMatch over positions and affine maps (Barnes et al. 2010). The details of
 overlapping patches are averaged, and back-projection (Irani and Peleg 1991) makes the result agree with LR.
 
@@ -17,15 +17,17 @@ import numpy as np
 from srgan_tf.imaging.color import LUMA_OF_UNIT_RGB
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
 
-_REACH = 2  # of a patch around its middle: 5x5
-_AREA = (2 * _REACH + 1) ** 2
+_PATCH_RADIUS = 2  # 5x5
+_AREA = (2 * _PATCH_RADIUS + 1) ** 2
 _STEPS_PER_OCTAVE = 1.5
 _ROUNDS = 6  # of random search and propagation
-_RADII = (64, 24, 8, 3, 1, 0.5, 0.25)  # of the random search, pixels of the source; the first is around home
+# Of the random search, pixels of the source; the first is around the patch's own place.
+_RADII = (64, 24, 8, 3, 1, 0.5, 0.25)
 _STRIDES = (4, 2, 1)  # between a patch and the neighbours whose maps it tries
-_TURN, _STRETCH, _FREE = 0.6, 0.05, 8  # deviations of random maps (radians; share), and the radius from which they hold
+# Deviations of random maps: radians, and the share of a length; they hold in full from this radius on.
+_ROTATION, _STRETCH, _FULL_RADIUS = 0.6, 0.05, 8
 _SIZES = (0.8, 1.25)  # that a map may give a patch in any direction
-_LIKENESS = 0.11  # deviation between patches that halves a vote, about; in [-1, 1]
+_SIMILARITY_SIGMA = 0.11  # deviation between patches that halves a vote, about; in [-1, 1]
 _BACK_PROJECTIONS = 8
 _SEED = 0  # of the random search
 _CHUNK = 1 << 14  # patches at a time, which the processor's cache holds
@@ -80,25 +82,25 @@ def _step(before, size, factor, random, pool):
     patches = _patches(blurred)
     source = _Source(before, factor)
     maps, errors = _search(patches, source, size, random, pool)
-    votes = np.exp(-errors / (2 * _LIKENESS**2)) + np.float32(1e-3)
+    votes = np.exp(-errors / (2 * _SIMILARITY_SIGMA**2)) + np.float32(1e-3)
     details = np.empty_like(patches)
 
     def find(chunk):
         details[chunk] = source.details(maps[:, chunk]) * votes[chunk, None]
 
     list(pool.map(find, _chunks(len(patches))))
-    padded = np.zeros((2, height + 2 * _REACH, width + 2 * _REACH), np.float32)
-    for number, (down, right) in enumerate(np.ndindex(2 * _REACH + 1, 2 * _REACH + 1)):
+    padded = np.zeros((2, height + 2 * _PATCH_RADIUS, width + 2 * _PATCH_RADIUS), np.float32)
+    for number, (down, right) in enumerate(np.ndindex(2 * _PATCH_RADIUS + 1, 2 * _PATCH_RADIUS + 1)):
         place = padded[:, down : down + height, right : right + width]
         place += details[:, number].reshape(size), votes.reshape(size)
-    detail, weight = padded[:, _REACH:-_REACH, _REACH:-_REACH]
+    detail, weight = padded[:, _PATCH_RADIUS:-_PATCH_RADIUS, _PATCH_RADIUS:-_PATCH_RADIUS]
     return blurred + detail / weight
 
 
 def _patches(image):
     """The patch around every pixel, `(H W, 25)`, less its mean."""
-    padded = np.pad(image, _REACH, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * _REACH + 1, 2 * _REACH + 1))
+    padded = np.pad(image, _PATCH_RADIUS, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * _PATCH_RADIUS + 1, 2 * _PATCH_RADIUS + 1))
     windows = windows.reshape(image.size, _AREA)
     return windows - windows.mean(axis=1, keepdims=True)
 
@@ -121,7 +123,9 @@ class _Source:
         self._blurred, self._detail = (
             np.pad(plane, ((0, 1), (0, 1)), mode="edge").ravel() for plane in (blurred, image - blurred)
         )
-        self._down, self._right = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1].reshape(2, 1, _AREA)
+        self._down, self._right = np.mgrid[
+            -_PATCH_RADIUS : _PATCH_RADIUS + 1, -_PATCH_RADIUS : _PATCH_RADIUS + 1
+        ].reshape(2, 1, _AREA)
 
     def details(self, maps):
         """The detail at the patches of maps, `(N, 25)`."""
@@ -150,7 +154,7 @@ class _Source:
 
 
 def _search(patches, source, size, random, pool):
-    """The maps to the likest patches of the source that PatchMatch finds.
+    """The maps to the most similar patches of the source that PatchMatch finds.
 
     Args:
         patches: Of `_patches`.
@@ -189,7 +193,7 @@ def _search(patches, source, size, random, pool):
             if radius == _RADII[0]:
                 others[:2] = home
             others[:2] += random.uniform(-radius, radius, (2, count))
-            others[2:] = _shaken(others[2:], min(1, radius / _FREE), random)
+            others[2:] = _perturbed(others[2:], min(1, radius / _FULL_RADIUS), random)
             consider(others)
         for stride in _STRIDES:
             for down, right in ((stride, 0), (-stride, 0), (0, stride), (0, -stride)):
@@ -202,9 +206,9 @@ def _search(patches, source, size, random, pool):
     return maps, errors
 
 
-def _shaken(matrices, share, random):
-    """Matrices `(4, N)` turned and stretched at random."""
-    turn = random.normal(0, _TURN * share, matrices.shape[1])
+def _perturbed(matrices, share, random):
+    """Matrices `(4, N)` rotated and stretched at random."""
+    turn = random.normal(0, _ROTATION * share, matrices.shape[1])
     cos, sin = np.cos(turn), np.sin(turn)
     stretch = random.normal(0, _STRETCH * share, matrices.shape)
     stretch[[0, 3]] += 1

@@ -212,14 +212,14 @@ def test_an_output_that_cannot_be_written_ends_the_run(exported, tmp_path):
 
 
 def test_pictures_of_one_size_and_type_come_together(memory, monkeypatch):
-    monkeypatch.setattr(beam_steps, "_SMALL", 300)
+    monkeypatch.setattr(beam_steps, "BATCH_PIXELS", 300)
     wide, gray, large = noise(6, 8), noise(8, 6, 1)[..., 0], noise(13, 12)
     pixels = {"1": wide, "2": gray, "3": wide, "4": large, "5": noise(8, 6), "6": wide, "7": gray} | dict.fromkeys(
         ("8", "9", "10"), wide
     )
     names = [f"{name}.png" for name in pixels]
     memory.update({f"memory://in/{name}": encoded(pixels[name[:-4]]) for name in names})
-    reader = beam_steps.ReadInBatches(beam_steps.Places("memory://in/", "memory://out/"))
+    reader = beam_steps.ReadInBatches(beam_steps.Layout("memory://in/", "memory://out/"))
 
     def batches(name):
         return [[picture.source[12:-4] for picture in batch] for batch in reader.process((name, [name]))]
@@ -240,7 +240,7 @@ def test_pictures_of_one_size_and_type_come_together(memory, monkeypatch):
     rest = [windowed.value for windowed in reader.finish_bundle()]
     assert [[picture.source[12:-4] for picture in batch] for batch in rest] == [["2", "7"], ["5"]]
 
-    monkeypatch.setattr(beam_steps, "_HELD_BYTES", len(memory["memory://in/1.png"]))
+    monkeypatch.setattr(beam_steps, "MAX_WAITING_BYTES", len(memory["memory://in/1.png"]))
     reader.start_bundle()
     assert [batches(name) for name in names[:3]] == [[], [["1"], ["2"]], []]
 
@@ -248,7 +248,7 @@ def test_pictures_of_one_size_and_type_come_together(memory, monkeypatch):
 def test_a_worker_that_comes_late_leaves_the_result(memory, tmp_path):
     (tmp_path / "picture").write_bytes(b"mine")
     memory["memory://out/x.png"] = b"of another worker"
-    beam_steps._put(tmp_path / "picture", "memory://out/x.png", overwrite=False)
+    beam_steps.write_atomically(tmp_path / "picture", "memory://out/x.png", overwrite=False)
     assert memory == {"memory://out/x.png": b"of another worker"}
 
 
@@ -258,13 +258,13 @@ def test_a_folder_in_the_place_of_a_result_is_let_be(exported, tmp_path):
     kept.touch()
     (tmp_path / "picture").touch()
     with pytest.raises(OSError):
-        beam_steps._put(tmp_path / "picture", f"{tmp_path}/large/x.png", overwrite=True)
+        beam_steps.write_atomically(tmp_path / "picture", f"{tmp_path}/large/x.png", overwrite=True)
     assert kept.exists()
 
 
 def test_a_picture_that_does_not_fit_into_the_memory_is_bad(exported, memory):
-    facts = beam_steps.read_facts(str(exported))
-    handler = beam_steps.UpscaleHandler(str(exported), facts, max_memory=2**20)
+    config = beam_steps.read_model_config(str(exported))
+    handler = beam_steps.UpscaleHandler(str(exported), config, max_memory=2**20)
     picture = beam_steps.Picture("x.png", "memory://out/x.png", "png", encoded(noise(9, 9)))
     ((source, reason),) = handler.run_inference([picture], handler.load_model())
     assert source == "x.png" and "max_memory of 1 MiB does not suffice" in reason

@@ -10,8 +10,9 @@ from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
-from srgan_tf.inference import memory_budget, tile_runner
+from srgan_tf.inference import memory_budget
 from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.baselines import build_espcn
 from srgan_tf.models.generator import build_generator, receptive_margin
@@ -278,9 +279,9 @@ def test_a_batch_equals_its_pictures(whole, bands):
 
 def test_a_batch_takes_as_many_at_once_as_the_memory_allows(monkeypatch):
     images, network = np.stack([noise(12, 17, seed=seed) for seed in range(5)]), Network()
-    tile_bytes = tile_runner.TileRunner(network).costs(3, np.uint8, strips=0).features * 12 * 17
+    tile_bytes = TileRunner(network).costs(3, np.uint8, strips=0).features * 12 * 17
     free = images.nbytes + 2.9 * tile_bytes / 0.75
-    monkeypatch.setattr(tile_runner, "_allocated_bytes", 0)
+    monkeypatch.setattr(TileRunner, "allocated_bytes", 0)
     monkeypatch.setattr(memory_budget, "free_host_bytes", lambda: 2 * free)  # half of which is taken
     assert (Upscaler(network).upscale_batch(images) == images).all()
     assert [len(values) for values in network.given] == [2, 2, 1]

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.inference import memory_budget, tile_runner
+from srgan_tf.inference import memory_budget
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.tile_runner import TileRunner
@@ -30,7 +30,7 @@ def noise(height, width, bands=3, seed=0):
 @pytest.fixture
 def fresh(monkeypatch):
     """As if nothing had been computed in this process yet, which has 500 MiB."""
-    monkeypatch.setattr(tile_runner, "_allocated_bytes", 0)
+    monkeypatch.setattr(TileRunner, "allocated_bytes", 0)
     monkeypatch.setattr(memory_budget, "resident_bytes", lambda: 500 * 2**20)
 
 
@@ -149,7 +149,7 @@ def test_small_pictures_are_not_refused_after_large_ones(runner, fresh, monkeypa
     tall, wide = planned(runner, 3000, 3000, max_memory=GIB)
     kept = features * (tall + 18) * (wide + 18)
     assert 0.5 * (GIB - 600 * 2**20) < kept < 0.75 * (GIB - 500 * 2**20)
-    monkeypatch.setattr(tile_runner, "_allocated_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
+    monkeypatch.setattr(TileRunner, "allocated_bytes", kept)  # as TensorFlow keeps it, and oneDNN's kernels beside it
     monkeypatch.setattr(memory_budget, "resident_bytes", lambda: GIB - 90 * 2**20)
     assert planned(runner, 300, 300, max_memory=GIB) is not None
     again = planned(runner, 3000, 300, max_memory=GIB)
