@@ -86,18 +86,20 @@ def output_name(path, kind=None):
 def _source_type(source):
     if source == STREAM:
         if sys.stdin is None or sys.stdin.isatty():
-            raise UserError("--input=-: nothing comes in; pipe a picture into it, as in `cat photo.jpg | python ...`")
+            raise UserError(
+                "-: nothing comes in; pipe a picture into it, as in `cat photo.jpg | srgan upscale - large.png`"
+            )
         return "stream"
     try:
         mode = os.stat(source).st_mode
     except (FileNotFoundError, NotADirectoryError):
         if glob.has_magic(source):
             return "pattern"
-        raise UserError(f"{source}: no such picture or folder; --input names one") from None
+        raise UserError(f"{source}: no such picture or folder; the input must be one") from None
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({reason(error)})") from None
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise UserError(f"{source}: not a regular file; --input=- reads standard input")
+        raise UserError(f"{source}: not a regular file; - as the input reads standard input")
     return "folder" if stat.S_ISDIR(mode) else "file"
 
 
@@ -108,22 +110,24 @@ def _is_folder(target):
 def _single(source, target, kind):
     if target == STREAM:
         if sys.stdout is None or sys.stdout.isatty():
-            raise UserError("--output=-: would print the picture on the terminal; redirect it, as in `> large.png`")
+            raise UserError("-: would print the picture on the terminal; redirect it, as in `> large.png`")
         return Job(source, None, kind or "png")
     if _is_folder(target):
         if source is None:
-            raise UserError(f"{target}: a folder, but standard input has no name to write by; give a file as --output")
+            raise UserError(
+                f"{target}: a folder, but standard input has no name to write by; give a file as the output"
+            )
         name, kind = output_name(source, kind)
         return Job(source, Path(target, name), kind)
     target = Path(target)
     if os.path.abspath(target.parent) in _DEVICE_FOLDERS or (os.path.exists(target) and not os.path.isfile(target)):
-        raise UserError(f"{target}: not a regular file; --output=- writes to standard output")
+        raise UserError(f"{target}: not a regular file; - as the output writes to standard output")
     named = SUFFIXES.get(target.suffix.lower())
     if kind and named and kind != named:
         raise UserError(f"{target}: named as {KINDS[named]}, but --format={kind}; change one or leave --format out")
     if not kind and not named:
         raise UserError(
-            f"{target}: not a kind of picture that can be written; end --output in .png, .jpg, .webp, .tif or .bmp,"
+            f"{target}: not a kind of picture that can be written; end the output in .png, .jpg, .webp, .tif or .bmp,"
             " or in / for a folder"
         )
     return Job(source, target, kind or named)
@@ -133,16 +137,18 @@ def _many(source, source_type, target, kind):
     """The jobs of a folder or of a pattern."""
     described = f"{source} is a {source_type}"
     if target == STREAM:
-        raise UserError(f"{source}: a {source_type}, but standard output takes one picture; give a folder as --output")
+        raise UserError(
+            f"{source}: a {source_type}, but standard output takes one picture; give a folder as the output"
+        )
     if os.path.exists(target) and not os.path.isdir(target):
-        raise UserError(f"{target}: a file, but {described}; give a folder as --output")
+        raise UserError(f"{target}: a file, but {described}; give a folder as the output")
     if not _is_folder(target) and Path(target).suffix.lower() in files.SUFFIXES:
         raise UserError(f"{target}: named as a picture, but {described}; if it shall be a folder, add a /")
     base, wildcards = (Path(source), ()) if source_type == "folder" else _split_pattern(source)
     paths = _find_matches(base, wildcards) if wildcards else find_pictures(base)
     if not paths:
         problem = "no pictures in it" if source_type == "folder" else "matches no picture (** matches any folders)"
-        raise UserError(f"{source}: {problem}; give another --input")
+        raise UserError(f"{source}: {problem}; give another input")
     outputs = {}
     for path in paths:
         name, own_kind = output_name(path, kind)
@@ -160,7 +166,7 @@ def _split_pattern(pattern):
     while os.path.isdir(base / parts[0]):
         base /= parts.pop(0)
     if not glob.has_magic(parts[0]):
-        raise UserError(f"{base / parts[0]}: no such folder; --input names a picture, a folder or a pattern")
+        raise UserError(f"{base / parts[0]}: no such folder; the input must be a picture, a folder or a pattern")
     return base, tuple(parts)
 
 
@@ -189,7 +195,7 @@ def _check_outside(base, wildcards, outputs, target):
         if real.is_relative_to(searched):
             relative = folder.relative_to(base) / real.relative_to(searched)
             if any(_matches((relative / output.relative_to(target)).parts, wildcards or ("**",)) for output in outputs):
-                raise UserError(f"{target}: lies in the input folder {base}; give an --output outside it")
+                raise UserError(f"{target}: lies in the input folder {base}; give an output outside it")
 
 
 def _split_existing(jobs, overwrite):
@@ -199,7 +205,7 @@ def _split_existing(jobs, overwrite):
     for job in jobs:
         existing = _file_id(job.target) if job.target else None
         if existing and existing in inputs:
-            raise UserError(f"{job.target}: would replace the input {inputs[existing]}; give another --output")
+            raise UserError(f"{job.target}: would replace the input {inputs[existing]}; give another output")
         (done if existing and not overwrite else to_do).append(job)
     return to_do, done
 
