@@ -33,7 +33,7 @@ UNFINISHED = ".unfinished"  # ends the names of files that are being written
 METRICS_NAMESPACE = "srgan_tf"
 UPSCALED, EXISTING, BAD = "upscaled", "skipped", "bad"  # the counters
 _CONFIG = ("scale", "margin", "filters")
-BATCH_PIXELS = 2**15  # LR pixels that are computed at once; a larger picture has enough work in it, and goes alone
+BATCH_PIXELS = 2**15  # LR pixels of a batch; a larger picture has enough work in it, and goes alone
 MAX_WAITING_BYTES = 2**26  # of files that wait for others of their size
 
 
@@ -139,14 +139,14 @@ class ReadInBatches(beam.DoFn):
             yield self._bad(name, error.reason)
             return
         picture = self._layout.picture(target, name, content)
-        most = BATCH_PIXELS // (raster.height * raster.width)
-        if most < 2:
+        batch_size = BATCH_PIXELS // (raster.height * raster.width)
+        if batch_size < 2:
             yield [picture]
             return
         batch = self._waiting.setdefault(key, [])
         batch.append(picture)
         self._waiting_bytes += len(content)
-        if len(batch) == most:
+        if len(batch) == batch_size:
             del self._waiting[key]
             self._waiting_bytes -= sum(len(picture.content) for picture in batch)
             yield batch
@@ -247,7 +247,7 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
 
     def run_inference(self, batch, model, inference_args=None):
         with contextlib.ExitStack() as stack:
-            # Sound and small enough, as reading them has shown.
+            # Valid and small enough, as reading them has proved.
             rasters = [stack.enter_context(open_raster(picture.content, sys.maxsize)) for picture in batch]
             try:
                 results = self._upscale(rasters, model)

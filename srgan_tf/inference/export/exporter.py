@@ -23,8 +23,8 @@ from srgan_tf.system.errors import UserError
 from srgan_tf.system.quiet import quiet
 
 FORMATS: dict[str, ModuleType] = {"savedmodel": savedmodel, "onnx": onnx, "litert": litert}
-# Of the values, that may differ by a level: one of 5,000 is, in the package's SRResNet, since float32 rounds every
-# order of the sums otherwise; Keras is as far from float64. A mistake, such as truncation, makes it most of them.
+# Share of the values that may differ by a level: one of 5,000 does, in the package's SRResNet, since the rounding of
+# float32 sums depends on their order; Keras is as far from float64. A bug, such as truncation, makes it most of them.
 _MAX_SHARE = 1e-2
 
 
@@ -92,7 +92,7 @@ def export(
         path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
         format: A key of `FORMATS`.
         overwrite: Replace such a model that lies there. Anything else there is never replaced.
-        metadata: A dict that JSON can hold, as `describe_weights` gives; G's shape and the versions are added.
+        metadata: A dict that JSON can hold, as `describe_weights` gives; the model's shape and the versions are added.
         float16: Keep the weights in float16: half the size, and up to two levels off. Of "litert" only.
 
     Returns:
