@@ -9,7 +9,7 @@ from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import MODEL_HELP, Limits
 from srgan_tf.evaluation.systems import SELFEX, load_upscaler, named_weights
-from srgan_tf.imaging.raster_writer import KINDS
+from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
 from srgan_tf.system.errors import UsageError
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from srgan_tf.data import listing
 from srgan_tf.imaging import files
+from srgan_tf.imaging.formats import READABLE_SUFFIXES
 from srgan_tf.system.errors import UserError
 
 EMBEDDED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
@@ -85,7 +86,7 @@ def _find(folder):
 
 
 def _is_picture(path):
-    return os.path.splitext(path)[1].lower() in files.SUFFIXES
+    return os.path.splitext(path)[1].lower() in READABLE_SUFFIXES
 
 
 def find_pictures(folder):

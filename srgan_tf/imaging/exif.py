@@ -1,7 +1,7 @@
 """What EXIF tells of a photograph, in a block of its own or in a TIFF file, where libvips neither reads nor writes it.
 
-Both are the same structure (EXIF 2.32, section 4.5; TIFF 6.0, section 2): directories of tags, each with a type, a
-count and a value. Classic TIFF has offsets of 4 bytes, BigTIFF of 8.
+Both are the same structure (EXIF 2.32, section 4.5; TIFF 6.0, section 2): image file directories (IFDs) of tags, each
+with a type, a count and a value. Classic TIFF has offsets of 4 bytes, BigTIFF of 8.
 """
 
 import dataclasses
@@ -11,17 +11,17 @@ import struct
 
 import numpy as np
 
-_MARK = b"Exif\0\0"  # before the block in a JPEG file
-_DESCRIPTION, _ORIENTATION, _DETAILS, _GPS = 0x010E, 0x0112, 0x8769, 0x8825
-# Tags of the first directory that describe the photograph and not how its pixels are stored: ImageDescription, Make,
+_HEADER = b"Exif\0\0"  # before the block in a JPEG file
+_DESCRIPTION, _ORIENTATION, _EXIF_IFD, _GPS_IFD = 0x010E, 0x0112, 0x8769, 0x8825
+# Tags of the first IFD that describe the photograph and not how its pixels are stored: ImageDescription, Make,
 # Model, Software, DateTime, Artist, HostComputer, Rating, RatingPercent, Copyright, and five of Windows.
-_ABOUT = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}
-_NOT_KEPT = {0xA002, 0xA003, 0xA005}  # the stored width and height, and a directory of compatibility
+_KEPT_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}
+_DROPPED_TAGS = {0xA002, 0xA003, 0xA005}  # the stored width and height, and the compatibility IFD
 _FOR_SOFTWARE = (b"{", b"<?xml", b"ImageJ=")  # descriptions by which programs find the pixels, wrong for larger ones
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _SHORT, _LONG, _LONG8 = 3, 4, 16
-_FRACTIONS = (5, 10)  # types of two numbers of 4 bytes
-_MOST_ENTRIES, _LONGEST_VALUE = 1 << 16, 1 << 24  # what is above is damage
+_RATIONALS = (5, 10)  # types of two numbers of 4 bytes
+_MAX_ENTRIES, _MAX_VALUE_BYTES = 1 << 16, 1 << 24  # what is above is damage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,44 +52,44 @@ class _Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Exif:
-    """What is kept of EXIF; a directory is `{tag: (type, count, value as stored)}`.
+    """What is kept of EXIF; an IFD is `{tag: (type, count, value as stored)}`.
 
     Attributes:
         layout: How the values are stored.
         orientation: 1 to 8; 1 is upright.
-        about: Entries of the first directory that describe the photograph.
-        details: `{tag: directory}` of the camera's settings and of the place.
+        tags: Entries of the first IFD that describe the photograph.
+        sub_ifds: `{tag: IFD}` of the camera's settings and of the place.
     """
 
     layout: _Layout
     orientation: int
-    about: dict
-    details: dict
+    tags: dict
+    sub_ifds: dict
 
     def block(self):
         """The block that PNG, JPEG and WebP files hold, upright and without a thumbnail."""
         layout = _Layout(self.layout.order)
         upright = _SHORT, 1, struct.pack(layout.order + "HH", 1, 0)
-        structure = _with_details(self.about | {_ORIENTATION: upright}, self.details, layout, 8, bytes(4))
+        structure = _nested_ifd_bytes(self.tags | {_ORIENTATION: upright}, self.sub_ifds, layout, 8, bytes(4))
         head = b"II*\0" if layout.order == "<" else b"MM\0*"
-        return _MARK + head + struct.pack(layout.offset, 8) + structure
+        return _HEADER + head + struct.pack(layout.offset, 8) + structure
 
     def add_to_tiff(self, path):
-        """Adds everything but the orientation to a TIFF file of one page: a new first directory behind its end."""
+        """Adds everything but the orientation to a TIFF file of one page: a new first IFD behind its end."""
         with open(path, "r+b") as file:
             layout, first = _header(file)
-            stored, after = _directory(file, layout, first)
-            about = _turned(self.about, self.layout, layout) | stored
-            details = {tag: _turned(entries, self.layout, layout) for tag, entries in self.details.items()}
+            stored, after = _read_ifd(file, layout, first)
+            tags = _byte_swapped(self.tags, self.layout, layout) | stored
+            sub_ifds = {tag: _byte_swapped(entries, self.layout, layout) for tag, entries in self.sub_ifds.items()}
             end = file.seek(0, os.SEEK_END)
             end += file.write(bytes(end % 2))
-            file.write(_with_details(about, details, layout, end, after))
+            file.write(_nested_ifd_bytes(tags, sub_ifds, layout, end, after))
             file.seek(8 if layout.big else 4)
             file.write(struct.pack(layout.offset, end))
 
 
 def read_exif(source):
-    """What is kept of an EXIF block, or of the first directory of a TIFF file.
+    """What is kept of an EXIF block, or of the first IFD of a TIFF file.
 
     Args:
         source: The block as bytes, or the open TIFF file.
@@ -97,24 +97,24 @@ def read_exif(source):
     Returns:
         An `Exif`; None if the structure is damaged.
     """
-    file = io.BytesIO(source.removeprefix(_MARK)) if isinstance(source, bytes) else source
+    file = io.BytesIO(source.removeprefix(_HEADER)) if isinstance(source, bytes) else source
     try:
         layout, first = _header(file)
-        main, _ = _directory(file, layout, first)
-        details = {
-            tag: _directory(file, layout, _integer(main[tag], layout))[0] for tag in (_DETAILS, _GPS) if tag in main
+        main, _ = _read_ifd(file, layout, first)
+        sub_ifds = {
+            tag: _read_ifd(file, layout, _integer(main[tag], layout))[0] for tag in (_EXIF_IFD, _GPS_IFD) if tag in main
         }
     except (ValueError, OverflowError, OSError, struct.error):
         return None
     orientation = _integer(main[_ORIENTATION], layout) if _ORIENTATION in main else 1
-    about = {tag: entry for tag, entry in main.items() if tag in _ABOUT}
-    if about.get(_DESCRIPTION, (2, 0, b""))[2].startswith(_FOR_SOFTWARE):
-        del about[_DESCRIPTION]
-    for entries in details.values():
-        for tag in _NOT_KEPT & entries.keys():
+    tags = {tag: entry for tag, entry in main.items() if tag in _KEPT_TAGS}
+    if tags.get(_DESCRIPTION, (2, 0, b""))[2].startswith(_FOR_SOFTWARE):
+        del tags[_DESCRIPTION]
+    for entries in sub_ifds.values():
+        for tag in _DROPPED_TAGS & entries.keys():
             del entries[tag]
-    details = {tag: entries for tag, entries in details.items() if entries}
-    return Exif(layout, orientation if 1 <= orientation <= 8 else 1, about, details)
+    sub_ifds = {tag: entries for tag, entries in sub_ifds.items() if entries}
+    return Exif(layout, orientation if 1 <= orientation <= 8 else 1, tags, sub_ifds)
 
 
 def _integer(entry, layout):
@@ -122,7 +122,7 @@ def _integer(entry, layout):
 
 
 def _header(file):
-    """The layout of a TIFF structure and the offset of its first directory."""
+    """The layout of a TIFF structure and the offset of its first IFD."""
     file.seek(0)
     head = file.read(16)
     if head[:4] in (b"II*\0", b"MM\0*"):
@@ -134,17 +134,17 @@ def _header(file):
     return layout, struct.unpack_from(layout.offset, head, place)[0]
 
 
-def _directory(file, layout, offset):
-    """The directory at `offset`, without damaged entries; and the bytes that point to the next one."""
+def _read_ifd(file, layout, offset):
+    """The IFD at `offset`, without damaged entries; and the bytes that point to the next one."""
     file.seek(offset)
     (number,) = struct.unpack(layout.number, file.read(struct.calcsize(layout.number)))
     length = struct.calcsize(layout.entry)
-    body = file.read(min(number, _MOST_ENTRIES) * length)
+    body = file.read(min(number, _MAX_ENTRIES) * length)
     after = file.read(layout.inline)
     entries = {}
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: len(body) // length * length]):
-        size = _BYTES.get(kind, 0) * count
-        if layout.inline < size <= _LONGEST_VALUE:
+        size = _TYPE_BYTES.get(kind, 0) * count
+        if layout.inline < size <= _MAX_VALUE_BYTES:
             file.seek(*struct.unpack(layout.offset, value))
             value = file.read(size)
         if 0 < size <= len(value):
@@ -152,8 +152,8 @@ def _directory(file, layout, offset):
     return entries, after
 
 
-def _packed(entries, layout, offset, after):
-    """The bytes of a directory that shall stand at `offset`: its entries, `after`, and the long values."""
+def _ifd_bytes(entries, layout, offset, after):
+    """The bytes of an IFD that shall stand at `offset`: its entries, `after`, and the long values."""
     head = struct.pack(layout.number, len(entries))
     values_at = offset + len(head) + len(entries) * struct.calcsize(layout.entry) + len(after)
     values = b""
@@ -167,24 +167,24 @@ def _packed(entries, layout, offset, after):
     return head + after + values
 
 
-def _with_details(main, details, layout, offset, after):
-    """The bytes of a directory at `offset` and behind it of those it points to."""
+def _nested_ifd_bytes(main, sub_ifds, layout, offset, after):
+    """The bytes of an IFD at `offset` and behind it of those it points to."""
     kind, none = (_LONG8 if layout.big else _LONG), bytes(layout.inline)
-    pointers = {tag: (kind, 1, none) for tag in details}
-    place = offset + len(_packed(main | pointers, layout, offset, after))
+    pointers = {tag: (kind, 1, none) for tag in sub_ifds}
+    place = offset + len(_ifd_bytes(main | pointers, layout, offset, after))
     behind = b""
-    for tag, entries in details.items():
+    for tag, entries in sub_ifds.items():
         pointers[tag] = kind, 1, struct.pack(layout.offset, place + len(behind))
-        behind += _packed(entries, layout, place + len(behind), none)
-    return _packed(main | pointers, layout, offset, after) + behind
+        behind += _ifd_bytes(entries, layout, place + len(behind), none)
+    return _ifd_bytes(main | pointers, layout, offset, after) + behind
 
 
-def _turned(entries, source, target):
+def _byte_swapped(entries, source, target):
     """The entries with their values in the byte order of the target."""
     if source.order == target.order:
         return entries
-    turned = {}
+    swapped = {}
     for tag, (kind, count, value) in entries.items():
-        word = 4 if kind in _FRACTIONS else _BYTES[kind]
-        turned[tag] = kind, count, np.frombuffer(value, f"u{word}").byteswap().tobytes()
-    return turned
+        word = 4 if kind in _RATIONALS else _TYPE_BYTES[kind]
+        swapped[tag] = kind, count, np.frombuffer(value, f"u{word}").byteswap().tobytes()
+    return swapped

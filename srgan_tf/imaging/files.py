@@ -10,22 +10,17 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from srgan_tf.imaging import truncation
 from srgan_tf.imaging.errors import PictureError, UnsupportedPicture, picture_errors
+from srgan_tf.imaging.formats import NOT_A_PICTURE, check_side, kind_of
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})  # of `suffix.lower()`
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
 # WebP is lossless because lossy WebP always halves the color resolution.
-_WRITERS = {
-    ".png": ("PNG", {}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".webp": ("WEBP", {"lossless": True}),
-    ".bmp": ("BMP", {}),
-    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+_ENCODING = {
+    "jpeg": {"quality": 95, "subsampling": "4:4:4"},
+    "webp": {"lossless": True},
+    "tiff": {"compression": "tiff_adobe_deflate"},
 }
-_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}  # pixels, what the encoders allow
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,7 +30,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-NOT_A_PICTURE = "not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)"
 
 # ImageNet and many cameras hold slightly wrong metadata beside a sound picture. One filter at import, because
 # `warnings.catch_warnings` around each read would not be safe in threads. Decompression bombs keep their warning.
@@ -123,16 +117,11 @@ def write(path, pixels):
     path, pixels = Path(path), np.asarray(pixels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels must be uint8 (H, W, 3). Received: {pixels.dtype} {pixels.shape}")
-    if path.suffix.lower() not in _WRITERS:
-        known = ", ".join(suffix[1:] for suffix in _WRITERS)
-        raise PictureError(path, f"cannot be written as {path.suffix or 'a file without suffix'}; take one of {known}")
-    kind, options = _WRITERS[path.suffix.lower()]
-    longest = max(pixels.shape)
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        raise PictureError(path, f"{kind} cannot hold a side of {longest} pixels; write it as .png")
+    kind = kind_of(path)
+    check_side(path, kind, *pixels.shape[:2])
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    with atomic_file(path) as beside, open(beside, "xb") as file:
-        image.save(file, format=kind, **options)
+    with atomic_file(path) as partial, open(partial, "xb") as file:
+        image.save(file, format=kind, **_ENCODING.get(kind, {}))
 
 
 def probe(path):
@@ -154,20 +143,20 @@ def probe(path):
         width, height = image.size
         getexif = type(image).getexif
         if image.format in ("JPEG", "MPO"):
-            whole = truncation.jpeg_has_end(file)
+            complete = truncation.jpeg_is_complete(file)
         elif image.format == "PNG":
-            whole, late_metadata = truncation.png_has_end(file)
+            complete, late_metadata = truncation.png_is_complete(file)
             if not late_metadata:
                 getexif = Image.Image.getexif  # PNG's own decodes the picture to look behind it
         elif image.format == "TIFF":
-            whole = truncation.tiff_has_end(file, image)
+            complete = truncation.tiff_is_complete(file, image)
             # Newer Pillows have turned `size` already.
             width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
         elif image.format == "BMP":
-            whole = truncation.bmp_has_end(file, image)
+            complete = truncation.bmp_is_complete(file, image)
         else:
-            whole = image.format != "GIF" or truncation.gif_has_end(file, image)
-        if not whole:
+            complete = image.format != "GIF" or truncation.gif_is_complete(file, image)
+        if not complete:
             raise PictureError(path, "cut short: its end is missing")
-        turned = _orientation(image, getexif) in (5, 6, 7, 8)
-        return (width, height) if turned else (height, width)
+        rotated = _orientation(image, getexif) in (5, 6, 7, 8)
+        return (width, height) if rotated else (height, width)

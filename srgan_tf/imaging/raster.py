@@ -14,10 +14,10 @@ from PIL import BmpImagePlugin, GifImagePlugin
 
 from srgan_tf.imaging.errors import UnsupportedPicture, picture_errors
 from srgan_tf.imaging.exif import Exif, read_exif
-from srgan_tf.imaging.files import NOT_A_PICTURE
+from srgan_tf.imaging.formats import NOT_A_PICTURE
 
 MAX_PIXELS = 256_000_000  # a larger picture is taken for a decompression bomb
-_AT_ONCE = 1 << 26  # bytes up to which a picture is decoded into memory
+_MAX_BYTES_IN_MEMORY = 1 << 26  # bytes up to which a picture is decoded into memory
 _SIGNATURES = {
     "png": rb"\x89PNG\r\n\x1a\n",
     "jpeg": rb"\xff\xd8\xff",
@@ -32,7 +32,7 @@ _FORMATS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 _DTYPES = {name: dtype for dtype, name in _FORMATS.items()}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16")}  # of gray and of RGB
 _UNKNOWN_RANGE = {"char": "signed", "short": "signed", "int": "32-bit", "uint": "32-bit"}
-_USUAL_RESOLUTION = 72 / 25.4  # pixels per mm
+_DEFAULT_RESOLUTION = 72 / 25.4  # pixels per mm
 _ANIMATION = "an animation or several pages; save the one to upscale as a file of its own"
 
 pyvips.cache_set_max(0)  # a file that has been written anew must be read anew
@@ -137,15 +137,15 @@ def open_raster(source, max_pixels=MAX_PIXELS):
 def vips_image(pixels):
     """An array, uint8 or uint16 `(H, W, bands)`, as a `pyvips.Image` on the same memory."""
     height, width, bands = pixels.shape
-    return interpreted(pyvips.Image.new_from_memory(pixels, width, height, bands, _FORMATS[pixels.dtype]))
+    return with_interpretation(pyvips.Image.new_from_memory(pixels, width, height, bands, _FORMATS[pixels.dtype]))
 
 
-def interpreted(image):
+def with_interpretation(image):
     """A `pyvips.Image` of bare numbers as gray or RGB, by its bands and type."""
     return image.copy(interpretation=_INTERPRETATIONS[image.format][image.bands > 2])
 
 
-def complaint(error):
+def vips_reason(error):
     """The line of a `pyvips.Error` that tells the cause, and whether it comes from the operating system."""
     system = re.search(r"system error: (.+)", str(error))
     if system:
@@ -161,7 +161,7 @@ def _raster_errors(name):
         try:
             yield
         except pyvips.Error as error:
-            reason, of_system = complaint(error)
+            reason, of_system = vips_reason(error)
             raise UnsupportedPicture(reason if of_system else f"damaged or cut short ({reason})") from None
 
 
@@ -206,7 +206,7 @@ def _read_by_vips(name, kind, file, source, max_pixels):
     try:
         image = load(access="sequential")
     except pyvips.Error as error:
-        reason, _ = complaint(error)
+        reason, _ = vips_reason(error)
         mend = "; save it with 8 or 16 bits" if reason.endswith("samples out of range") else ""  # more than 32 bits
         raise UnsupportedPicture(f"cannot be read ({reason}){mend}") from None
     _check_size(image.width, image.height, max_pixels)
@@ -217,7 +217,7 @@ def _read_by_vips(name, kind, file, source, max_pixels):
     exif = read_exif(file) if kind == "tiff" else read_exif(block) if block else None
     orientation = exif.orientation if exif else _field(image, "orientation", 1)
     shown = _checked(_in_rgb(image))
-    small = shown.width * shown.height * shown.bands * _DTYPES[shown.format].itemsize <= _AT_ONCE
+    small = shown.width * shown.height * shown.bands * _DTYPES[shown.format].itemsize <= _MAX_BYTES_IN_MEMORY
     image = _decoded(load, small, sequential=orientation < 3)
     image = _upright(_in_rgb(image), orientation)
     return Raster(name, image, _metadata(image, exif))
@@ -256,7 +256,7 @@ def _in_rgb(image):
     most = np.iinfo(_DTYPES[image.format]).max
     light = image[:4].linear(-1, most)
     colors = (light[:3] * light[3] / most).rint().cast(image.format)
-    return interpreted(colors.bandjoin(image[4:]) if image.bands > 4 else colors)
+    return with_interpretation(colors.bandjoin(image[4:]) if image.bands > 4 else colors)
 
 
 def _checked(image):
@@ -294,6 +294,6 @@ def _metadata(image, exif):
         xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
     resolution = image.xres, image.yres
     if resolution == (1, 1):  # libvips' word for none
-        resolution = _USUAL_RESOLUTION, _USUAL_RESOLUTION
-    kept = exif if exif and (exif.about or exif.details) else None
+        resolution = _DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION
+    kept = exif if exif and (exif.tags or exif.sub_ifds) else None
     return Metadata(_field(image, "icc-profile-data"), kept, xmp, _field(image, "iptc-data"), resolution)

@@ -12,28 +12,18 @@ import pyvips
 import tifffile
 
 from srgan_tf.imaging.errors import PictureError
-from srgan_tf.imaging.raster import complaint, interpreted, vips_image
+from srgan_tf.imaging.formats import KINDS, check_side, kind_of
+from srgan_tf.imaging.raster import vips_image, vips_reason, with_interpretation
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import free_bytes
 from srgan_tf.system.errors import user_errors
 
-KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP"}  # and how they are called
-SUFFIXES = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".webp": "webp",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".bmp": "bmp",
-}  # of `suffix.lower()`
 _EIGHT_BITS = ("jpeg", "webp", "bmp")
-_OPAQUE = ("jpeg", "bmp")
-_LONGEST_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, what the encoders allow
+_WITHOUT_ALPHA = ("jpeg", "bmp")
 _LARGEST_BMP = (1 << 32) - 1  # bytes, what its header can state
 _BMP_ROWS = 64  # at once
 _LARGEST_CLASSIC_TIFF = 4_000_000_000  # bytes before compression, a little below what its offsets reach
-_IN_MEMORY = 1 << 28  # bytes up to which the strips are gathered in memory instead of in a file
+_MAX_BUFFER_BYTES = 1 << 28  # bytes up to which the strips are gathered in memory instead of in a file
 _WEBP_BYTES = 36  # of memory for each pixel, which libwebp encodes as a whole
 _ENCODER_BYTES = 2048  # of libvips for each column: the rows that it has in work
 # About 100 MB/s on one core. On upscaled photographs PNG's level 6 makes files a twentieth smaller in twice the time.
@@ -45,7 +35,7 @@ _ENCODING = {
 }
 
 
-def check_target(target, kind, height, width, raster, size=None, room=None):
+def check_target(target, kind, height, width, raster, size=None, buffer_bytes=None):
     """Refuses what `write_raster` would refuse, so that it is known before hours of work.
 
     Args:
@@ -55,7 +45,7 @@ def check_target(target, kind, height, width, raster, size=None, room=None):
         width: Of the strips' picture, pixels.
         raster: The `Raster` that the picture is made from.
         size: `(height, width)` of the file, or None.
-        room: Bytes, or None.
+        buffer_bytes: Or None.
 
     Returns:
         The kind that will be written.
@@ -64,25 +54,22 @@ def check_target(target, kind, height, width, raster, size=None, room=None):
         UserError: The format is unknown, or cannot hold transparency or so many pixels; or the disk is too full.
     """
     kind = _kind(target, kind)
-    called = KINDS[kind]
-    if raster.alpha and kind in _OPAQUE:
-        reason = f"{called} cannot hold the picture's transparency; write it as .png or .webp"
+    if raster.alpha and kind in _WITHOUT_ALPHA:
+        reason = f"{KINDS[kind]} cannot hold the picture's transparency; write it as .png or .webp"
         raise PictureError(_name(target), reason)
     rows, columns = size or (height, width)
-    longest = max(rows, columns)
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        raise PictureError(_name(target), f"{called} cannot hold a side of {longest} pixels; write it as .png or .tif")
+    check_side(_name(target), kind, rows, columns)
     if kind == "bmp" and len(_bmp_head(1, 1, raster.bands)) + rows * _bmp_stride(columns, raster.bands) > _LARGEST_BMP:
         raise PictureError(_name(target), "BMP cannot hold more than 4 GiB; write it as .png or .tif")
     needed = _size(raster, kind, height, width)
     folder = tempfile.gettempdir() if _is_stream(target) else Path(target).parent
-    if needed > _in_memory(room) and needed > (free := free_bytes(folder)):
+    if needed > _buffer_limit(buffer_bytes) and needed > (free := free_bytes(folder)):
         reason = f"needs {needed / 1e9:.1f} GB of disk in {folder} while it is written, {free / 1e9:.1f} GB are free"
         raise PictureError(_name(target), reason)
     return kind
 
 
-def held_bytes(raster, kind, height, width, room=None):
+def writer_bytes(raster, kind, height, width, buffer_bytes=None):
     """Memory that `write_raster` takes besides the strip that it is given.
 
     Args:
@@ -90,7 +77,7 @@ def held_bytes(raster, kind, height, width, room=None):
         kind: One of `KINDS`.
         height: Of the strips' picture, pixels.
         width: Of the strips' picture, pixels.
-        room: As `write_raster` takes it.
+        buffer_bytes: As `write_raster` takes it.
 
     Returns:
         Bytes.
@@ -98,18 +85,18 @@ def held_bytes(raster, kind, height, width, room=None):
     if kind == "webp":
         return _WEBP_BYTES * height * width
     size = _size(raster, kind, height, width)
-    return _ENCODER_BYTES * width + (size if size <= _in_memory(room) else 0)
+    return _ENCODER_BYTES * width + (size if size <= _buffer_limit(buffer_bytes) else 0)
 
 
 def _size(raster, kind, height, width):
     return height * width * raster.bands * _dtype(raster, kind).itemsize
 
 
-def _in_memory(room):
-    return _IN_MEMORY if room is None else min(_IN_MEMORY, room)
+def _buffer_limit(buffer_bytes):
+    return _MAX_BUFFER_BYTES if buffer_bytes is None else min(_MAX_BUFFER_BYTES, buffer_bytes)
 
 
-def write_raster(target, raster, strips, height, width, *, size=None, kind=None, quality=None, room=None):
+def write_raster(target, raster, strips, height, width, *, size=None, kind=None, quality=None, buffer_bytes=None):
     """Writes the picture that `strips` make up, with the metadata of the one that it is made from.
 
     PNG, TIFF (deflate; BigTIFF from 4 GB on), BMP and WebP keep every value; but JPEG, WebP and BMP have 8 bits, to
@@ -129,19 +116,19 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
         kind: One of `KINDS`; None for what the suffix of `target` names.
         quality: 1 to 100, for JPEG and for WebP with loss. None for JPEG of quality 95 with full color resolution and
             WebP without loss.
-        room: Bytes of memory in which the strips may be gathered, 256 MB at most and by default; what is larger goes
-            into a file meanwhile.
+        buffer_bytes: Of memory in which the strips may be gathered, 256 MB at most and by default; what is larger goes
+            into a temporary file.
 
     Raises:
         UserError: The format is unknown or cannot hold the picture, or the file cannot be written.
         ValueError: The strips are none of such a picture.
     """
-    kind = check_target(target, kind, height, width, raster, size, room)
+    kind = check_target(target, kind, height, width, raster, size, buffer_bytes)
 
     def write(path):
         raw = path.with_suffix(".raw")
         try:
-            image = _gathered(strips, raster, height, width, _dtype(raster, kind), raw, _in_memory(room))
+            image = _buffered(strips, raster, height, width, _dtype(raster, kind), raw, _buffer_limit(buffer_bytes))
             if size is not None:
                 image = _resized(image, *size)
             if kind == "bmp":
@@ -149,13 +136,13 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
             else:
                 _encode(path, kind, image, raster.metadata, quality)
         except pyvips.Error as error:
-            raise PictureError(_name(target), f"cannot be written ({complaint(error)[0]})") from None
+            raise PictureError(_name(target), f"cannot be written ({vips_reason(error)[0]})") from None
         finally:
             raw.unlink(missing_ok=True)
 
     if not _is_stream(target):
-        with atomic_file(target, suffix=f".{kind}") as beside:
-            write(beside)
+        with atomic_file(target, suffix=f".{kind}") as partial:
+            write(partial)
         return
     with user_errors(_name(target), "cannot be written"):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
@@ -181,22 +168,18 @@ def _kind(target, kind):
         return kind
     if _is_stream(target):
         raise ValueError("an open file needs a kind")
-    suffix = Path(target).suffix
-    if suffix.lower() not in SUFFIXES:
-        known = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise PictureError(target, f"cannot be written as {suffix or 'a file without suffix'}; take one of {known}")
-    return SUFFIXES[suffix.lower()]
+    return kind_of(target)
 
 
 def _dtype(raster, kind):
     return np.dtype(np.uint8) if kind in _EIGHT_BITS else raster.dtype
 
 
-def _gathered(strips, raster, height, width, dtype, raw, room):
+def _buffered(strips, raster, height, width, dtype, raw, buffer_bytes):
     """The strips as a `pyvips.Image` in memory, or in the file `raw` if there are too many."""
     shape = height, width, raster.bands
-    placed = _placed(strips, raster, shape, dtype)
-    if height * width * raster.bands * dtype.itemsize <= room:
+    placed = _checked_strips(strips, raster, shape, dtype)
+    if height * width * raster.bands * dtype.itemsize <= buffer_bytes:
         pixels = np.empty(shape, dtype)
         for top, strip in placed:
             pixels[top : top + len(strip)] = strip
@@ -217,10 +200,10 @@ def _gathered(strips, raster, height, width, dtype, raw, room):
         for _, strip in placed:
             file.write(np.ascontiguousarray(strip))
     image = pyvips.Image.tiffload(os.fsencode(raw), access="sequential", fail_on="error", unlimited=True)
-    return interpreted(image)
+    return with_interpretation(image)
 
 
-def _placed(strips, raster, shape, dtype):
+def _checked_strips(strips, raster, shape, dtype):
     """Yields the top row of each strip and the strip in the type of the file."""
     top = 0
     for strip in strips:
@@ -245,7 +228,7 @@ def _resized(image, height, width):
     reduced = image.resize(width / image.width, vscale=height / image.height, kernel="cubic", gap=0)
     if image.hasalpha():
         reduced = reduced.unpremultiply().rint()
-    return interpreted(reduced.cast(stored))
+    return with_interpretation(reduced.cast(stored))
 
 
 def _encode(path, kind, image, metadata, quality):

@@ -8,7 +8,7 @@ from PIL import ExifTags
 _TAIL = 1 << 16  # bytes
 
 
-def jpeg_has_end(file):
+def jpeg_is_complete(file):
     """Whether FFD9 follows the start of the scan, which Pillow must have found.
 
     Mostly it ends the file. Phones append a second picture or a video, so that else the tail is searched and then
@@ -39,7 +39,7 @@ def jpeg_has_end(file):
     return False
 
 
-def png_has_end(file):
+def png_is_complete(file):
     """Whether the chunks reach IEND; and whether metadata follows the pixels, as exiftool writes it."""
     size = file.seek(0, os.SEEK_END)
     position, pixels, late_metadata = 8, False, False
@@ -56,7 +56,7 @@ def png_has_end(file):
     return False, late_metadata
 
 
-def gif_has_end(file, image):
+def gif_is_complete(file, image):
     """Whether the blocks of the first frame reach their terminator.
 
     Args:
@@ -71,7 +71,7 @@ def gif_has_end(file, image):
     return False
 
 
-def bmp_has_end(file, image):
+def bmp_is_complete(file, image):
     """Whether all rows are there; the size that the header states is not asked, since many programs state it wrongly.
 
     Args:
@@ -87,7 +87,7 @@ def bmp_has_end(file, image):
     return start + length <= file.seek(0, os.SEEK_END)
 
 
-def tiff_has_end(file, image):
+def tiff_is_complete(file, image):
     """Whether all strips or tiles of the first page lie in the file.
 
     Args:

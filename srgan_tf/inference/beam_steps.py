@@ -20,8 +20,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.transforms.window import GlobalWindows
 
-from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
+from srgan_tf.imaging.formats import READABLE_SUFFIXES
 from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
 from srgan_tf.imaging.raster_writer import write_raster
 from srgan_tf.inference.plan import output_name
@@ -73,7 +73,7 @@ class Layout:
         for metadata in match.metadata_list:
             name = metadata.path[len(self.root) :]
             path = PurePosixPath(name)
-            if path.suffix.lower() in files.SUFFIXES and not any(part.startswith(".") for part in path.parts):
+            if path.suffix.lower() in READABLE_SUFFIXES and not any(part.startswith(".") for part in path.parts):
                 yield from self.with_target(name)
 
     def with_target(self, name):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
-from srgan_tf.imaging.raster_writer import held_bytes, write_raster
+from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.system.errors import UserError
 
 _WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
@@ -86,7 +86,7 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
             size = max(1, round(height * outscale)), max(1, round(width * outscale))
         # A part of the allowed memory may go into the writing; the rest is for the tiles.
         room = None if upscaler.max_memory is None else upscaler.max_memory // _WRITE_SHARE
-        write_bytes = held_bytes(raster, job.kind, height * scale, width * scale, room)
+        write_bytes = writer_bytes(raster, job.kind, height * scale, width * scale, room)
         if room is not None and job.kind == "webp" and write_bytes > upscaler.max_memory // 2:
             raise UserError(
                 f"{_name(job)}: WebP is encoded as a whole, which takes {write_bytes >> 20:,} MiB here; allow more"
@@ -108,7 +108,7 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
             size=size,
             kind=job.kind,
             quality=quality,
-            room=room,
+            buffer_bytes=room,
         )
 
 

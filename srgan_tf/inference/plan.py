@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from srgan_tf.data.folders import find_pictures
-from srgan_tf.imaging import files
-from srgan_tf.imaging.raster_writer import KINDS, SUFFIXES
+from srgan_tf.imaging.formats import KINDS, READABLE_SUFFIXES, SUFFIXES
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UserError, reason
 
@@ -79,7 +78,7 @@ def output_name(path, kind=None):
     kind = kind or own or "png"
     if kind == own:
         return path.name, kind
-    known = path.suffix.lower() in files.SUFFIXES
+    known = path.suffix.lower() in READABLE_SUFFIXES
     return (path.stem if known else path.name) + _SUFFIX[kind], kind
 
 
@@ -142,7 +141,7 @@ def _many(source, source_type, target, kind):
         )
     if os.path.exists(target) and not os.path.isdir(target):
         raise UserError(f"{target}: a file, but {described}; give a folder as the output")
-    if not _is_folder(target) and Path(target).suffix.lower() in files.SUFFIXES:
+    if not _is_folder(target) and Path(target).suffix.lower() in READABLE_SUFFIXES:
         raise UserError(f"{target}: named as a picture, but {described}; if it shall be a folder, add a /")
     base, wildcards = (Path(source), ()) if source_type == "folder" else _split_pattern(source)
     paths = _find_matches(base, wildcards) if wildcards else find_pictures(base)
@@ -175,7 +174,7 @@ def _find_matches(base, wildcards):
     if "**" in wildcards:  # by our own walk, since glob follows links for ever
         return [path for path in find_pictures(base) if _matches(path.relative_to(base).parts, wildcards)]
     found = (Path(base, name) for name in glob.iglob(os.path.join(*wildcards), root_dir=base))
-    pictures = (path for path in found if path.suffix.lower() in files.SUFFIXES and os.path.isfile(path))
+    pictures = (path for path in found if path.suffix.lower() in READABLE_SUFFIXES and os.path.isfile(path))
     return sorted(pictures, key=lambda path: path.relative_to(base).as_posix())
 
 

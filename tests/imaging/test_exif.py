@@ -124,7 +124,7 @@ def test_added_to_a_tiff(tmp_path, order, layout):
 def test_descriptions_by_which_programs_find_the_pixels_are_dropped(tmp_path, description, kept):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), np.uint8), description=description, metadata=None)
     with open(tmp_path / "a.tif", "rb") as file:
-        assert (Base.ImageDescription in read_exif(file).about) == kept
+        assert (Base.ImageDescription in read_exif(file).tags) == kept
 
 
 def test_sizes_beyond_the_file_do_no_harm(tmp_path):
@@ -132,7 +132,7 @@ def test_sizes_beyond_the_file_do_no_harm(tmp_path):
     for content in (struct.pack("<Q", 1 << 40), struct.pack("<Q", 1) + entry + bytes(8)):
         (tmp_path / "a.tif").write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + content)
         with open(tmp_path / "a.tif", "rb") as file:
-            assert read_exif(file).about == {}
+            assert read_exif(file).tags == {}
 
 
 def test_damage_gives_none_or_what_is_left():

@@ -239,7 +239,7 @@ def stored(upright, orientation):
 )
 def test_orientation(tmp_path, monkeypatch, suffix, at_once):
     if not at_once:
-        monkeypatch.setattr(raster, "_AT_ONCE", 100)
+        monkeypatch.setattr(raster, "_MAX_BYTES_IN_MEMORY", 100)
     side = 16 if at_once else 304  # more rows than libvips keeps of a file that it reads once
     upright = np.kron(RNG.permutation(6).reshape(2, 3) * 50, np.ones((side, side), int)).astype(np.uint8)
     upright = np.dstack([upright, upright // 2, 255 - upright])
@@ -262,7 +262,7 @@ def test_exif_behind_the_pixels_of_a_png():
 
 
 def test_strips_of_any_height_from_any_thread(tmp_path, monkeypatch):
-    monkeypatch.setattr(raster, "_AT_ONCE", 100)
+    monkeypatch.setattr(raster, "_MAX_BYTES_IN_MEMORY", 100)
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with open_raster(tmp_path / "a.png") as opened, concurrent.futures.ThreadPoolExecutor(1) as pool:
         ends = [0, 1, 4, 30, 31, 50]
@@ -343,7 +343,7 @@ def test_one_frame_and_a_jpeg_with_preview_are_pictures(tmp_path):
 )
 def test_half_a_file(tmp_path, monkeypatch, suffix, options, at_once):
     if not at_once:
-        monkeypatch.setattr(raster, "_AT_ONCE", 100)
+        monkeypatch.setattr(raster, "_MAX_BYTES_IN_MEMORY", 100)
     path = tmp_path / ("half" + suffix)
     Image.fromarray(RNG.integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(path, **options)
     data = path.read_bytes()

@@ -52,7 +52,7 @@ def read(path):
 @pytest.fixture(params=[True, False], ids=["memory", "disk"])
 def gathered(request, monkeypatch):
     if not request.param:
-        monkeypatch.setattr(raster_writer, "_IN_MEMORY", 100)
+        monkeypatch.setattr(raster_writer, "_MAX_BUFFER_BYTES", 100)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ import resource
 pixels, opened = values(3, height=300, width=300), source(3)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 for path in sys.argv[1:]:
-    for raster_writer._IN_MEMORY in (1 << 28, 100):
+    for raster_writer._MAX_BUFFER_BYTES in (1 << 28, 100):
         try:
             write_raster(path, opened, [pixels], 300, 300)
         except UserError as error:
@@ -411,7 +411,7 @@ def test_a_large_picture_takes_little_memory(tmp_path):
 import re
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
-opened, before, raster_writer._IN_MEMORY = source(3), peak(), 100
+opened, before, raster_writer._MAX_BUFFER_BYTES = source(3), peak(), 100
 write_raster(sys.argv[1], opened, (np.zeros((100, 7000, 3), np.uint8) for _ in range(70)), 7000, 7000)
 print(peak() - before)
 """,

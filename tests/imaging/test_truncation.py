@@ -110,4 +110,4 @@ def test_a_webp_that_is_cut_short_is_refused(tmp_path, lossless):
 
 @pytest.mark.parametrize("rest", [b"", b"\xff", b"\xff\xff", b"\xff\xe0", b"\xff\xe0\0", b"\xff\xe0\0\0"])
 def test_the_walk_over_a_broken_jpeg_header_ends(rest):
-    assert not truncation.jpeg_has_end(io.BytesIO(b"\xff\xd8" + rest))
+    assert not truncation.jpeg_is_complete(io.BytesIO(b"\xff\xd8" + rest))

@@ -127,7 +127,7 @@ def test_what_the_writing_takes_is_told_and_bounded(monkeypatch):
     gathered, write = [], jobs.write_raster
 
     def watched(*given, **more):
-        gathered.append(more["room"])
+        gathered.append(more["buffer_bytes"])
         write(*given, **more)
 
     monkeypatch.setattr(jobs, "write_raster", watched)

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from srgan_tf.imaging.raster_writer import KINDS
+from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import Job, output_name, plan
 from srgan_tf.system.errors import UserError
 
