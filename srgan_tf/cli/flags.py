@@ -7,14 +7,13 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from absl import flags
 
 from srgan_tf.system.errors import UsageError
 
 AUTO = "auto"
-T = TypeVar("T")
 _BYTES = {"": 1, "b": 1} | {  # of a size's unit
     prefix + ending: base**power
     for power, prefix in enumerate("kmgt", 1)
@@ -64,7 +63,7 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def parse(settings_class: type[T], argv: Sequence[str]) -> T:
+def parse(settings_class: type, argv: Sequence[str]) -> Any:
     """Reads a command line.
 
     Args:

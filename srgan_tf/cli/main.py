@@ -61,7 +61,7 @@ def _find_mode(words):
     if first.startswith("-"):
         raise UsageError(f"{first}: the mode comes first, as in `srgan upscale photo.jpg` (--help lists the modes)")
     near = difflib.get_close_matches(first, [mode.split()[0] for mode in MODES], 1)
-    raise UsageError(f"no mode {first!r};{f' did you mean {near[0]!r}?' if near else ''} (--help lists the modes)")
+    raise UsageError(f"no mode {first!r}{f'; did you mean {near[0]!r}?' if near else ''} (--help lists the modes)")
 
 
 def _find_task(words):

@@ -97,7 +97,7 @@ def test_config_names_all_settings():
     [
         (["upscal", "photo.jpg"], "no mode 'upscal'; did you mean 'upscale'?"),
         (["evaluation"], "did you mean 'evaluate'?"),
-        (["xyz"], "no mode 'xyz';"),
+        (["xyz"], "no mode 'xyz' (--help"),
         (["--input=photo.jpg"], "--input=photo.jpg: the mode comes first"),
         (["mos"], "`mos make` writes the page"),
         (["mos", "mak"], "`mos make` writes the page"),
