@@ -23,10 +23,10 @@ from srgan_tf.imaging.errors import PictureError
 from srgan_tf.system.disk import cache_folder, require_free_bytes
 from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 
-_PAUSES = (1, 2, 4)  # seconds before each further try
-_TIMEOUT = (10, 30)  # seconds, to connect and between two pieces
-_PIECE = 1 << 14  # bytes, so much can be lost when a connection breaks
-_SWELL = 4  # times its size that an archive may grow; PNG files in a ZIP hardly do
+_RETRY_DELAYS = (1, 2, 4)  # seconds before each retry
+_TIMEOUT = (10, 30)  # seconds, to connect and between two chunks
+_CHUNK_BYTES = 1 << 14  # so much can be lost when a connection breaks
+_MAX_EXPANSION = 4  # times its size that an archive may expand to; PNG files in a ZIP hardly do
 _NO_ROOM = "make room or set SRGAN_CACHE to another folder"
 
 
@@ -102,22 +102,22 @@ SETS = {
 }
 
 
-class _Interrupted(Exception):
-    """A fault of the connection or the server that may pass."""
+class _TransientError(Exception):
+    """A fault of the connection or the server; a retry may succeed."""
 
 
-def _say(line):
+def _report(line):
     tqdm.write(line, file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _alone(path):
-    """Keeps other processes out; the system lets them in again when this one ends, however it ends."""
+def _locked(path):
+    """A lock between processes, which the system frees when this one ends, however it ends."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0.2)
     except Timeout:
-        _say("Another process is fetching the same archive; waiting for it")
+        _report("Another process is fetching the same archive; waiting for it")
         lock.acquire()
     try:
         yield
@@ -129,18 +129,18 @@ def _part(path):
     return path.with_name(f"{path.name}.part")
 
 
-def _by_hand(path):
+def _manual_advice(path):
     return f"get it by other means, put it at {path} and run again"
 
 
-def _wrong(archive, path, what):
-    return UserError(f"{archive.url}: the server sent {what}, not the published file; {_by_hand(path)}")
+def _not_as_published(archive, path, what):
+    return UserError(f"{archive.url}: the server sent {what}, not the published file; {_manual_advice(path)}")
 
 
-def _receive(archive, path):
+def _download_rest(archive, path):
     """Writes what `_part(path)` lacks of the archive, over one connection."""
     part = _part(path)
-    # Only a known SHA-256 can prove that the pieces of a resumed download are of one file.
+    # Only a known SHA-256 can prove that the parts of a resumed download are of one file.
     have = part.stat().st_size if archive.sha256 and part.exists() else 0
     if have and have == archive.size:
         return
@@ -152,54 +152,54 @@ def _receive(archive, path):
         resumed = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if status == 416 or (status == 206 and not resumed):
             part.unlink(missing_ok=True)
-            raise _Interrupted("the server cannot go on where the download broke off")
+            raise _TransientError("the server cannot resume the download")
         if status >= 500 or status == 429:
-            raise _Interrupted(f"the server answers {status}")
+            raise _TransientError(f"the server answers {status}")
         if status not in (200, 206):
-            raise UserError(f"{archive.url}: the server answers {status}; {_by_hand(path)}")
+            raise UserError(f"{archive.url}: the server answers {status}; {_manual_advice(path)}")
         have = have if resumed else 0
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdecimal() else archive.size
         if archive.size not in (None, total):
-            raise _wrong(archive, path, f"{total:,} bytes instead of {archive.size:,}")
+            raise _not_as_published(archive, path, f"{total:,} bytes instead of {archive.size:,}")
         require_free_bytes(part.parent, 2 * total - have if total else 0, _NO_ROOM)  # the pictures take as much again
         with (
             open(part, "ab" if have else "wb") as file,
             tqdm(total=total, initial=have, desc=archive.file, unit="B", unit_scale=True, disable=None) as bar,
         ):
-            for piece in response.iter_content(_PIECE):
-                have += len(piece)
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                have += len(chunk)
                 if total and have > total:
-                    raise _wrong(archive, path, f"more than {total:,} bytes")
-                file.write(piece)
-                bar.update(len(piece))
+                    raise _not_as_published(archive, path, f"more than {total:,} bytes")
+                file.write(chunk)
+                bar.update(len(chunk))
     if total and have < total:
-        raise _Interrupted(f"the connection broke off after {have:,} of {total:,} bytes")
+        raise _TransientError(f"the connection broke off after {have:,} of {total:,} bytes")
 
 
 def _fetch(archive, path):
     """Brings the archive to `path`, unless it is there already."""
 
     def download(url, output, _):
-        _say(f"Fetching {url} into {path.parent}")
-        for pause in (*_PAUSES, None):
+        _report(f"Fetching {url} into {path.parent}")
+        for delay in (*_RETRY_DELAYS, None):
             try:
-                _receive(archive, path)
+                _download_rest(archive, path)
                 break
-            except _Interrupted as error:
+            except _TransientError as error:
                 reason = str(error)
             except requests.RequestException as error:  # whose own text is no line for a user
                 lost = isinstance(error, (requests.ConnectionError, requests.Timeout))
                 host = urlsplit(url).netloc
                 reason = f"no connection to {host}" if lost else f"the connection to {host} broke off"
                 reason += f" ({type(error).__name__})"
-            if pause is None:
-                raise UserError(f"{url}: {reason}; check the network, or {_by_hand(path)}")
-            _say(f"{reason}; trying again")
-            time.sleep(pause)
+            if delay is None:
+                raise UserError(f"{url}: {reason}; check the network, or {_manual_advice(path)}")
+            _report(f"{reason}; trying again")
+            time.sleep(delay)
         if not zipfile.is_zipfile(_part(path)):
             _part(path).unlink()
-            raise _wrong(archive, path, "something that is not a ZIP file")
+            raise _not_as_published(archive, path, "something that is not a ZIP file")
         os.replace(_part(path), output)
 
     known = f"sha256:{archive.sha256}" if archive.sha256 else None
@@ -207,7 +207,7 @@ def _fetch(archive, path):
     try:
         pooch.retrieve(archive.url, known, fname=path.name, path=path.parent, downloader=download)
     except ValueError:
-        raise _wrong(archive, path, "a file with another SHA-256") from None
+        raise _not_as_published(archive, path, "a file with another SHA-256") from None
 
 
 def _members(archive, named):
@@ -231,8 +231,8 @@ def _members(archive, named):
     return found
 
 
-def pixels_digest(folder):
-    """What the pictures of a set show, whatever they are called and however they are packed.
+def pixels_digest(folder: Path | str) -> str:
+    """A hash of the pixels of a set, whatever its files are called and however they are encoded.
 
     Args:
         folder: One with `HR/` and perhaps `LR/` in it, PNG files.
@@ -252,38 +252,38 @@ def pixels_digest(folder):
 
 
 def _unpack(path, named, target):
-    """Unpacks a set beside `target`, checks it and renames it."""
-    work = target.with_name(f".{target.name}.part")
-    shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+    """Unpacks a set under a temporary name, checks it and renames it to `target`."""
+    partial = target.with_name(f".{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, named)
             size = sum(info.file_size for info in members.values())
-            if size > _SWELL * path.stat().st_size:
-                raise zipfile.BadZipFile(f"it would grow to {size:,} bytes")
+            if size > _MAX_EXPANSION * path.stat().st_size:
+                raise zipfile.BadZipFile(f"it would expand to {size:,} bytes")
             require_free_bytes(path.parent, size, _NO_ROOM)
             for role, _ in members:
-                (work / role).mkdir(parents=True, exist_ok=True)
+                (partial / role).mkdir(parents=True, exist_ok=True)
             for (role, stem), info in tqdm(members.items(), desc=target.name, unit="picture", disable=None):
-                with archive.open(info) as source, open(work / role / f"{stem}.png", "wb") as output:
+                with archive.open(info) as source, open(partial / role / f"{stem}.png", "wb") as output:
                     shutil.copyfileobj(source, output)
         if named.archive.sha256 is None:
-            digest = pixels_digest(work)  # which also shows that every picture can be read
+            digest = pixels_digest(partial)  # which also shows that every picture can be read
             if named.pixels not in (None, digest):
                 raise zipfile.BadZipFile("other pixels than the published pictures")
-        os.replace(work, target)
+        os.replace(partial, target)
     except (PictureError, *DAMAGE) as error:
         what = f"{error.path.name}: {error.reason}" if isinstance(error, PictureError) else reason(error)
         mend = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
         raise UserError(f"{path}: not {target.name} as published: {what}; {mend}") from None
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def find_set(text, folder=None):
+def find_set(text: str | Path, folder: Path | str | None = None) -> Path:
     """The folder of a set, fetched if need be.
 
-    Fetching shows its progress on a terminal and goes on where an earlier try broke off, if the server can. A set that
+    Fetching shows its progress on a terminal and resumes an interrupted download, if the server can. A set that
     has been fetched needs no network. An archive is removed once all its sets are unpacked. Processes that want the
     same archive wait for each other.
 
@@ -314,7 +314,7 @@ def find_set(text, folder=None):
     path = cache / named.archive.file
     with user_errors(cache, "cannot be used", advice="set SRGAN_CACHE to a folder that can be written to"):
         cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache / f".{path.name}.lock"):
+        with _locked(cache / f".{path.name}.lock"):
             if not target.is_dir():
                 _fetch(named.archive, path)
                 _unpack(path, named, target)

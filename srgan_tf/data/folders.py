@@ -6,7 +6,7 @@ import gc
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from srgan_tf.data import listing
@@ -16,8 +16,8 @@ from srgan_tf.system.errors import UserError
 
 EMBEDDED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 EMBEDDED_VALIDATION = ("chelsea",)
-_NAMED = 10  # skipped files that a summary lists
-_FEW = 3  # files that an error names
+_MAX_LISTED = 10  # skipped files that a summary lists
+_MAX_IN_ERROR = 3  # files that an error names
 _ROLE = re.compile(r"([_-](HR|LR|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)
 
 
@@ -42,16 +42,16 @@ class Scan:
     pictures: tuple[PictureFile, ...]
     skipped: tuple[tuple[Path, str], ...]
 
-    def summary(self):
+    def summary(self) -> list[str]:
         """Lines to print: the counts, then the first skipped files with their reasons."""
         count = len(self.pictures)
         counts = f"{count} {'picture' if count == 1 else 'pictures'}"
         if not self.skipped:
             return [counts]
         lines = [f"{counts}, {len(self.skipped)} skipped:"]
-        lines += [f"  {path}: {reason}" for path, reason in self.skipped[:_NAMED]]
-        if len(self.skipped) > _NAMED:
-            lines.append(f"  and {len(self.skipped) - _NAMED} more")
+        lines += [f"  {path}: {reason}" for path, reason in self.skipped[:_MAX_LISTED]]
+        if len(self.skipped) > _MAX_LISTED:
+            lines.append(f"  and {len(self.skipped) - _MAX_LISTED} more")
         return lines
 
 
@@ -89,7 +89,7 @@ def _is_picture(path):
     return os.path.splitext(path)[1].lower() in READABLE_SUFFIXES
 
 
-def find_pictures(folder):
+def find_pictures(folder: Path | str) -> list[Path]:
     """The picture files below a folder, by their suffix; they are not opened.
 
     Hidden files and folders are left out. Links are followed, but no folder is entered twice.
@@ -107,14 +107,14 @@ def find_pictures(folder):
 
 
 @contextlib.contextmanager
-def without_gc():
-    """Python's collector of cycles left out, which goes through all of TensorFlow while a long list grows: seconds."""
-    collects = gc.isenabled()
+def without_gc() -> Iterator[None]:
+    """Without Python's garbage collector, which goes through all of TensorFlow while a long list grows: seconds."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collects:
+        if was_enabled:
             gc.enable()
 
 
@@ -154,10 +154,10 @@ def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
     return Scan(tuple(pictures), tuple(skipped))
 
 
-def scan(folder, min_side=1):
-    """Finds the usable pictures below a folder, by their headers and ends; see `files.probe`.
+def scan(folder: Path | str, min_side: int = 1) -> Scan:
+    """Finds the usable pictures below a folder, by their headers and whether they are truncated; see `files.probe`.
 
-    Of a large folder the sizes are kept for the next call; see `data.listing`.
+    Of a large folder the sizes are cached for the next call; see `data.listing`.
 
     Args:
         folder: Searched with all its subfolders; hidden files are passed over in silence.
@@ -172,7 +172,7 @@ def scan(folder, min_side=1):
     return _scan(_find(folder), min_side, folder, folder)
 
 
-def embedded_pictures():
+def embedded_pictures() -> dict[str, Path]:
     """The photographs that scikit-image's wheel carries, for a first try without a data set; nothing is downloaded.
 
     Returns:
@@ -190,7 +190,7 @@ def embedded_pictures():
     raise UserError("scikit-image's photographs are not installed; name a folder of your own pictures")
 
 
-def embedded_scan(which="all", min_side=1):
+def embedded_scan(which: str = "all", min_side: int = 1) -> Scan:
     """`scan` over the embedded photographs.
 
     Args:
@@ -228,30 +228,30 @@ def _by_name(folder, role):
     return named
 
 
-def abbreviate(paths):
+def abbreviate(paths: Iterable) -> str:
     """The first of some paths as text, and how many more there are."""
     paths = sorted(paths)
-    more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
-    return ", ".join(map(str, paths[:_FEW])) + more
+    more = f" and {len(paths) - _MAX_IN_ERROR} more" if len(paths) > _MAX_IN_ERROR else ""
+    return ", ".join(map(str, paths[:_MAX_IN_ERROR])) + more
 
 
-def find_subfolder(folder, side):
+def find_subfolder(folder: Path | str, name: str) -> Path | None:
     """The folder `HR` or `LR` in a folder, in whatever case it is written; None if there is none.
 
     Raises:
         UserError: There are two.
     """
     try:
-        names = sorted(name for name in os.listdir(folder) if name.upper() == side)
+        entries = sorted(entry for entry in os.listdir(folder) if entry.upper() == name)
     except OSError:  # what it is, is said where its pictures are looked for
         return None
-    found = [Path(folder, name) for name in names if os.path.isdir(os.path.join(folder, name))]
+    found = [Path(folder, entry) for entry in entries if os.path.isdir(os.path.join(folder, entry))]
     if len(found) > 1:
         raise UserError(f"{folder}: has {found[0].name}/ and {found[1].name}/; remove or rename one")
     return found[0] if found else None
 
 
-def find_pairs(folder):
+def find_pairs(folder: Path | str) -> list[Pair]:
     """The pictures of a test set, each with its LR file if there are any.
 
     HR and LR files belong together if their relative paths without suffix are the same. Where they are not, what
@@ -292,7 +292,7 @@ def find_pairs(folder):
     return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
 
 
-def drop_mismatched_lr(pairs, scale):
+def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, ...], str]:
     """Leaves out the LR files of a set that was made for another enlargement, so that LR is made of HR.
 
     Args:

@@ -1,4 +1,4 @@
-"""The sizes of all pictures of a folder; those of a large one are kept from one run to the next."""
+"""The sizes of all pictures of a folder; those of a large one are cached from one run to the next."""
 
 import concurrent.futures
 import contextlib
@@ -25,25 +25,25 @@ _VERSION = 1
 _COLUMNS = ("names", "bytes", "times", "heights", "widths")
 
 
-def probe_files(folder, paths):
+def probe_files(folder: Path | str | None, paths: list) -> list[tuple[int, int] | str | None]:
     """Probes files, see `imaging.files.probe`.
 
     Those of a large folder are probed by several processes, and their sizes are written to a file in the cache folder
     (the environment variable SRGAN_CACHE, else `srgan_tf` in the user's), so that the next call only probes files that
-    are new, or whose length or time of modification has changed. A call that is interrupted has kept what it had done.
+    are new, or whose length or time of modification has changed. What an interrupted call has probed is cached, too.
     A script that calls this must be importable without doing so (`if __name__ == "__main__":`), as the processes do it.
 
     Args:
-        folder: What is kept is kept for this folder; None if the files are of none.
+        folder: The cache is for this folder; None if the files are of none.
         paths: Files below it, as `str`.
 
     Returns:
         A list with the `(height, width)` of each, or the reason why it is no usable picture, or None for what is no
         file at all, like a pipe.
     """
-    found, stats, wanted = [None] * len(paths), {}, []
-    large = folder is not None and len(paths) >= LARGE
-    listing = _Listing(folder) if large else None
+    found: list[tuple[int, int] | str | None] = [None] * len(paths)
+    stats, wanted = {}, []
+    cache = _SizeCache(folder) if folder is not None and len(paths) >= LARGE else None
     for number, path in enumerate(paths):
         try:
             with picture_errors(path):
@@ -53,7 +53,7 @@ def probe_files(folder, paths):
             continue
         if stat.S_ISREG(status.st_mode):
             stats[number] = status
-            found[number] = listing.size(path, status) if large else None
+            found[number] = cache.size(path, status) if cache is not None else None
             if found[number] is None:
                 wanted.append(number)
     probe = _probe_by_processes if len(wanted) >= LARGE else _probe_by_threads
@@ -61,8 +61,8 @@ def probe_files(folder, paths):
         for number, result in zip(wanted, probe([paths[number] for number in wanted])):
             found[number] = result
     finally:
-        if large and (wanted or len(listing) != len(stats)):
-            listing.write((paths[number], status, found[number]) for number, status in stats.items())
+        if cache is not None and (wanted or len(cache) != len(stats)):
+            cache.write((paths[number], status, found[number]) for number, status in stats.items())
     return found
 
 
@@ -105,31 +105,31 @@ def _probe_by_processes(paths):
             yield from _probe_by_threads(paths[done:])
 
 
-class _Listing:
-    """The kept sizes of a folder's pictures."""
+class _SizeCache:
+    """The cached sizes of a folder's pictures."""
 
     def __init__(self, folder):
         self._folder = os.path.realpath(folder)
         self._start = len(os.path.join(Path(folder), ""))
         name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:32]
         self._path = cache_folder() / "listings" / f"{name}.json"
-        self._kept = {}
+        self._cached = {}
         with contextlib.suppress(OSError, *DAMAGE):  # absent or damaged: it is made anew
             content = json.loads(self._path.read_text(encoding="utf-8"))
             if content["version"] == _VERSION:
                 columns = [content[column] for column in _COLUMNS]
-                self._kept = {row[0]: row[1:] for row in zip(*columns, strict=True)}
+                self._cached = {row[0]: row[1:] for row in zip(*columns, strict=True)}
 
     def __len__(self):
-        return len(self._kept)
+        return len(self._cached)
 
     def size(self, path, status):
         """`(height, width)` of a file that has not changed, else None."""
-        kept = self._kept.get(path[self._start :])
-        return kept[2:] if kept and kept[:2] == (status.st_size, status.st_mtime_ns) else None
+        cached = self._cached.get(path[self._start :])
+        return cached[2:] if cached and cached[:2] == (status.st_size, status.st_mtime_ns) else None
 
     def write(self, found):
-        """Keeps the sizes among `(path, status, size or reason)`; where it cannot, the next call probes again."""
+        """Caches the sizes among `(path, status, size or reason)`; where it cannot, the next call probes again."""
         sized = (
             (path[self._start :], status.st_size, status.st_mtime_ns, *result)
             for path, status, result in found
@@ -137,5 +137,5 @@ class _Listing:
         )
         columns = zip(*sized) if (sized := list(sized)) else itertools.repeat((), len(_COLUMNS))
         content = {"version": _VERSION, "folder": self._folder} | dict(zip(_COLUMNS, columns))
-        with contextlib.suppress(UserError), atomic_file(self._path) as beside:
-            beside.write_text(json.dumps(content), encoding="utf-8")
+        with contextlib.suppress(UserError), atomic_file(self._path) as partial:
+            partial.write_text(json.dumps(content), encoding="utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.data.folders import select, without_gc
+from srgan_tf.data.folders import Scan, select, without_gc
 from srgan_tf.data.store import Store, cut
 from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 
@@ -69,7 +69,7 @@ class Manifest:
         return json.dumps({"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)) + "\n"
 
 
-def is_packed(folder):
+def is_packed(folder: Path | str) -> bool:
     """Whether a folder holds packed photographs; no folder, `""`, holds none."""
     path = Path(folder, MANIFEST)
     if folder and path.is_file():
@@ -78,7 +78,7 @@ def is_packed(folder):
     return False
 
 
-def read_manifest(folder):
+def read_manifest(folder: Path | str) -> Manifest:
     """The `Manifest` of a packed folder.
 
     Raises:
@@ -97,7 +97,7 @@ def read_manifest(folder):
 
 
 @without_gc()
-def scan(folder, min_side=1):
+def scan(folder: Path | str, min_side: int = 1) -> Scan:
     """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order.
 
     Args:

@@ -21,20 +21,20 @@ from srgan_tf.system.disk import require_free_bytes, sha256
 from srgan_tf.system.errors import UserError, user_errors
 
 _LOCK = ".lock"
-_SHARD = 1 << 30  # bytes, about
-_MOST_SHARDS = 500
+_SHARD_BYTES = 1 << 30  # of a file, about
+_MAX_SHARDS = 500
 _LENGTH, _CHECKSUM = 12, 4  # bytes of a TFRecord before its content, the length and a checksum of that; and behind it
 _OVERHEAD = 400  # bytes of a record beside the values and the name, at most
 
 
-def pack(pictures, source, folder, workers=2):
+def pack(pictures, source: Path | str, folder: Path | str, workers: int = 2) -> Manifest:
     """Decodes photographs once and writes them into `folder`, see `data.packed`.
 
     Training reads it faster than a folder of JPEGs and, with the same seed, sees the same batches. It takes three bytes
     a pixel, some five times what the JPEGs take.
 
-    A file is written beside and renamed. So a call that was stopped is gone on with by the next one, and a call for a
-    folder that is complete checks every file's SHA-256 and writes again what is damaged. Pictures that cannot be
+    Files are written atomically. So the next call resumes one that was stopped, and a call for a folder that is
+    complete checks every file's SHA-256 and writes again what is damaged. Pictures that cannot be
     decoded are left out.
 
     Args:
@@ -53,17 +53,17 @@ def pack(pictures, source, folder, workers=2):
     source, folder = Path(source), Path(folder)
     plan = _plan(pictures, source)
     size = sum(shard.values for shard in plan.shards)
-    with _alone(folder), tqdm(total=size, desc=folder.name, unit="B", unit_scale=True, disable=None) as bar:
-        manifest = _begun(plan, folder)
+    with _locked(folder), tqdm(total=size, desc=folder.name, unit="B", unit_scale=True, disable=None) as bar:
+        manifest = _existing_or_new(plan, folder)
         checked = manifest.complete
         shards, missing = list(manifest.shards), []
         for number, shard in enumerate(shards):
-            if _is_sound(folder, shard, checked):
+            if _is_intact(folder, shard, checked):
                 bar.update(plan.shards[number].values)
             else:
                 missing.append(number)
                 shards[number] = plan.shards[number]
-        needed = sum(_most_bytes(shards[number]) for number in missing)
+        needed = sum(_max_bytes(shards[number]) for number in missing)
         require_free_bytes(folder, needed, "name a folder elsewhere")
         for number in missing:
             shards[number] = _write_shard(shards[number], source, folder, workers, bar)
@@ -76,7 +76,7 @@ def _plan(pictures, source):
     """A `Manifest` of what is to be written; the same whenever the photographs are the same."""
     digest = hashlib.sha256()
     total = sum(3 * picture.height * picture.width for picture in pictures)
-    limit = max(_SHARD, total // _MOST_SHARDS)
+    limit = max(_SHARD_BYTES, total // _MAX_SHARDS)
     shards, shard, size = [], [], 0
     for picture in pictures:
         name = picture.path.relative_to(source).as_posix()
@@ -95,7 +95,7 @@ def _plan(pictures, source):
 
 
 @contextlib.contextmanager
-def _alone(folder):
+def _locked(folder):
     """Refuses a folder that holds something else, or into which another process packs."""
     if folder.exists() and not packed.is_packed(folder):
         if not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir()):
@@ -110,7 +110,7 @@ def _alone(folder):
             raise UserError(f"{folder}: another process is packing into it") from None
 
 
-def _begun(plan, folder):
+def _existing_or_new(plan, folder):
     """The manifest in the folder, or the plan, which is then written there."""
     if packed.is_packed(folder):
         manifest = packed.read_manifest(folder)
@@ -122,11 +122,11 @@ def _begun(plan, folder):
 
 
 def _write_manifest(folder, manifest):
-    with atomic_file(folder / MANIFEST) as beside:
-        beside.write_text(manifest.text(), encoding="utf-8")
+    with atomic_file(folder / MANIFEST) as partial:
+        partial.write_text(manifest.text(), encoding="utf-8")
 
 
-def _is_sound(folder, shard, check_content):
+def _is_intact(folder, shard, check_content):
     """Whether a shard has been written and is undamaged, by its size or also by its SHA-256."""
     path = folder / shard.file
     try:
@@ -136,21 +136,23 @@ def _is_sound(folder, shard, check_content):
     return bool(shard.sha256) and (not check_content or sha256(path) == shard.sha256)
 
 
-def _most_bytes(shard):
-    """How many a planned shard takes at most."""
+def _max_bytes(shard):
+    """Upper bound of the size of a planned shard."""
     return shard.values + sum(_OVERHEAD + len(os.fsencode(name)) for name, *_ in shard.pictures)
 
 
 def _write_shard(shard, source, folder, workers, bar):
-    """Writes a planned shard; returns what it became."""
+    """Writes a planned shard; returns it complete."""
     pictures, skipped, size = [], [], 0
-    with atomic_file(folder / shard.file) as beside:
+    with atomic_file(folder / shard.file) as partial:
         with (
-            _plain_errors(),
-            tf.io.TFRecordWriter(os.fsencode(beside.resolve())) as file,
+            _os_errors(),
+            tf.io.TFRecordWriter(os.fsencode(partial.resolve())) as file,
             concurrent.futures.ThreadPoolExecutor(workers) as pool,
         ):
-            for picture, pixels in _ahead(pool, lambda picture: _decode(source, picture), shard.pictures, 4 * workers):
+            for picture, pixels in _prefetched(
+                pool, lambda picture: _decode(source, picture), shard.pictures, 4 * workers
+            ):
                 name, height, width, _ = picture
                 if isinstance(pixels, str):
                     skipped.append((name, pixels))
@@ -160,14 +162,14 @@ def _write_shard(shard, source, folder, workers, bar):
                     pictures.append((name, height, width, size + _LENGTH + begin))
                     size += _LENGTH + len(content) + _CHECKSUM
                 bar.update(3 * height * width)
-        if (written := beside.stat().st_size) != size:
+        if (written := partial.stat().st_size) != size:
             raise OSError(f"{written:,} bytes were written instead of {size:,}")
-        digest = sha256(beside)
+        digest = sha256(partial)
     return dataclasses.replace(shard, pictures=tuple(pictures), size=size, skipped=tuple(skipped), sha256=digest)
 
 
 @contextlib.contextmanager
-def _plain_errors():
+def _os_errors():
     """Makes TensorFlow's errors of writing, "FILE; REASON", those of the system."""
     try:
         yield
@@ -203,8 +205,8 @@ def _decode(source, picture):
     return pixels
 
 
-def _ahead(pool, function, items, count):
-    """`(item, function(item))` for all items in order, at most `count` of them made ahead."""
+def _prefetched(pool, function, items, count):
+    """`(item, function(item))` for all items in order, at most `count` of them computed ahead."""
     waiting = collections.deque()
     items = iter(items)
     for item in items:

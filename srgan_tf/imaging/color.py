@@ -1,22 +1,23 @@
 """Pixel values: 8 bits to and from the network's [-1, 1], and the luma channel that the tables are computed on."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _LUMA = np.array([65.481, 128.553, 24.966])  # BT.601
 LUMA_OF_UNIT_RGB = np.float32(_LUMA / _LUMA.sum())  # Y in [-1, 1] of RGB in [-1, 1], black to white
 
 
-def to_network(image):
+def to_network(image: ArrayLike) -> np.ndarray:
     """uint8 [0, 255] to float32 [-1, 1], any shape: the slides' `x / 127.5 - 1`."""
     return np.asarray(image, np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def from_network(image):
+def from_network(image: ArrayLike) -> np.ndarray:
     """Float [-1, 1] to uint8 [0, 255], any shape; rounded, not truncated, and clipped."""
     return np.clip(np.rint((np.asarray(image, np.float32) + 1) * np.float32(127.5)), 0, 255).astype(np.uint8)
 
 
-def luma(image):
+def luma(image: ArrayLike) -> np.ndarray:
     """Y of ITU-R BT.601 in studio range, as MATLAB's `rgb2ycbcr` has it: what PSNR and SSIM are computed on.
 
     Args:

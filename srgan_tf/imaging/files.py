@@ -4,8 +4,10 @@ import contextlib
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from srgan_tf.imaging import truncation
@@ -16,7 +18,7 @@ from srgan_tf.system.errors import DAMAGE
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # never EPS, which would start Ghostscript
 # WebP is lossless because lossy WebP always halves the color resolution.
-_ENCODING = {
+_ENCODING: dict[str, dict[str, Any]] = {
     "jpeg": {"quality": 95, "subsampling": "4:4:4"},
     "webp": {"lossless": True},
     "tiff": {"compression": "tiff_adobe_deflate"},
@@ -77,7 +79,7 @@ def _decoded(image):
     return image
 
 
-def read_rgb(path):
+def read_rgb(path: Path | str) -> np.ndarray:
     """Reads any picture as 8-bit RGB.
 
     The EXIF orientation is applied, transparency is laid on white, 16-bit gray is scaled and rounded to 8 bits, and of
@@ -100,11 +102,11 @@ def read_rgb(path):
         return np.array(image.convert("RGB"))
 
 
-def write(path, pixels):
+def write(path: Path | str, pixels: ArrayLike) -> None:
     """Writes a picture in the format that the suffix of `path` names; the folder is made if need be.
 
     PNG, WebP (lossless), TIFF (deflate) and BMP keep every value; JPEG is written with quality 95 and 4:4:4. The file
-    is written beside and renamed, so that it is never half there.
+    is written atomically.
 
     Args:
         path: Where to.
@@ -124,7 +126,7 @@ def write(path, pixels):
         image.save(file, format=kind, **_ENCODING.get(kind, {}))
 
 
-def probe(path):
+def probe(path: Path | str) -> tuple[int, int]:
     """The size of a picture and whether its file is whole, without decoding it.
 
     Of a JPEG the end-of-image marker, of a PNG the chain of chunks up to IEND, of a BMP the rows, of a TIFF the strips

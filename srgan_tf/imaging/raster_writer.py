@@ -100,9 +100,9 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
     """Writes the picture that `strips` make up, with the metadata of the one that it is made from.
 
     PNG, TIFF (deflate; BigTIFF from 4 GB on), BMP and WebP keep every value; but JPEG, WebP and BMP have 8 bits, to
-    which 16 are rounded. The file is written beside and renamed, or sent out when it is complete, so that it is never
-    half there. More than 256 MB of pixels are gathered in a file beside it, and a few rows at a time go through the
-    memory; WebP alone is encoded whole, in about 36 bytes of memory for each pixel.
+    which 16 are rounded. The file is written atomically, or sent out when it is complete. More than 256 MB of pixels
+    are gathered in a temporary file beside it, and a few rows at a time go through the memory; WebP alone is encoded
+    whole, in about 36 bytes of memory for each pixel.
 
     Args:
         target: A path, whose folder is made if need be; or a binary file open for writing, such as standard output.

@@ -5,12 +5,13 @@ up after each of the two, as MATLAB does; rounding only once changes every ninth
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 BORDERS = ("replicate", "mirror")
 
 
-def keys_cubic(x):
+def keys_cubic(x: ArrayLike) -> np.ndarray:
     """The cubic convolution kernel with a = -0.5 (Keys 1981, equation 15); zero for |x| >= 2.
 
     Args:
@@ -25,7 +26,7 @@ def keys_cubic(x):
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def resize_matrix(length, resized, border="replicate"):
+def resize_matrix(length: int, resized: int, border: str = "replicate") -> sparse.csr_array:
     """The weights that resize one axis.
 
     When it shrinks, the kernel is stretched by the factor (antialiasing). At a factor of 4 every weight is a multiple
@@ -72,7 +73,7 @@ def _apply(matrix, image, axis):
     return np.moveaxis(product.reshape((matrix.shape[0],) + moved.shape[1:]), 0, axis)
 
 
-def imresize(image, height, width, border="replicate"):
+def imresize(image: ArrayLike, height: int, width: int, border: str = "replicate") -> np.ndarray:
     """Resizes a picture as MATLAB's `imresize(image, [height width], 'bicubic')` does.
 
     Args:
@@ -95,13 +96,13 @@ def imresize(image, height, width, border="replicate"):
     return resized if limit is None else resized.astype(image.dtype)
 
 
-def crop_to_multiple(image, factor):
+def crop_to_multiple(image: np.ndarray, factor: int) -> np.ndarray:
     """Cuts rows and columns off the bottom and the right until both are multiples of `factor`, as the papers do."""
     height, width = image.shape[:2]
     return image[: height - height % factor, : width - width % factor]
 
 
-def downscale(image, factor=4):
+def downscale(image: np.ndarray, factor: int = 4) -> np.ndarray:
     """The published LR picture of an HR picture: `imresize(image, 1/factor, 'bicubic')`.
 
     Args:
@@ -120,11 +121,11 @@ def downscale(image, factor=4):
     return imresize(image, height // factor, width // factor)
 
 
-def upscale_bicubic(image, factor=4):
+def upscale_bicubic(image: np.ndarray, factor: int = 4) -> np.ndarray:
     """The bicubic baseline of the tables: `imresize(image, factor, 'bicubic')`."""
     return imresize(image, image.shape[0] * factor, image.shape[1] * factor)
 
 
-def upscale_nearest(image, factor=4):
+def upscale_nearest(image: np.ndarray, factor: int = 4) -> np.ndarray:
     """The nearest-neighbour baseline of the tables: every pixel becomes `factor` x `factor` pixels."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)

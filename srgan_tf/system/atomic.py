@@ -24,7 +24,7 @@ def shortened(name: str) -> str:
 
 @contextlib.contextmanager
 def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> Iterator[Path]:
-    """Lets a file be written beside its place, and puts it there when it is complete.
+    """Lets a file be written under a temporary name, and renames it when it is complete.
 
         with atomic_file("scores.csv") as partial:
             partial.write_text(...)
@@ -41,7 +41,7 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> It
         UserError: The system does not let it be written, or the disk is full; what was at `path` is still there.
     """
     path = Path(path)
-    partial = _beside(path, suffix)
+    partial = _temporary_name(path, suffix)
     with user_errors(path, "cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -56,7 +56,7 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> It
 
 @contextlib.contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Lets a folder be written beside its place, and puts it there when it is complete.
+    """Lets a folder be written under a temporary name, and renames it when it is complete.
 
         with atomic_folder("report") as partial:
             (partial / "report.md").write_text(...)
@@ -72,7 +72,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         UserError: The system does not let it be written, or the disk is full; what was at `path` is there again.
     """
     target = Path(path).resolve()
-    partial, old = _beside(target, ".part"), _beside(target, ".old")
+    partial, old = _temporary_name(target, ".part"), _temporary_name(target, ".old")
     with user_errors(path, "cannot be written"):
         try:
             partial.mkdir(parents=True)
@@ -88,8 +88,8 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _beside(path, suffix):
-    """A new name in the same folder."""
+def _temporary_name(path, suffix):
+    """A new hidden name in the same folder."""
     return path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{suffix}")
 
 
@@ -97,7 +97,7 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
     """Finds out before long work whether its result can be written; nothing is there afterwards.
 
     Args:
-        path: Of a file, or of a folder that is made beside its place as `atomic_file` makes a file.
+        path: Of a file, or of a folder that `atomic_folder` makes.
         folder: Whether it is a folder that is written into instead.
 
     Raises:

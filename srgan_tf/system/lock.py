@@ -36,9 +36,9 @@ def only_run(folder):
             raise UserError(f"{folder}: {_name(owner)} is training here; stop it, or give another --run_dir") from None
     try:
         remove_unfinished(folder)
-        with atomic_file(owner) as beside:
+        with atomic_file(owner) as partial:
             itself = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            beside.write_text(json.dumps(itself), encoding="utf-8")
+            partial.write_text(json.dumps(itself), encoding="utf-8")
         yield
     finally:
         with contextlib.suppress(OSError):

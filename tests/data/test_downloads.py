@@ -22,7 +22,7 @@ from srgan_tf.system.errors import UserError
 
 MEMBER = "SelfExSR-master/data/{}/image_SRF_{}/img_{:03d}_SRF_{}_{}.png"
 SIDE = 128
-CUT = 3 * downloads._PIECE  # bytes, about a third of the archive
+CUT = 3 * downloads._CHUNK_BYTES  # bytes, about a third of the archive
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -115,7 +115,7 @@ def _serve(server, monkeypatch, body, sha256=True, count=3, **changes):
         "set14": dataclasses.replace(downloads.SETS["set14"], archive=archive, count=1, pixels=None),
     }
     monkeypatch.setattr(downloads, "SETS", downloads.SETS | sets)
-    monkeypatch.setattr(downloads, "_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(downloads, "_RETRY_DELAYS", (0, 0, 0))
 
 
 def _refused(cache, match):
@@ -291,7 +291,7 @@ def test_bombs_and_duplicates_are_refused(server, tmp_path, monkeypatch):
     big = MEMBER.format("Set5", 4, 3, 4, "{}")
     bomb = {big.format("HR"): bytes(10_000_000), big.format("LR"): b""}
     _serve(server, monkeypatch, _zip(members | bomb, compression=zipfile.ZIP_DEFLATED))
-    _refused(tmp_path, "would grow to 10,")
+    _refused(tmp_path, "would expand to 10,")
     other = big.replace("SelfExSR-master", "other")
     _serve(server, monkeypatch, _zip(_members() | {other.format("HR"): b""}))
     _refused(tmp_path, "two files of one name")

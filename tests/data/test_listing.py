@@ -25,7 +25,7 @@ def large(tmp_path, monkeypatch):
     return folder, probed
 
 
-def _kept(folder):
+def _cached(folder):
     return next((folder.parent / "cache" / "listings").iterdir())
 
 
@@ -51,7 +51,7 @@ def test_what_changes_is_noticed(large):
     found = {picture.path.name: (picture.height, picture.width) for picture in folders.scan(folder).pictures}
     assert found["0.png"] == (16, 99) and found["new.png"] == (23, 16) and "3.png" not in found
     assert sorted(probed) == ["0.png", "1.png", "new.png"]
-    assert "n1/3.png" not in json.loads(_kept(folder).read_text())["names"]
+    assert "n1/3.png" not in json.loads(_cached(folder).read_text())["names"]
     probed.clear()
     assert len(folders.scan(folder).pictures) == 6 and not probed
 
@@ -71,24 +71,26 @@ def test_what_cannot_be_used_is_probed_again_each_time(large):
 def test_a_damaged_listing_is_made_anew(large, content):
     folder, probed = large
     first = folders.scan(folder)
-    whole = _kept(folder).read_text()
-    _kept(folder).write_text(content)
+    whole = _cached(folder).read_text()
+    _cached(folder).write_text(content)
     assert folders.scan(folder) == first and len(probed) == 12
-    assert _kept(folder).read_text() == whole
+    assert _cached(folder).read_text() == whole
 
 
-def test_a_scan_that_is_interrupted_has_kept_what_it_had_done(large, monkeypatch):
+def test_an_interrupted_scan_has_cached_what_it_had_probed(large, monkeypatch):
     folder, probed = large
+    probe = listing.files.probe
 
-    def interrupted(paths):
-        yield from map(listing._probe, paths[:4])
-        raise KeyboardInterrupt
+    def interrupted(path):
+        if path.endswith("3.png"):  # the fifth
+            raise KeyboardInterrupt
+        return probe(path)
 
-    monkeypatch.setattr(listing, "_probe_by_processes", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(listing.files, "probe", interrupted)
         folders.scan(folder)
-    monkeypatch.setattr(listing, "_probe_by_processes", listing._probe_by_threads)
-    assert len(folders.scan(folder).pictures) == 6 and len(probed) == 6
+    probed.clear()
+    assert len(folders.scan(folder).pictures) == 6 and sorted(probed) == ["3.png", "5.png"]
 
 
 def test_a_cache_that_cannot_be_written_does_not_matter(large, monkeypatch):
@@ -105,10 +107,12 @@ def test_a_small_folder_leaves_nothing_behind(large, monkeypatch):
     assert not (folder.parent / "cache").exists()
 
 
-def test_processes_find_what_threads_find(tmp_path):
+def test_processes_find_what_threads_find(tmp_path, monkeypatch):
     Image.new("RGB", (20, 16)).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_text("text")
     paths = [str(tmp_path / name) for name in ("a.png", "b.jpg")] * 300
-    found = list(listing._probe_by_processes(paths))
-    assert found[0] == (16, 20) and "not a picture" in found[1]
-    assert found == found[:2] * 300 == list(listing._probe_by_threads(paths))
+    by_threads = listing.probe_files(None, paths)
+    monkeypatch.setattr(listing, "LARGE", 600)
+    by_processes = listing.probe_files(None, paths)
+    assert by_processes[0] == (16, 20) and "not a picture" in by_processes[1]
+    assert by_processes == by_processes[:2] * 300 == by_threads

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data import folders, packed, packing
+from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
 
 
@@ -24,7 +25,7 @@ def source(tmp_path, monkeypatch):
     for number in range(6):
         pixels = np.random.default_rng(number).integers(0, 256, (20, 30, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    monkeypatch.setattr(packing, "_SHARD", 2 * 20 * 30 * 3)
+    monkeypatch.setattr(packing, "_SHARD_BYTES", 2 * 20 * 30 * 3)
     return folder
 
 
@@ -58,23 +59,23 @@ def test_a_picture_larger_than_a_shard_has_one_of_its_own(source):
     assert counts == [2, 1, 2, 1]
 
 
-def test_packing_goes_on_where_it_stopped(source, monkeypatch):
+def test_packing_resumes_where_it_stopped(source, monkeypatch):
     folder = source.parent / "packed"
-    write = packing._write_shard
+    read = files.read_rgb
 
-    def stop(shard, *rest):
-        if shard.file == "photographs-00002.tfrecord":
+    def stop(path):
+        if path.name == "5.png":
             raise KeyboardInterrupt
-        return write(shard, *rest)
+        return read(path)
 
-    monkeypatch.setattr(packing, "_write_shard", stop)
+    monkeypatch.setattr(files, "read_rgb", stop)
     with pytest.raises(KeyboardInterrupt):
         _pack(source)
     first = _written(folder)
     assert len(first) == 2
     with pytest.raises(UserError, match="packed: only 2 of 3 files are packed"):
         packed.scan(folder)
-    monkeypatch.setattr(packing, "_write_shard", write)
+    monkeypatch.setattr(files, "read_rgb", read)
     _pack(source)
     assert first.items() < _written(folder).items() and len(packed.scan(folder).pictures) == 6
 
@@ -141,14 +142,15 @@ def test_a_killed_process_leaves_nothing_half_written(source):
     code = (
         "import os, signal, sys\n"
         "from srgan_tf.data import folders, packing\n"
+        "from srgan_tf.imaging import files\n"
         "source, target = sys.argv[1:]\n"
-        "packing._SHARD = 2 * 20 * 30 * 3\n"
-        "decode = packing._decode\n"
-        "def kill(folder, picture):\n"
-        "    if picture[0] == '3.png':\n"
+        "packing._SHARD_BYTES = 2 * 20 * 30 * 3\n"
+        "read = files.read_rgb\n"
+        "def kill(path):\n"
+        "    if path.name == '3.png':\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return decode(folder, picture)\n"
-        "packing._decode = kill\n"
+        "    return read(path)\n"
+        "files.read_rgb = kill\n"
         "packing.pack(folders.scan(source).pictures, source, target, workers=1)\n"
     )
     folder = source.parent / "packed"
