@@ -1,10 +1,10 @@
-"""How many training crops a second come out of the input, against a PyTorch DataLoader that decodes with Pillow.
+"""Training crops a second from the input pipeline, against a PyTorch DataLoader that decodes with Pillow.
 
     pip install torch
     python benchmarks/input_pipeline.py PHOTOGRAPHS [REPETITIONS]
 
-PHOTOGRAPHS is a folder of JPEGs; the PNGs and the packed form are made of them in a temporary folder. Nothing is kept
-in memory but by the system, so it stands for a set that is larger than the memory. All with two workers, in turns.
+PHOTOGRAPHS is a folder of JPEGs; the PNGs and the packed form are made of them in a temporary folder. Only the system
+caches files, as for a set that is larger than the memory. All with two workers, measured alternately.
 """
 
 import os
@@ -24,7 +24,7 @@ from srgan_tf.imaging import files
 MOST = 150  # photographs, the first ones
 SHAPES = ((96, 16), (384, 4))  # side of a crop and crops a batch
 WORKERS, SCALE = 2, 4
-TURN = 0.7  # seconds, about
+REPETITION = 0.7  # seconds, about
 PEER = "PyTorch"
 
 
@@ -64,7 +64,7 @@ def cpu_seconds():
 
 
 def settle():
-    """Waits until all programs have made ahead what they will, at most some seconds."""
+    """Waits until all programs have prefetched what they will, at most some seconds."""
     for _ in range(50):
         before = cpu_seconds()
         time.sleep(0.1)
@@ -73,7 +73,7 @@ def settle():
 
 
 def measure(batches, count, batch_size):
-    """Crops a second and milliseconds of CPU a crop, once what was made ahead is used up."""
+    """Crops a second and milliseconds of CPU a crop, once the prefetched batches are used up."""
     settle()
     for _ in range(4 * WORKERS):
         next(batches)
@@ -89,7 +89,7 @@ def compare(programs, batch_size, repetitions):
     counts = {}
     for name, batches in programs.items():
         rate, _ = measure(batches, 10, batch_size)
-        counts[name] = max(6, round(TURN * rate / batch_size))
+        counts[name] = max(6, round(REPETITION * rate / batch_size))
     rates, cpu = {name: [] for name in programs}, {name: [] for name in programs}
     for _ in range(repetitions):
         for name, batches in programs.items():
@@ -106,7 +106,7 @@ def main(argv):
     if not 2 <= len(argv) <= 3:
         sys.exit("usage: python benchmarks/input_pipeline.py PHOTOGRAPHS [REPETITIONS]    (a folder of JPEGs; 7)")
     repetitions = int(argv[2]) if len(argv) > 2 else 7
-    from srgan_tf.data import packing  # with TensorFlow, which would print what it finds while it is not told otherwise
+    from srgan_tf.data import packing  # imports TensorFlow, which prints lines unless told not to
 
     with tempfile.TemporaryDirectory() as temporary:
         jpegs = folders.scan(argv[1], SHAPES[0][0]).pictures[:MOST]
@@ -117,7 +117,9 @@ def main(argv):
         packing.pack(jpegs, argv[1], folder)
         pixels = statistics.mean(picture.height * picture.width for picture in jpegs)
         print(f"{len(jpegs)} pictures, {pixels / 1e6:.2f} megapixels on average; {os.cpu_count()} cores; medians")
-        print(f"of {repetitions}, in turns: crops/s and how many times the PyTorch loader's from the same files; CPU")
+        print(
+            f"of {repetitions}, alternating: crops/s and how many times the PyTorch loader's from the same files; CPU"
+        )
         print("time a crop, which other programs on the machine touch less, and how many times less than the loader's")
         forms = [
             {

@@ -64,7 +64,7 @@ class NamedSet:
     pixels: str | None = None
 
 
-# GitHub packs a branch anew as it likes, so this archive has no lasting SHA-256: its pictures are checked instead.
+# GitHub regenerates the archive of a branch, so it has no stable SHA-256: its pixels are checked instead.
 _SELFEXSR = Archive("SelfExSR-master.zip", "https://github.com/jbhuang0604/SelfExSR/archive/refs/heads/master.zip")
 _ETH = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 _DIV2K_TRAIN = Archive(
@@ -274,8 +274,8 @@ def _unpack(path, named, target):
         os.replace(partial, target)
     except (PictureError, *DAMAGE) as error:
         what = f"{error.path.name}: {error.reason}" if isinstance(error, PictureError) else reason(error)
-        mend = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
-        raise UserError(f"{path}: not {target.name} as published: {what}; {mend}") from None
+        advice = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
+        raise UserError(f"{path}: not {target.name} as published: {what}; {advice}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

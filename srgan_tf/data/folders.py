@@ -164,7 +164,7 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
         min_side: Pictures with a shorter side, in pixels, are skipped.
 
     Returns:
-        A `Scan`. Files that are too small, cut short or no pictures are its `skipped`.
+        A `Scan`. Files that are too small, truncated or no pictures are its `skipped`.
 
     Raises:
         UserError: There is no such folder, or nothing usable in it.
@@ -254,9 +254,9 @@ def find_subfolder(folder: Path | str, name: str) -> Path | None:
 def find_pairs(folder: Path | str) -> list[Pair]:
     """The pictures of a test set, each with its LR file if there are any.
 
-    HR and LR files belong together if their relative paths without suffix are the same. Where they are not, what
-    tells the two apart is taken off their ends first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of
-    them, with `-` for `_`, in any case. So `HR/baby_HR.png` and `LR/babyx4.png` are partners.
+    HR and LR files are a pair if their relative paths without suffix are the same. Where they are not, these endings
+    are removed first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of
+    them, with `-` for `_`, in any case. So `HR/baby_HR.png` and `LR/babyx4.png` are a pair.
 
     Args:
         folder: One with `HR/` and, if the LR files are given, `LR/` in it, in any case; or a plain folder of HR

@@ -114,7 +114,7 @@ class _SizeCache:
         name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:32]
         self._path = cache_folder() / "listings" / f"{name}.json"
         self._cached = {}
-        with contextlib.suppress(OSError, *DAMAGE):  # absent or damaged: it is made anew
+        with contextlib.suppress(OSError, *DAMAGE):  # absent or damaged: it is written again
             content = json.loads(self._path.read_text(encoding="utf-8"))
             if content["version"] == _VERSION:
                 columns = [content[column] for column in _COLUMNS]

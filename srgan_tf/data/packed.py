@@ -1,7 +1,7 @@
-"""Photographs decoded once into a few large files, of which crops are read as they lie.
+"""Photographs decoded once into a few large files, from which crops are read without decoding.
 
-A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says what lies where. A shard
-has a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
+A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says where each picture is. A
+shard has a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
 
 - `name`, bytes: the path in the folder of the photographs.
 - `height` and `width`, int64.
@@ -136,13 +136,13 @@ def check_size(path, size):
 
 
 def _damaged(path, what):
-    return UserError(f"{path}: damaged ({what}); pack the photographs again, which mends it")
+    return UserError(f"{path}: damaged ({what}); pack the photographs again, which repairs it")
 
 
 class PackedStore(Store):
     """Crops of packed photographs. Only the rows of a crop are read; the system caches what is in demand.
 
-    The file is opened for each crop: a memory map would save that, but kill the process where a file is cut short
+    The file is opened for each crop: a memory map would save that, but kill the process where a file is truncated
     or a disk fails, and hold up all threads while it waits for the disk.
 
     Args:

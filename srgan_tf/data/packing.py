@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -34,8 +35,7 @@ def pack(pictures, source: Path | str, folder: Path | str, workers: int = 2) -> 
     a pixel, some five times what the JPEGs take.
 
     Files are written atomically. So the next call resumes one that was stopped, and a call for a folder that is
-    complete checks every file's SHA-256 and writes again what is damaged. Pictures that cannot be
-    decoded are left out.
+    complete checks every file's SHA-256 and writes again what is damaged. Pictures that cannot be decoded are left out.
 
     Args:
         pictures: Of the `data.folders.scan` of the photographs, all that can be used at any crop size.
@@ -150,9 +150,8 @@ def _write_shard(shard, source, folder, workers, bar):
             tf.io.TFRecordWriter(os.fsencode(partial.resolve())) as file,
             concurrent.futures.ThreadPoolExecutor(workers) as pool,
         ):
-            for picture, pixels in _prefetched(
-                pool, lambda picture: _decode(source, picture), shard.pictures, 4 * workers
-            ):
+            decode = functools.partial(_decode, source)
+            for picture, pixels in _prefetched(pool, decode, shard.pictures, 4 * workers):
                 name, height, width, _ = picture
                 if isinstance(pixels, str):
                     skipped.append((name, pixels))
@@ -207,15 +206,11 @@ def _decode(source, picture):
 
 def _prefetched(pool, function, items, count):
     """`(item, function(item))` for all items in order, at most `count` of them computed ahead."""
-    waiting = collections.deque()
-    items = iter(items)
+    pending = collections.deque()
     for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) == count:
-            break
-    while waiting:
-        item, future = waiting.popleft()
+        if len(pending) == count:
+            first, future = pending.popleft()
+            yield first, future.result()
+        pending.append((item, pool.submit(function, item)))
+    for item, future in pending:
         yield item, future.result()
-        for item in items:
-            waiting.append((item, pool.submit(function, item)))
-            break

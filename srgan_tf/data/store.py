@@ -17,7 +17,7 @@ from srgan_tf.system.errors import UserError
 
 # The chroma at the edge of a decoded box lacks its neighbour: one column is wrong, a whole block is left out.
 _EDGE = 8
-_MAX_PENDING = 1024  # JPEGs handed out, more than can be on their way at once
+_MAX_PENDING = 1024  # JPEGs handed to the decoder, more than can be in flight at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ def cut(pixels, rows, columns, top=0, left=0):
 class PhotographStore(Store):
     """Crops of picture files; decoded photographs are cached in memory while there is room.
 
-    Where there is none, a JPEG is to be decoded only around its crops; other files are decoded wholly.
+    Where there is none, a JPEG is to be decoded only around its crops; other files are decoded whole.
 
     Args:
         pictures: See `Store`.
@@ -163,7 +163,7 @@ class PhotographStore(Store):
             except UserError as error:
                 return error
             except tf.errors.OpError:
-                return PictureError(path, "a JPEG that TensorFlow cannot decode; save it anew, or remove it")
+                return PictureError(path, "a JPEG that TensorFlow cannot decode; save it again, or remove it")
         return None
 
     def _reserve_cache(self, index, picture):
@@ -191,7 +191,7 @@ def _jpeg_crops(picture, rows, columns):
             if image.mode not in ("RGB", "L") or image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
                 return None
             width, height = image.size
-    except Exception:  # whatever it is, the general way meets it again and says it well
+    except Exception:  # reading the whole picture reports it
         return None
     if (height, width) != (picture.height, picture.width):
         raise _changed(picture, height, width)

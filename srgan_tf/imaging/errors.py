@@ -41,6 +41,6 @@ def picture_errors(path: Path | str) -> Iterator[None]:
     except IsADirectoryError:
         raise PictureError(path, "a folder, not a picture") from None
     except OSError as error:
-        raise PictureError(path, reason(error) if error.errno else f"damaged or cut short ({reason(error)})") from None
+        raise PictureError(path, reason(error) if error.errno else f"damaged or truncated ({reason(error)})") from None
     except DAMAGE as error:
         raise PictureError(path, f"cannot be read ({reason(error)})") from None

@@ -1,4 +1,4 @@
-"""What EXIF tells of a photograph, in a block of its own or in a TIFF file, where libvips neither reads nor writes it.
+"""The EXIF of a photograph, in a block of its own or in a TIFF file, where libvips neither reads nor writes it.
 
 Both are the same structure (EXIF 2.32, section 4.5; TIFF 6.0, section 2): image file directories (IFDs) of tags, each
 with a type, a count and a value. Classic TIFF has offsets of 4 bytes, BigTIFF of 8.

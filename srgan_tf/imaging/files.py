@@ -33,7 +33,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# ImageNet and many cameras hold slightly wrong metadata beside a sound picture. One filter at import, because
+# ImageNet and many cameras hold slightly wrong metadata beside an intact picture. One filter at import, because
 # `warnings.catch_warnings` around each read would not be safe in threads. Decompression bombs keep their warning.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.\w+ImagePlugin$")
 
@@ -56,13 +56,13 @@ def _opened(path):
 def _orientation(image, getexif):
     try:
         return getexif(image).get(ExifTags.Base.Orientation, 1)
-    except (OSError, *DAMAGE):  # broken metadata beside a sound picture
+    except (OSError, *DAMAGE):  # broken metadata beside an intact picture
         return 1
 
 
 def _decoded(image):
     """The first frame, upright and with 8 bits: LA or RGBA if it has transparency, else any mode without it."""
-    image.load()  # first, since a PNG's orientation can follow its pixels, and loading turns a TIFF
+    image.load()  # first, since a PNG's orientation can follow its pixels, and loading rotates a TIFF
     orientation = _orientation(image, type(image).getexif)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
@@ -82,8 +82,8 @@ def _decoded(image):
 def read_rgb(path: Path | str) -> np.ndarray:
     """Reads any picture as 8-bit RGB.
 
-    The EXIF orientation is applied, transparency is laid on white, 16-bit gray is scaled and rounded to 8 bits, and of
-    an animation or a file of several pages the first picture is taken.
+    The EXIF orientation is applied, transparency is composited over white, 16-bit gray is scaled and rounded to 8 bits,
+    and of an animation or a file of several pages the first picture is taken.
 
     Args:
         path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
@@ -92,7 +92,7 @@ def read_rgb(path: Path | str) -> np.ndarray:
         uint8 `(H, W, 3)` in [0, 255].
 
     Raises:
-        UserError: There is no such file, or it is not a picture, damaged, cut short or absurdly large.
+        UserError: There is no such file, or it is not a picture, damaged, truncated or absurdly large.
     """
     with _opened(path) as (_, image):
         image = _decoded(image)
@@ -130,7 +130,7 @@ def probe(path: Path | str) -> tuple[int, int]:
     """The size of a picture and whether its file is whole, without decoding it.
 
     Of a JPEG the end-of-image marker, of a PNG the chain of chunks up to IEND, of a BMP the rows, of a TIFF the strips
-    or tiles and of a GIF the blocks of the first frame must be there. A WebP that is cut short Pillow does not open.
+    or tiles and of a GIF the blocks of the first frame must be there. A WebP that is truncated Pillow does not open.
 
     Args:
         path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
@@ -139,7 +139,7 @@ def probe(path: Path | str) -> tuple[int, int]:
         `(height, width)` in pixels, the EXIF orientation applied: what `read_rgb` will give.
 
     Raises:
-        UserError: There is no such file, or it is not a picture or cut short; `reason` says which.
+        UserError: There is no such file, or it is not a picture or truncated; `reason` says which.
     """
     with _opened(path) as (file, image):
         width, height = image.size
@@ -152,13 +152,13 @@ def probe(path: Path | str) -> tuple[int, int]:
                 getexif = Image.Image.getexif  # PNG's own decodes the picture to look behind it
         elif image.format == "TIFF":
             complete = truncation.tiff_is_complete(file, image)
-            # Newer Pillows have turned `size` already.
+            # Newer Pillows have swapped `size` already.
             width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
         elif image.format == "BMP":
             complete = truncation.bmp_is_complete(file, image)
         else:
             complete = image.format != "GIF" or truncation.gif_is_complete(file, image)
         if not complete:
-            raise PictureError(path, "cut short: its end is missing")
+            raise PictureError(path, "truncated: its end is missing")
         rotated = _orientation(image, getexif) in (5, 6, 7, 8)
         return (width, height) if rotated else (height, width)

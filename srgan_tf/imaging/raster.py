@@ -35,9 +35,11 @@ _UNKNOWN_RANGE = {"char": "signed", "short": "signed", "int": "32-bit", "uint": 
 _DEFAULT_RESOLUTION = 72 / 25.4  # pixels per mm
 _ANIMATION = "an animation or several pages; save the one to upscale as a file of its own"
 
-pyvips.cache_set_max(0)  # a file that has been written anew must be read anew
+pyvips.cache_set_max(0)  # a file that was rewritten must be read again
 pyvips.concurrency_set(1)  # each thread holds rows of its own, and the codecs use one anyway
-logging.getLogger("pyvips").setLevel(logging.ERROR)  # many cameras write slightly wrong files beside a sound picture
+logging.getLogger("pyvips").setLevel(
+    logging.ERROR
+)  # many cameras write slightly wrong metadata beside an intact picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +108,9 @@ def open_raster(source, max_pixels=MAX_PIXELS):
     """Opens a picture to be read by strips, its EXIF orientation applied.
 
     Palettes become RGB, single bits 0 and 255, and CMYK sRGB by its profile, or without one as `files.read_rgb` does
-    it. Everything is decoded once beforehand, so that damage is told before hours of work. Memory is needed for a few
-    rows only, but for what must be decoded whole: WebP, BMP, GIF, an interlaced PNG and a progressive JPEG. A large
-    picture that has to be turned goes through a file in the system's folder for temporary files.
+    it. Everything is decoded once beforehand, so that damage is reported before hours of work. Memory is needed for a
+    few rows only, but for what must be decoded whole: WebP, BMP, GIF, an interlaced PNG and a progressive JPEG. A large
+    picture that has to be rotated goes through a file in the system's folder for temporary files.
 
     Args:
         source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes, from standard input.
@@ -118,7 +120,7 @@ def open_raster(source, max_pixels=MAX_PIXELS):
         A `Raster`, open inside the `with`.
 
     Raises:
-        UserError: There is no such file; or it is not a picture, damaged, cut short, an animation, of several pages,
+        UserError: There is no such file; or it is not a picture, damaged, truncated, an animation, of several pages,
             larger than `max_pixels`, or has values of neither 8 nor 16 bits.
     """
     name = "standard input" if isinstance(source, bytes) else source
@@ -146,7 +148,7 @@ def with_interpretation(image):
 
 
 def vips_reason(error):
-    """The line of a `pyvips.Error` that tells the cause, and whether it comes from the operating system."""
+    """The line of a `pyvips.Error` that states the cause, and whether it comes from the operating system."""
     system = re.search(r"system error: (.+)", str(error))
     if system:
         return system[1], True
@@ -162,7 +164,7 @@ def _raster_errors(name):
             yield
         except pyvips.Error as error:
             reason, of_system = vips_reason(error)
-            raise UnsupportedPicture(reason if of_system else f"damaged or cut short ({reason})") from None
+            raise UnsupportedPicture(reason if of_system else f"damaged or truncated ({reason})") from None
 
 
 def _kind(file):
@@ -207,8 +209,8 @@ def _read_by_vips(name, kind, file, source, max_pixels):
         image = load(access="sequential")
     except pyvips.Error as error:
         reason, _ = vips_reason(error)
-        mend = "; save it with 8 or 16 bits" if reason.endswith("samples out of range") else ""  # more than 32 bits
-        raise UnsupportedPicture(f"cannot be read ({reason}){mend}") from None
+        advice = "; save it with 8 or 16 bits" if reason.endswith("samples out of range") else ""  # more than 32 bits
+        raise UnsupportedPicture(f"cannot be read ({reason}){advice}") from None
     _check_size(image.width, image.height, max_pixels)
     if _field(image, "n-pages", 1) > 1 or kind == "png" and _png_is_animated(file):
         raise UnsupportedPicture(_ANIMATION)

@@ -1,4 +1,4 @@
-"""Whether the file of a picture is whole, from its structure, without decoding it."""
+"""Whether the file of a picture is complete, from its structure, without decoding it."""
 
 import itertools
 import os
@@ -72,7 +72,7 @@ def gif_is_complete(file, image):
 
 
 def bmp_is_complete(file, image):
-    """Whether all rows are there; the size that the header states is not asked, since many programs state it wrongly.
+    """Whether all rows are there; the size in the header is not used, since many programs state it wrongly.
 
     Args:
         file: The open file.

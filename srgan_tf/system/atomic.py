@@ -105,7 +105,7 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
     """
     place = Path(path).absolute()
     place = place if folder else place.parent
-    with user_errors(path, "cannot be written"):  # permissions alone do not tell
+    with user_errors(path, "cannot be written"):  # the permissions alone do not say
         tempfile.TemporaryFile(dir=next(each for each in (place, *place.parents) if os.path.lexists(each))).close()
 
 

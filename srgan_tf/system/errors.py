@@ -28,7 +28,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 
 class UserError(Exception):
-    """A mistake in the input or in the settings that the user can mend.
+    """A mistake in the input or in the settings that the user can fix.
 
     Its message is one line that names the file or flag and says what to do. The command prints it to standard error
     and exits with status 1.

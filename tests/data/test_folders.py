@@ -73,7 +73,7 @@ def test_scan_names_what_it_skips(tmp_path):
     skipped = {path.name: reason for path, reason in scan.skipped}
     assert list(skipped) == ["cut.jpg", "cut.png", "dead.png", "fake.png", "notes.txt", "small.png"]
     assert skipped["small.png"] == "40x29 is smaller than the crop of 30"
-    assert skipped["cut.jpg"] == skipped["cut.png"] == "cut short: its end is missing"
+    assert skipped["cut.jpg"] == skipped["cut.png"] == "truncated: its end is missing"
     assert skipped["dead.png"] == "no such file"
     assert skipped["fake.png"].startswith("not a picture") and skipped["notes.txt"] == "not a picture"
 

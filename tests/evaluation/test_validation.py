@@ -121,10 +121,10 @@ def test_unusable_pairs_are_skipped_with_their_reason(pairs, tmp_path):
     usable, skipped = validation.usable_pairs(given)
     assert usable == [pairs[0], given[3], pairs[2]]
     assert skipped == [
-        (short, "cut short: its end is missing"),
+        (short, "truncated: its end is missing"),
         (small, "60x19 is too small to be scored; 20 pixels a side are needed"),
         (missing, "no such file"),
-        (short, "cut short: its end is missing"),
+        (short, "truncated: its end is missing"),
         (pairs[1].hr, f"35x42 is not {other}: 40x40 divided by 4"),
     ]
     for pair in usable:

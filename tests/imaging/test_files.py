@@ -232,7 +232,7 @@ def test_thumbnail_does_not_hide_that_a_jpeg_is_cut_short(tmp_path):
     assert data.count(b"\xff\xd9") == 2
     for length in (len(data) - 2, len(data) // 2, data.index(b"\xff\xd9") + 2, data.index(b"\xff\xda\x00\x0c", 900)):
         (tmp_path / "b.jpg").write_bytes(data[:length])
-        with pytest.raises(UserError, match=r"b\.jpg: (cut short|not a picture|damaged)"):
+        with pytest.raises(UserError, match=r"b\.jpg: (truncated|not a picture|damaged)"):
             files.probe(tmp_path / "b.jpg")
 
 
@@ -250,7 +250,7 @@ def test_png_without_its_last_chunk(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(SMOOTH).save(path)
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(UserError, match=r"a\.png: cut short"):
+    with pytest.raises(UserError, match=r"a\.png: truncated"):
         files.probe(path)
 
 

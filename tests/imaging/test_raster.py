@@ -353,7 +353,7 @@ def test_half_a_file(tmp_path, monkeypatch, suffix, options, at_once):
             with pytest.raises(UserError) as error, open_raster(source):
                 pass  # told before the first strip is read
             assert re.match(
-                rf"{re.escape(str(name))}: (damaged or cut short|cannot be read) \([^\n]+\)$", str(error.value)
+                rf"{re.escape(str(name))}: (damaged or truncated|cannot be read) \([^\n]+\)$", str(error.value)
             )
 
 

@@ -10,7 +10,7 @@ from srgan_tf.imaging import files, truncation
 from srgan_tf.system.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (61, 64, 3), dtype=np.uint8)
-CUT = "cut short: its end is missing"
+CUT = "truncated: its end is missing"
 
 
 def bmp_of_run_lengths():
@@ -104,7 +104,7 @@ def test_a_gif_needs_its_first_frame_only(tmp_path):
 def test_a_webp_that_is_cut_short_is_refused(tmp_path, lossless):
     data = saved("WEBP", lossless=lossless)
     (tmp_path / "a.webp").write_bytes(data[:-1])
-    with pytest.raises(UserError, match=r"a\.webp: damaged or cut short"):
+    with pytest.raises(UserError, match=r"a\.webp: damaged or truncated"):
         files.probe(tmp_path / "a.webp")
 
 
