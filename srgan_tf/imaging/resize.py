@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-BORDERS = ("replicate", "mirror")
-
 
 def keys_cubic(x: ArrayLike) -> np.ndarray:
     """The cubic convolution kernel with a = -0.5 (Keys 1981, equation 15); zero for |x| >= 2.
@@ -26,28 +24,25 @@ def keys_cubic(x: ArrayLike) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def resize_matrix(length: int, resized: int, border: str = "replicate") -> sparse.csr_array:
+def resize_matrix(length: int, resized: int) -> sparse.csr_array:
     """The weights that resize one axis.
 
     When it shrinks, the kernel is stretched by the factor (antialiasing). At a factor of 4 every weight is a multiple
-    of 1/4096, so that 8-bit pictures are resized exactly even in float32.
+    of 1/4096, so that 8-bit pictures are resized exactly even in float32. Beyond the edge lies the outermost sample
+    again, as in the published LR files.
 
     Args:
         length: Samples along the axis before.
         resized: Samples along the axis after.
-        border: What lies beyond the edge: `"replicate"`, the outermost sample again, which is what the published LR
-            files have; or `"mirror"`, the picture reflected with the edge sample repeated, as newer MATLABs do.
 
     Returns:
         A `scipy.sparse.csr_array` of float64, shape `(resized, length)`; each row sums to 1.
 
     Raises:
-        ValueError: A length is not positive, or `border` is unknown.
+        ValueError: A length is not positive.
     """
     if length < 1 or resized < 1:
         raise ValueError(f"Lengths must be positive. Received: length={length}, resized={resized}")
-    if border not in BORDERS:
-        raise ValueError(f"border must be one of {BORDERS}. Received: {border!r}")
     scale = resized / length
     stretch = max(1.0, 1.0 / scale)
     centers = (np.arange(resized) + 0.5) / scale - 0.5  # of the new samples, in old coordinates
@@ -55,11 +50,7 @@ def resize_matrix(length: int, resized: int, border: str = "replicate") -> spars
     taps = first[:, None] + np.arange(int(np.ceil(4 * stretch)) + 2)  # (resized, taps)
     weights = keys_cubic((centers[:, None] - taps) / stretch)
     weights /= weights.sum(axis=1, keepdims=True)
-    if border == "replicate":
-        columns = np.clip(taps, 0, length - 1)
-    else:
-        columns = taps % (2 * length)
-        columns = np.where(columns < length, columns, 2 * length - 1 - columns)
+    columns = np.clip(taps, 0, length - 1)
     rows = np.broadcast_to(np.arange(resized)[:, None], taps.shape)
     matrix = sparse.coo_array((weights.ravel(), (rows.ravel(), columns.ravel())), shape=(resized, length))
     matrix = matrix.tocsr()
@@ -73,14 +64,13 @@ def _apply(matrix, image, axis):
     return np.moveaxis(product.reshape((matrix.shape[0],) + moved.shape[1:]), 0, axis)
 
 
-def imresize(image: ArrayLike, height: int, width: int, border: str = "replicate") -> np.ndarray:
+def imresize(image: ArrayLike, height: int, width: int) -> np.ndarray:
     """Resizes a picture as MATLAB's `imresize(image, [height width], 'bicubic')` does.
 
     Args:
         image: `(H, W)` or `(H, W, C)`; uint8, uint16 or floating point.
         height: Rows of the result.
         width: Columns of the result.
-        border: See `resize_matrix`.
 
     Returns:
         `(height, width[, C])`. Integers are rounded half up and clipped to their range after each axis and keep their
@@ -90,7 +80,7 @@ def imresize(image: ArrayLike, height: int, width: int, border: str = "replicate
     limit = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else None
     resized = image
     for axis, length in ((0, height), (1, width)):
-        resized = _apply(resize_matrix(image.shape[axis], length, border), resized, axis)
+        resized = _apply(resize_matrix(image.shape[axis], length), resized, axis)
         if limit is not None:
             resized = np.clip(np.floor(resized + 0.5), 0, limit)
     return resized if limit is None else resized.astype(image.dtype)

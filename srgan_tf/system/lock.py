@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -14,16 +15,16 @@ from srgan_tf.system.errors import UserError, user_errors
 
 
 @contextlib.contextmanager
-def only_run(folder):
-    """Keeps a folder for this process, and clears away what one that was killed left half-written.
+def run_lock(folder: Path | str) -> Iterator[None]:
+    """Locks a folder for this process, and removes what one that was killed left half-written.
 
-    The system frees the lock when a process ends, however it ends, so that a dead one never stands in the way.
+    The system frees the lock when a process ends, however it ends.
 
     Args:
-        folder: Of the phase; made if need be. Gets `run.lock`, and `process.json` while it is kept.
+        folder: Of the phase; made if need be. Gets `run.lock`, and `process.json` while it is locked.
 
     Raises:
-        UserError: Another process has it, which is named; or the folder is not writable.
+        UserError: Another process has locked it, which is named; or the folder is not writable.
     """
     folder = Path(folder)
     owner = folder / "process.json"

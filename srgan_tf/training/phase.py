@@ -20,7 +20,7 @@ from srgan_tf.models.generator import build_generator, describe, load_generator,
 from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.models.vgg import build_vgg
 from srgan_tf.system.errors import UserError
-from srgan_tf.system.lock import only_run
+from srgan_tf.system.lock import run_lock
 from srgan_tf.training import balance, colours, hardware, loop, run_folder, steps
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.distribution import Distribution
@@ -124,7 +124,7 @@ def train_phase(settings, resources: Resources) -> None:
     """
     distribution = resources.distribution
     folder = Path(settings.run_dir, phase_name(settings))
-    with only_run(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
+    with run_lock(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
         with distribution.strategy.scope():
             crops = _train_in(folder, settings, resources)
         # Outside of the scope, in which all workers make variables together.

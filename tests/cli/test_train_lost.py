@@ -9,7 +9,7 @@ import pytest
 
 from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.models.generator import load_generator
-from srgan_tf.system.lock import only_run
+from srgan_tf.system.lock import run_lock
 from srgan_tf.training.monitoring import Monitor
 
 SMALL = ("--crop_size=16", "--batch_size=1", "--blocks=1", "--xla=off")
@@ -47,7 +47,7 @@ def _arrays(path):
 
 
 def test_a_second_run_in_one_folder_is_refused(run, tmp_path):
-    with only_run(tmp_path / "run" / "srresnet"):
+    with run_lock(tmp_path / "run" / "srresnet"):
         status, _, err = run("--steps=1")
         assert status == 1 and "is training here" in err and err.count("\n") == 1
         assert not list((tmp_path / "run" / "srresnet").glob("checkpoint-*"))

@@ -17,13 +17,12 @@ def _cubic(x):
     return ((-0.5 * x + 2.5) * x - 4) * x + 2 if x < 2 else 0.0
 
 
-def _row(values, length, border):
+def _row(values, length):
     """One row resized as MATLAB's imresize.m does it: `contributions`, with its indices from 1, and the sum."""
     n = len(values)
     scale = length / n
     kernel_scale = min(scale, 1.0)
     width = 4 / kernel_scale
-    mirrored = list(range(1, n + 1)) + list(range(n, 0, -1))
     resized = []
     for x in range(1, length + 1):
         u = x / scale + 0.5 * (1 - 1 / scale)
@@ -32,18 +31,18 @@ def _row(values, length, border):
         weights = [kernel_scale * _cubic(kernel_scale * (u - index)) for index in indices]
         total = 0.0
         for index, weight in zip(indices, weights):
-            inside = min(max(index, 1), n) if border == "replicate" else mirrored[(index - 1) % (2 * n)]
+            inside = min(max(index, 1), n)
             total += weight * float(values[inside - 1])
         resized.append(total / sum(weights))
     return resized
 
 
-def _reference(image, height, width, border):
+def _reference(image, height, width):
     eight_bit = image.dtype == np.uint8
     for length in (height, width):  # along the rows' axis, then transposed along the columns'
         columns = []
         for column in image.swapaxes(0, 1):
-            channels = [_row(channel, length, border) for channel in column.T]
+            channels = [_row(channel, length) for channel in column.T]
             columns.append(np.array(channels).T)
         image = np.array(columns)
         if eight_bit:
@@ -51,14 +50,13 @@ def _reference(image, height, width, border):
     return image
 
 
-@pytest.mark.parametrize("border", resize.BORDERS)
 @pytest.mark.parametrize("size", [(3, 5), (7, 9), (48, 80), (5, 31)])
-def test_imresize_equals_the_reference(size, border):
-    eight_bit = resize.imresize(RGB, *size, border)
+def test_imresize_equals_the_reference(size):
+    eight_bit = resize.imresize(RGB, *size)
     assert eight_bit.dtype == np.uint8
-    np.testing.assert_array_equal(eight_bit, _reference(RGB, *size, border))
+    np.testing.assert_array_equal(eight_bit, _reference(RGB, *size))
     floats = RGB / 255
-    np.testing.assert_allclose(resize.imresize(floats, *size, border), _reference(floats, *size, border), atol=1e-12)
+    np.testing.assert_allclose(resize.imresize(floats, *size), _reference(floats, *size), atol=1e-12)
 
 
 def _published(shared_data, name):
@@ -94,10 +92,9 @@ def test_crop_with_margin_equals_crop_of_the_whole():
         np.testing.assert_array_equal(inner, lr[top // 4 : top // 4 + 8, left // 4 : left // 4 + 8])
 
 
-@pytest.mark.parametrize("border", resize.BORDERS)
 @pytest.mark.parametrize("lengths", [(48, 12), (12, 48), (4, 1), (1, 4)])
-def test_weights_at_factor_4_are_multiples_of_1_over_4096(lengths, border):
-    weights = resize.resize_matrix(*lengths, border).toarray() * 4096
+def test_weights_at_factor_4_are_multiples_of_1_over_4096(lengths):
+    weights = resize.resize_matrix(*lengths).toarray() * 4096
     np.testing.assert_array_equal(weights, np.rint(weights))
     np.testing.assert_array_equal(weights.sum(axis=1), 4096)
 
@@ -133,7 +130,5 @@ def test_crop_to_multiple_cuts_bottom_and_right():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="multiples of 4.*11x20"):
         resize.downscale(RGB[:11])
-    with pytest.raises(ValueError, match="'wrap'"):
-        resize.resize_matrix(8, 2, "wrap")
     with pytest.raises(ValueError, match="resized=0"):
         resize.resize_matrix(8, 0)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from srgan_tf.system.errors import UserError
-from srgan_tf.system.lock import only_run
+from srgan_tf.system.lock import run_lock
 
 HOLDER = """
 import sys
-from srgan_tf.system.lock import only_run
-with only_run(sys.argv[1]):
+from srgan_tf.system.lock import run_lock
+with run_lock(sys.argv[1]):
     print("has it", flush=True)
     sys.stdin.read()
 """
@@ -34,15 +34,15 @@ def holder(tmp_path):
 
 
 def test_a_second_run_is_refused_and_told_who_has_the_folder(tmp_path, holder):
-    with pytest.raises(UserError) as error, only_run(tmp_path):
+    with pytest.raises(UserError) as error, run_lock(tmp_path):
         pass
     for word in (str(tmp_path), f"process {holder.pid}", socket.gethostname(), "--run_dir"):
         assert word in str(error.value)
     (tmp_path / "process.json").write_text("{")
-    with pytest.raises(UserError, match="another process is training"), only_run(tmp_path):
+    with pytest.raises(UserError, match="another process is training"), run_lock(tmp_path):
         pass
     holder.communicate()  # it ends by itself
-    with only_run(tmp_path):
+    with run_lock(tmp_path):
         assert json.loads((tmp_path / "process.json").read_text())["process"] == os.getpid()
     assert not (tmp_path / "process.json").exists()
 
@@ -50,16 +50,16 @@ def test_a_second_run_is_refused_and_told_who_has_the_folder(tmp_path, holder):
 def test_a_killed_process_does_not_stand_in_the_way_and_is_cleared_up_after(tmp_path, holder):
     half = tmp_path / ".checkpoint-00000001.npz.0123abcd.part"
     half.touch()
-    with pytest.raises(UserError), only_run(tmp_path):
+    with pytest.raises(UserError), run_lock(tmp_path):
         pass
     assert half.exists()
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with only_run(tmp_path):
+    with run_lock(tmp_path):
         assert not half.exists()
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file/run: cannot be written"), only_run(tmp_path / "file" / "run"):
+    with pytest.raises(UserError, match="file/run: cannot be written"), run_lock(tmp_path / "file" / "run"):
         pass

@@ -6,14 +6,15 @@ import pytest
 from srgan_tf.system import memory
 
 
-def test_a_containers_limit_counts(tmp_path):
-    whole = memory.free_host_bytes(tmp_path)
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    whole = memory.free_host_bytes()
     assert whole > 10**8
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("400000\n")
-    assert memory.free_host_bytes(tmp_path) == 600000
+    assert memory.free_host_bytes() == 600000
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_host_bytes(tmp_path) > 10**8
+    assert memory.free_host_bytes() > 10**8
 
 
 def test_what_a_process_takes_is_counted():
