@@ -73,7 +73,7 @@ def score_set(
 
     The systems run one after the other with nothing beside them, since they are timed; reading and scoring are spread
     over threads. A picture that cannot be read or upscaled is left out for all systems, so that their means stay
-    comparable, and the others go on.
+    comparable; all others are scored.
 
     Args:
         picture_set: A `PictureSet`.
@@ -191,6 +191,6 @@ def _measure(item, wanted, pictures_folder):
 
 
 def _measure_lpips(item, lpips):
-    if min(item.hr.shape[:2]) >= lpips.smallest:
+    if min(item.hr.shape[:2]) >= lpips.min_side:
         distances = lpips(item.hr, list(item.images.values()))
         item.lpips = {system: {"lpips": distance} for system, distance in zip(item.images, distances)}

@@ -67,15 +67,15 @@ class Embedder:
         """
         found = []
         for start in range(0, len(faces), self.at_once):
-            some = standardised(faces[start : start + self.at_once], self.standardisation)
-            missing = self.at_once - len(some)  # a graph may take no other number
-            some = np.concatenate([some, np.repeat(some[-1:], missing, axis=0)]) if missing else some
-            found.append(self._network(tf.constant(some)).numpy()[: self.at_once - missing])
+            batch = standardised(faces[start : start + self.at_once], self.standardisation)
+            padding = self.at_once - len(batch)  # a graph may take no other number
+            padded = np.concatenate([batch, np.repeat(batch[-1:], padding, axis=0)])
+            found.append(self._network(tf.constant(padded)).numpy()[: len(batch)])
         embeddings = np.concatenate(found).astype(np.float32)
         return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-10)
 
 
-def standardised(faces: NDArray[np.uint8], kind: str) -> NDArray[np.float32]:
+def standardised(faces: NDArray[np.uint8], kind: str) -> NDArray[np.floating]:
     """What the network is given of uint8 faces `(N, H, W, 3)`: float32, see `Embedder`."""
     values = faces.astype(np.float32)
     if kind == "fixed":

@@ -43,14 +43,14 @@ def tables(results: Sequence[Result]) -> str:
     heading = ("face", "slides: bicubic", "slides: SRGAN", *methods, f"{HR} {SIDE}x{SIDE}")
     parts = [
         "Accuracy, %, ± standard error over the folds",
-        *aligned(heading, [(f"{size}x{size}", *slides[size], *line(size, accuracy)) for size in sizes], words=1),
+        *aligned(heading, [(f"{size}x{size}", *slides[size], *line(size, accuracy)) for size in sizes], labels=1),
     ]
     for place, far in enumerate(FALSE_ACCEPT_RATES):
         cells = [
             (f"{size}x{size}", *line(size, lambda each, at=place: f"{100 * each.true_accept_rates[at]:.1f}"))
             for size in sizes
         ]
-        parts += ["", f"TAR at FAR {far:g}, %", *aligned(("face", *methods, HR), cells, words=1)]
+        parts += ["", f"TAR at FAR {far:g}, %", *aligned(("face", *methods, HR), cells, labels=1)]
     cells = []
     for each in results:
         if each.against_bicubic:
@@ -59,7 +59,7 @@ def tables(results: Sequence[Result]) -> str:
             cells.append((f"{each.size}x{each.size}", each.method, verdict, str(gained), str(lost), f"{p:.2g}"))
     if cells:
         heading = ("face", "against bicubic", "", "pairs gained", "pairs lost", "McNemar's p")
-        parts += ["", *aligned(heading, cells, words=3)]
+        parts += ["", *aligned(heading, cells, labels=3)]
     return "\n".join(parts)
 
 

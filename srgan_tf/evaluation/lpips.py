@@ -42,11 +42,11 @@ _LAYERS = {
     ],
 }
 _TAPS = {"alexnet": (0, 1, 2, 3, 4), "vgg16": (1, 3, 6, 9, 12)}
-_SMALLEST = {"alexnet": 31, "vgg16": 16}  # side of a picture from which every layer has something left, pixels
+_MIN_SIDE = {"alexnet": 31, "vgg16": 16}  # side of a picture that leaves something in every layer, pixels
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)  # of pictures in [-1, 1]: ImageNet's mean
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 _EPSILON = 1e-10
-_LARGEST = 1 << 28  # bytes of a pickle; VGG16's has 59 MB
+_MAX_BYTES = 1 << 28  # bytes of a pickle; VGG16's has 59 MB
 
 
 def weight_shapes(net: str) -> dict[str, tuple[int, ...]]:
@@ -79,7 +79,7 @@ class Lpips:
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]], net: str = "alexnet"):
         self.net = net
-        self.smallest = _SMALLEST[net]
+        self.min_side = _MIN_SIDE[net]
         self._features = _build(weights, net)
         self._lin = [weights[f"lin_{number}"].astype(np.float32) for number in range(len(_TAPS[net]))]
 
@@ -94,13 +94,13 @@ class Lpips:
             A list of floats, one for each of `images`.
 
         Raises:
-            ValueError: The shapes differ, the type is not uint8, or a side is shorter than `smallest`.
+            ValueError: The shapes differ, the type is not uint8, or a side is shorter than `min_side`.
         """
         for picture in (reference, *images):
             if picture.dtype != np.uint8 or picture.shape != reference.shape or picture.shape[2:] != (3,):
                 raise ValueError(f"Pictures must be equally large uint8 (H, W, 3). Received: {picture.shape}")
-        if min(reference.shape[:2]) < self.smallest:
-            raise ValueError(f"Each side must be at least {self.smallest} pixels. Received: {reference.shape[:2]}")
+        if min(reference.shape[:2]) < self.min_side:
+            raise ValueError(f"Each side must be at least {self.min_side} pixels. Received: {reference.shape[:2]}")
         wanted = self._normalized(reference)
         distances = []
         for image in images:
@@ -163,7 +163,7 @@ def read_weights(path: Path | str, net: str = "alexnet") -> dict[str, NDArray[np
                 found = {name: file[name] for name in file.files}
         else:
             with open(path, "rb") as file:
-                found = _from_flax(_unpickle(file.read(_LARGEST)), net)
+                found = _from_flax(_unpickle(file.read(_MAX_BYTES)), net)
         return _checked(found, net)
 
 
@@ -195,7 +195,7 @@ def _member(path, ending):
     with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and member.name.endswith(ending):
-                return archive.extractfile(member).read(_LARGEST)
+                return archive.extractfile(member).read(_MAX_BYTES)
     raise ValueError(f"no {ending} in it")
 
 

@@ -64,9 +64,9 @@ def _planes(picture):
     return np.moveaxis(picture, 2, 0).astype(np.float64)
 
 
-def _check_size(height, width, least):
-    if min(height, width) < least:
-        raise ValueError(f"Each side must be at least {least} pixels. Received: {height}x{width}")
+def _check_size(height, width, min_side):
+    if min(height, width) < min_side:
+        raise ValueError(f"Each side must be at least {min_side} pixels. Received: {height}x{width}")
 
 
 def psnr(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y") -> float:

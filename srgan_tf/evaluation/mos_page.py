@@ -27,7 +27,7 @@ def all_versions(
     """What a study shows: every system's version of every picture, and HR.
 
     Args:
-        sets: `benchmark.PictureSet`s.
+        sets: The test sets.
         systems: Dict from name to a function of LR, see `benchmark.score_set`.
         external: For each set what `benchmark.score_set` takes.
         scale: Enlargement of all systems.
@@ -53,8 +53,8 @@ def write_study(
 ) -> int:
     """Writes the page of a study.
 
-    The first picture's nearest and HR are shown first, with the score that they shall have; then every system's version
-    of every picture, without a name, in an order of each rater's own.
+    The first picture's nearest and HR are shown first, with the score that is asked for; then every system's version
+    of every picture, without a name, in another random order for each rater.
 
     Args:
         path: Of the HTML file.

@@ -67,11 +67,9 @@ def table(found: Sequence[Opinion]) -> str:
     for set_name in sets:
         theirs = published.find(set_name)
         for row in theirs.rows if theirs else ():
-            known.setdefault(row.system, {})[set_name] = MOS.text(row.values)
-    lines += [
-        (f"{system} (published)", *(own.get(set_name, UNKNOWN) for set_name in sets)) for system, own in known.items()
-    ]
-    return "\n".join(aligned(("mean opinion score", *sets), lines, words=1))
+            known.setdefault(row.label, {})[set_name] = MOS.text(row.values)
+    lines += [(label, *(own.get(set_name, UNKNOWN) for set_name in sets)) for label, own in known.items()]
+    return "\n".join(aligned(("mean opinion score", *sets), lines, labels=1))
 
 
 def distributions(found: Sequence[Opinion]) -> bytes:

@@ -74,10 +74,10 @@ def table(scored: SetScores, verbose: bool = False) -> str:
     if verbose:
         columns = _columns(scored.scores)
         cells = [(score.picture, score.system, *_cells(score, columns)) for score in scored.scores]
-        lines += aligned(("picture", "system", *(column.heading for column in columns)), cells, words=2) + [""]
-    entries = rows(scored)
-    columns = _columns(entries)
-    cells = [(row.label, *_cells(row, columns)) for row in entries]
+        lines += aligned(("picture", "system", *(column.heading for column in columns)), cells, labels=2) + [""]
+    means = rows(scored)
+    columns = _columns(means)
+    cells = [(row.label, *_cells(row, columns)) for row in means]
     count = len({score.picture for score in scored.scores})
     lines.append(f"{scored.set.name}: {count} {'picture' if count == 1 else 'pictures'}, {scored.scale}x")
     known = _published(scored)
@@ -85,7 +85,7 @@ def table(scored: SetScores, verbose: bool = False) -> str:
         lines[-1] += f"; published: {_SOURCE}"
         if known.pictures != count:
             lines[-1] += f", of {known.pictures} pictures: not to be compared"
-    return "\n".join(lines + aligned(("system", *(column.heading for column in columns)), cells, words=1))
+    return "\n".join(lines + aligned(("system", *(column.heading for column in columns)), cells, labels=1))
 
 
 def _columns(scores):
@@ -100,9 +100,9 @@ def _cells(score, columns):
 
 def protocol_text(lpips_net: str | None = None, rgb: bool = False) -> str:
     """`protocol` as aligned lines."""
-    said = protocol(lpips_net, rgb)
-    width = max(map(len, said))
-    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in said.items())
+    sentences = protocol(lpips_net, rgb)
+    width = max(map(len, sentences))
+    return "\n".join(f"{heading.ljust(width)}  {text}" for heading, text in sentences.items())
 
 
 def differences_text(differences: Iterable[Difference]) -> str:
@@ -116,16 +116,16 @@ def differences_text(differences: Iterable[Difference]) -> str:
         line = lines.setdefault((entry.system, entry.baseline), {column.key: UNKNOWN for column in columns})
         line[entry.metric.key] = f"{entry.mean:+.{digits}f} {interval}"
     cells = [(f"{system} - {baseline}", *line.values()) for (system, baseline), line in lines.items()]
-    return "\n".join(aligned(("difference [95 %]", *(column.heading for column in columns)), cells, words=1))
+    return "\n".join(aligned(("difference [95 %]", *(column.heading for column in columns)), cells, labels=1))
 
 
-def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], words: int) -> list[str]:
-    """Lines of columns: the first `words` of them to the left, the numbers to the right."""
+def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int) -> list[str]:
+    """Lines of columns: the first `labels` of them to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(heading, *cells)]
     rule = ["-" * width for width in widths]
     return [
         "  ".join(
-            cell.ljust(width) if column < words else cell.rjust(width)
+            cell.ljust(width) if column < labels else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths))
         )
         for line in (heading, rule, *cells)
@@ -152,10 +152,10 @@ def check_csv_target(path: Path | str) -> None:
 
 def _is_own_csv(path):
     """Whether a file begins as `write_csv` begins one."""
-    head = ",".join(_CSV).encode()
+    heading = ",".join(_CSV).encode()
     try:
         with open(path, "rb") as file:
-            return file.readline(len(head) + 2).rstrip(b"\r\n") == head
+            return file.readline(len(heading) + 2).rstrip(b"\r\n") == heading
     except OSError:
         return False
 

@@ -1,9 +1,14 @@
 """Scores a generator during training: whole pictures, in inference mode."""
 
 import gc
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from srgan_tf.data.folders import Pair
 from srgan_tf.evaluation import metrics
 from srgan_tf.evaluation.picture_sets import load_pair, min_side, too_small
 from srgan_tf.imaging import files
@@ -16,8 +21,8 @@ STRIPS = 3  # pictures that are shown
 STRIP_SIDE = 192  # pixels of each that are shown
 
 
-def usable_pairs(pairs, scale=4):
-    """Leaves out what could not be scored, by the headers and ends of the files; see `files.probe`.
+def usable_pairs(pairs: Iterable[Pair], scale: int = 4) -> tuple[list[Pair], list[tuple[Path, str]]]:
+    """Leaves out what could not be scored, by header or because it is truncated; see `files.probe`.
 
     Args:
         pairs: `data.folders.Pair`s.
@@ -62,17 +67,17 @@ class Validation:
     """PSNR and SSIM over a test set, and strips of its first pictures.
 
     Args:
-        generator: G; its weights at the time of the call count.
+        generator: Scored with the weights that it has at the time of the call.
         pairs: A list of `data.folders.Pair`, see `usable_pairs`.
-        scale: Factor.
+        scale: Enlargement.
     """
 
-    def __init__(self, generator, pairs, scale):
+    def __init__(self, generator: keras.Model, pairs: Sequence[Pair], scale: int):
         self._generator = generator
         self._pairs = pairs
         self._scale = scale
 
-    def __call__(self):
+    def __call__(self) -> tuple[dict[str, float], dict[str, NDArray[np.uint8]]]:
         """Scores the generator as it is.
 
         Returns:

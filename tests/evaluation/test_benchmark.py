@@ -60,7 +60,7 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
     def lpips(reference, images):
         return [float(np.mean(np.abs(reference.astype(float) - image))) for image in images]
 
-    lpips.smallest = 30
+    lpips.min_side = 30
     scores, _ = score(picture_pairs, BASELINES, lpips=lpips, rgb=True, workers=1)
     hr, lr = load_pair(picture_pairs[0])
     sr = BASELINES["bicubic"](lr)

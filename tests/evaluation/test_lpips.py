@@ -114,12 +114,12 @@ def test_the_structure_is_that_of_the_paper(net, size):
     assert expected[1] > 2 * expected[0] > 0
 
 
-def test_equal_pictures_and_the_smallest():
+def test_equal_pictures_and_the_shortest_side():
     for net in lpips.NETS:
         metric = Lpips(random_weights(net), net)
-        picture = np.random.default_rng(2).integers(0, 256, (metric.smallest, 40, 3), np.uint8)
+        picture = np.random.default_rng(2).integers(0, 256, (metric.min_side, 40, 3), np.uint8)
         assert metric(picture, [picture]) == [0]
-        with pytest.raises(ValueError, match=f"at least {metric.smallest} pixels"):
+        with pytest.raises(ValueError, match=f"at least {metric.min_side} pixels"):
             metric(picture[1:], [picture[1:]])
         with pytest.raises(ValueError, match="equally large"):
             metric(picture, [picture[:, 1:]])

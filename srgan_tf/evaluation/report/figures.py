@@ -20,8 +20,8 @@ PANEL = 256  # side of the enlarged region at most, pixels
 _IN_A_ROW = 6
 _IN_STRIPS = ("psnr", "paper_ssim", "lpips")  # scores for which there is room
 _GAP, _TEXT = 8, 40  # pixels between the panels, and for the two lines below each
-_MARK = (255, 45, 85)
-_SMALLEST_MARK = 3  # pixels
+_FRAME = (255, 45, 85)
+_MIN_FRAME = 3  # pixels
 _LABEL = 0.045  # distance of two labels at least, as a part of the axis
 
 
@@ -51,8 +51,8 @@ def region(layers: Layers, side: int = CROP) -> tuple[int, int, int]:
     variance = squares / len(systems) - (total / len(systems)) ** 2
     if variance.max() <= 0:
         return (height - side) // 2, (width - side) // 2, side
-    below = np.pad(variance, ((1, 0), (1, 0))).cumsum(0).cumsum(1)  # summed-area table
-    sums = below[side:, side:] - below[:-side, side:] - below[side:, :-side] + below[:-side, :-side]
+    table = np.pad(variance, ((1, 0), (1, 0))).cumsum(0).cumsum(1)  # summed-area table
+    sums = table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
     top, left = np.unravel_index(sums.argmax(), sums.shape)
     return int(top), int(left), side
 
@@ -113,8 +113,8 @@ def _overview(picture, place, side):
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS)
     corner = left * scale, top * scale
-    far = [max(start + length * scale - 1, start + _SMALLEST_MARK) for start in corner]
-    ImageDraw.Draw(small).rectangle((*corner, *far), outline=_MARK, width=2)
+    far = [max(start + length * scale - 1, start + _MIN_FRAME) for start in corner]
+    ImageDraw.Draw(small).rectangle((*corner, *far), outline=_FRAME, width=2)
     return small
 
 
