@@ -18,7 +18,7 @@ def noise(height, width, seed=0):
 
 
 def row(lines, system):
-    """The numbers in the measured row of a system: PSNR, the paper's SSIM, the usual one, ..."""
+    """The numbers in the measured row of a system: PSNR, SSIM (daala), SSIM (Wang), ..."""
     (line,) = [line for line in lines if line.split()[:1] == [system] and "(published)" not in line]
     return line.split()[1:]
 

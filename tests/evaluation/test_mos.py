@@ -67,7 +67,7 @@ def test_agreement_is_that_of_krippendorffs_example():
     assert mos.agreement(raters) == pytest.approx(0.815, abs=5e-4)
 
 
-def test_agreement_cannot_be_told_of_one_rater_or_one_score():
+def test_agreement_is_unknown_of_one_rater_or_one_score():
     pytest.importorskip("krippendorff")
     assert mos.agreement([rater("a", {("p", "x"): 1, ("q", "x"): 4})]) is None
     assert mos.agreement([rater("a", {("p", "x"): 3}), rater("b", {("p", "x"): 3})]) is None
