@@ -280,17 +280,15 @@ def _unpack(path, named, target):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def find_set(text: str | Path, folder: Path | str | None = None) -> Path:
+def find_set(text: str | Path) -> Path:
     """The folder of a set, fetched if need be.
 
     Fetching shows its progress on a terminal and resumes an interrupted download, if the server can. A set that
     has been fetched needs no network. An archive is removed once all its sets are unpacked. Processes that want the
-    same archive wait for each other.
+    same archive wait for each other. Each set has a folder of its name in `system.disk.cache_folder`.
 
     Args:
         text: An existing folder, or the name of a set in `SETS`, in any case. A folder is preferred.
-        folder: Where sets are kept, each in a folder of its name. By default what the environment variable SRGAN_CACHE
-            names, else `srgan_tf` in the user's cache folder.
 
     Returns:
         The folder as a `Path`; that of a set holds `HR/` and, if the archive has MATLAB's 4x LR files, `LR/`.
@@ -307,8 +305,8 @@ def find_set(text: str | Path, folder: Path | str | None = None) -> Path:
     if name not in SETS:
         kind = "not a folder" if os.path.exists(text) else "no such folder"
         raise UserError(f"{text}: {kind}, and none of the known sets: {', '.join(SETS)}")
-    cache = Path(folder).expanduser() if folder else cache_folder()
-    target, named = cache / name, SETS[name]
+    cache, named = cache_folder(), SETS[name]
+    target = cache / name
     if target.is_dir():
         return target
     path = cache / named.archive.file

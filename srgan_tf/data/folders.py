@@ -190,11 +190,11 @@ def embedded_pictures() -> dict[str, Path]:
     raise UserError("scikit-image's photographs are not installed; name a folder of your own pictures")
 
 
-def embedded_scan(which: str = "all", min_side: int = 1) -> Scan:
+def embedded_scan(which: str, min_side: int = 1) -> Scan:
     """`scan` over the embedded photographs.
 
     Args:
-        which: `"valid"` for those named in `EMBEDDED_VALIDATION`, `"train"` for the others, `"all"`.
+        which: `"valid"` for those named in `EMBEDDED_VALIDATION`, `"train"` for the others.
         min_side: See `scan`.
 
     Returns:
@@ -204,13 +204,10 @@ def embedded_scan(which: str = "all", min_side: int = 1) -> Scan:
         UserError: As `embedded_pictures`, or none is large enough.
         ValueError: `which` is unknown.
     """
-    if which not in ("train", "valid", "all"):
-        raise ValueError(f"which must be 'train', 'valid' or 'all'. Received: {which!r}")
-    paths = [
-        path
-        for name, path in embedded_pictures().items()
-        if which == "all" or (name in EMBEDDED_VALIDATION) == (which == "valid")
-    ]
+    if which not in ("train", "valid"):
+        raise ValueError(f"which must be 'train' or 'valid'. Received: {which!r}")
+    pictures = embedded_pictures().items()
+    paths = [path for name, path in pictures if (name in EMBEDDED_VALIDATION) == (which == "valid")]
     return _scan(paths, min_side, "scikit-image's photographs")
 
 

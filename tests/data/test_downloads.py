@@ -118,9 +118,15 @@ def _serve(server, monkeypatch, body, sha256=True, count=3, **changes):
     monkeypatch.setattr(downloads, "_RETRY_DELAYS", (0, 0, 0))
 
 
+def _find_set(name, cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SRGAN_CACHE", str(cache))
+        return downloads.find_set(name)
+
+
 def _refused(cache, match):
     with pytest.raises(UserError, match=match) as caught:
-        downloads.find_set("set5", cache)
+        _find_set("set5", cache)
     assert "\n" not in str(caught.value)
     assert not (cache / "set5").exists() and not list(cache.glob(".set5*"))
 
@@ -136,19 +142,19 @@ def _intact(folder):
 def test_a_folder_is_returned_as_it_is(tmp_path, monkeypatch):
     (tmp_path / "set5").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert downloads.find_set("set5", tmp_path / "cache") == Path("set5")
+    assert _find_set("set5", tmp_path / "cache") == Path("set5")
     assert downloads.find_set(tmp_path) == tmp_path
 
 
 def test_unknown_names_are_told_the_known_ones(tmp_path):
     with pytest.raises(UserError, match="set6: no such folder, .*: set5, set14, bsd100, urban100, div2k-train, div2k-"):
-        downloads.find_set("set6", tmp_path)
+        _find_set("set6", tmp_path)
     with pytest.raises(UserError, match="no such folder"):
-        downloads.find_set("", tmp_path)
+        _find_set("", tmp_path)
     with pytest.raises(UserError, match=r"\.py: not a folder"):
-        downloads.find_set(__file__, tmp_path)
+        _find_set(__file__, tmp_path)
     with pytest.raises(UserError, match="div2k-train .* or div2k-valid"):
-        downloads.find_set("DIV2K", tmp_path)
+        _find_set("DIV2K", tmp_path)
 
 
 def test_the_published_archives():
@@ -179,7 +185,7 @@ def test_without_lr_files_only_hr_is_there(server, tmp_path, monkeypatch):
     _serve(server, monkeypatch, body)
     named = dataclasses.replace(downloads.SETS["div2k-valid"], archive=downloads.SETS["set5"].archive, count=2)
     monkeypatch.setattr(downloads, "SETS", {"div2k-valid": named})
-    pairs = folders.find_pairs(downloads.find_set("div2k-valid", tmp_path))
+    pairs = folders.find_pairs(_find_set("div2k-valid", tmp_path))
     assert [(pair.hr.name, pair.lr) for pair in pairs] == [("0801.png", None), ("0802.png", None)]
     assert not (tmp_path / "archive.zip").exists()
 
@@ -187,7 +193,7 @@ def test_without_lr_files_only_hr_is_there(server, tmp_path, monkeypatch):
 def test_a_broken_download_is_resumed(server, tmp_path, monkeypatch):
     _serve(server, monkeypatch, _zip(_members()))
     server.plan = [{"cut": CUT}, {"status": 503}, {"cut": CUT}]
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     assert server.ranges == [None, f"bytes={CUT}-", f"bytes={CUT}-", f"bytes={2 * CUT}-"]
 
 
@@ -196,7 +202,7 @@ def test_a_later_run_goes_on(server, tmp_path, monkeypatch):
     server.plan = [{"cut": CUT}] + [{"cut": 0}] * 3
     _refused(tmp_path, r"127\.0\.0\.1.*broke off.*check the network, or .* put it at .*archive\.zip")
     assert len(server.ranges) == 4
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     assert server.ranges[4] == f"bytes={CUT}-"
 
 
@@ -204,7 +210,7 @@ def test_a_later_run_goes_on(server, tmp_path, monkeypatch):
 def test_a_server_that_cannot_resume_begins_anew(server, tmp_path, monkeypatch, deaf):
     _serve(server, monkeypatch, _zip(_members()))
     server.plan = [{"cut": CUT}, deaf]
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     assert server.ranges[1] == f"bytes={CUT}-"
 
 
@@ -212,7 +218,7 @@ def test_a_server_that_cannot_resume_begins_anew(server, tmp_path, monkeypatch, 
 def test_an_archive_of_unknown_content_begins_anew(server, tmp_path, monkeypatch, way):
     _serve(server, monkeypatch, _zip(_members()), sha256=False)
     server.plan = [{"cut": CUT} | way, {"chunked": True}]
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     assert server.ranges == [None, None]
 
 
@@ -221,11 +227,11 @@ def test_parts_of_earlier_runs(server, tmp_path, monkeypatch):
     (tmp_path / "archive.zip.part").write_bytes(b"?" * 50_000)
     _refused(tmp_path, "another SHA-256")
     (tmp_path / "archive.zip.part").write_bytes(b"?" * 900_000)
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     assert server.ranges == ["bytes=50000-", None]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "archive.zip.part").write_bytes(server.body)
-    _intact(downloads.find_set("set5", tmp_path / "other"))
+    _intact(_find_set("set5", tmp_path / "other"))
     assert len(server.ranges) == 2  # a complete one needs no network
 
 
@@ -240,7 +246,7 @@ def test_lies_about_the_size(server, tmp_path, monkeypatch):
     server.body = server.body[:-4]
     server.plan = [{"length": None, "cut": CUT}]  # the end of the connection is the end of the file
     (tmp_path / "archive.zip.part").unlink()
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     assert server.ranges[-1] == f"bytes={CUT}-"
 
 
@@ -250,7 +256,7 @@ def test_a_wrong_file_of_the_right_size(server, tmp_path, monkeypatch):
     server.body = right[:1000] + bytes([right[1000] ^ 1]) + right[1001:]
     _refused(tmp_path, "another SHA-256, not the published file")
     server.body = right
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
 
 
 def test_a_page_or_nothing_instead_of_the_archive(server, tmp_path, monkeypatch):
@@ -270,7 +276,7 @@ def test_without_network_one_line_says_what_to_do(tmp_path, monkeypatch, server,
     _serve(server, monkeypatch, _zip(_members()), sha256)
     _refused(tmp_path, rf"^{url}: no connection to .*; check the network, or .* put it at {tmp_path / 'archive.zip'}")
     (tmp_path / "archive.zip").write_bytes(server.body)  # as told
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
 
 
 @pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/out.png", "..\\out.png", "C:\\out.png", "link"])
@@ -316,14 +322,14 @@ def test_incomplete_and_damaged_archives(server, tmp_path, monkeypatch):
 
 def test_room_for_the_cache_is_checked_first(server, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="set SRGAN_CACHE to a folder that can be written to"):
-        downloads.find_set("set5", Path(__file__, "cache"))
+        _find_set("set5", Path(__file__, "cache"))
     _serve(server, monkeypatch, _zip(_members()))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * len(server.body) - 1))
     _refused(tmp_path, "0.0 GB are needed .* make room or set SRGAN_CACHE")
     assert not (tmp_path / "archive.zip.part").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * len(server.body)))
-    _intact(downloads.find_set("set5", tmp_path))
+    _intact(_find_set("set5", tmp_path))
     (tmp_path / "hand").mkdir()
     (tmp_path / "hand" / "archive.zip").write_bytes(server.body)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=6 * SIDE * SIDE))
@@ -331,12 +337,12 @@ def test_room_for_the_cache_is_checked_first(server, tmp_path, monkeypatch):
 
 
 SCRIPT = """
-import dataclasses, sys
+import dataclasses, os, sys
 from srgan_tf.data import downloads
-url, size, sha256, cache = sys.argv[1:]
+url, size, sha256, os.environ["SRGAN_CACHE"] = sys.argv[1:]
 archive = downloads.Archive("archive.zip", url, int(size), sha256)
 downloads.SETS["set5"] = dataclasses.replace(downloads.SETS["set5"], archive=archive, count=3, pixels=None)
-print(downloads.find_set("set5", cache))
+print(downloads.find_set("set5"))
 """
 
 
@@ -390,7 +396,7 @@ def test_pictures_of_an_archive_that_is_packed_anew_are_checked(server, shared_d
         members[MEMBER.format("Set5", 4, int(path.stem), 4, path.parent.name)] = path.read_bytes()
     _serve(server, monkeypatch, _zip(members), sha256=False, count=5)
     monkeypatch.setitem(downloads.SETS, "set5", dataclasses.replace(downloads.SETS["set5"], pixels=pixels))
-    folder = downloads.find_set("set5", tmp_path / "right")
+    folder = _find_set("set5", tmp_path / "right")
     assert [pair.lr.name for pair in folders.find_pairs(folder)] == [f"img_{number:03d}.png" for number in range(1, 6)]
 
     name = MEMBER.format("Set5", 4, 3, 4, "HR")
