@@ -30,16 +30,16 @@ class Settings(Limits):
     pairs: str = setting("", "its list of pairs, pairs.txt, with 10 folds or fewer", required=True)
     facenet: str = setting(
         "",
-        "network that makes a vector of a 160x160 face: a frozen graph, as 20180402-114759.pb of davidsandberg/facenet;"
+        "network that embeds a 160x160 face: a frozen graph, as 20180402-114759.pb of davidsandberg/facenet;"
         " a Keras model; or the folder of a SavedModel",
         required=True,
     )
     weights: str = setting(COMPARED_WEIGHTS, WEIGHTS_HELP, many=True)
-    output: str = setting("faces", "folder for the figures, the scores, and the vectors for the next time")
+    output: str = setting("faces", "folder for the figures, the scores, and the embeddings for the next run")
     standardisation: str = setting(
         AUTO,
-        "of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its deviation"
-        " (auto: fixed, but per-image for davidsandberg's models of 2017)",
+        "of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its standard"
+        " deviation (auto: fixed, but per-image for davidsandberg's models of 2017)",
         choices=(AUTO, "fixed", "per-image"),
     )
     face_crop: int = setting(
@@ -71,12 +71,12 @@ def run(settings):
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
     print(known["protocol"] + "\n")
     folder = Path(settings.output)
-    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite")) as vectors:
+    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite")) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
-            made = embed_faces(paths, methods, embedder, vectors, crop=crop, progress=bar.update)
+            made = embed_faces(paths, methods, embedder, cache, crop=crop, progress=bar.update)
     results = verify(pairs, paths, made)
     _write(folder, results, known, pairs, methods, paths, crop)
-    print(f"{tables(results)}\n\n{folder}: faces.png, roc.png, faces.json, and the vectors for the next time")
+    print(f"{tables(results)}\n\n{folder}: faces.png, roc.png, faces.json, and the embeddings for the next run")
     return 0
 
 
