@@ -43,7 +43,7 @@ class Shard:
     sha256: str = ""
 
     @property
-    def values(self):
+    def values(self) -> int:
         """How many bytes of values the pictures have; some more are in the file."""
         return sum(3 * height * width for _, height, width, _ in self.pictures)
 
@@ -61,10 +61,10 @@ class Manifest:
     shards: tuple[Shard, ...]
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         return all(shard.sha256 for shard in self.shards)
 
-    def text(self):
+    def text(self) -> str:
         """As JSON."""
         return json.dumps({"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)) + "\n"
 
@@ -121,7 +121,7 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
     return select(found, min_side, folder)
 
 
-def check_size(path, size):
+def check_size(path: Path, size: int) -> None:
     """Refuses a shard that is not whole.
 
     Raises:

@@ -5,17 +5,30 @@ Batch number `step` is a pure function of the seed and `step`, see `data.samplin
 
 import functools
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from srgan_tf.data.store import JpegCrops
+from srgan_tf.data.sampling import Sampler
+from srgan_tf.data.store import JpegCrops, Store
 from srgan_tf.imaging.resize import resize_matrix
 
 _MAX_CROPS_PER_CALL = 16  # that one call of Python brings
 
 
-def batches(store, sampler, *, start, stop, workers, share=None, xla=True, on_device=False):
+def batches(
+    store: Store,
+    sampler: Sampler,
+    *,
+    start: int,
+    stop: int,
+    workers: int,
+    share: ArrayLike | None = None,
+    xla: bool = True,
+    on_device: bool = False,
+) -> Iterable:
     """The batches number `start` to `stop - 1` of a run, or a share of each.
 
     Args:
@@ -35,11 +48,11 @@ def batches(store, sampler, *, start, stop, workers, share=None, xla=True, on_de
         `(n, crop_size, crop_size, 3)`. A `tf.data.Dataset`, but for `on_device`.
     """
     batch_size, k, scale = sampler.batch_size, sampler.crops_per_image, sampler.scale
-    share = np.arange(batch_size) if share is None else np.asarray(share)
-    count = _samples_per_call(share, k)
+    places = np.arange(batch_size) if share is None else np.asarray(share)
+    count = _samples_per_call(places, k)
     side = sampler.crop_size + 4 * scale
     rounds = sampler.block // batch_size  # batches to which the samples of a block give one crop each
-    firsts = np.add.outer(np.arange(rounds) * batch_size, share[::count]).ravel()  # sample of each call of a block
+    firsts = np.add.outer(np.arange(rounds) * batch_size, places[::count]).ravel()  # sample of each call of a block
     first_block, skipped = divmod(start, rounds * k)
     blocks = -(-stop // (rounds * k))
     read = functools.partial(_read, store, sampler, count, side)
@@ -56,7 +69,7 @@ def batches(store, sampler, *, start, stop, workers, share=None, xla=True, on_de
 
     @tf.autograph.experimental.do_not_convert
     def interleave(*values):
-        return tuple(_interleave(each, rounds, share, batch_size) for each in values)
+        return tuple(_interleave(each, rounds, places, batch_size) for each in values)
 
     data = tf.data.Dataset.range(first_block * len(firsts), blocks * len(firsts))
     data = data.map(load, num_parallel_calls=workers, deterministic=True)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -53,12 +54,12 @@ class Store(abc.ABC):
         self._error = None
 
     @property
-    def sizes(self):
+    def sizes(self) -> list[tuple[int, int]]:
         """The pictures' `(height, width)`."""
         return [(picture.height, picture.width) for picture in self._pictures]
 
     @contextlib.contextmanager
-    def unwrapped_errors(self):
+    def unwrapped_errors(self) -> Iterator[None]:
         """Raises the `UserError` of `crops` as it is, where tf.data has wrapped it in an error of its own.
 
         A JPEG that was read but cannot be decoded becomes a `UserError`, too.
@@ -76,7 +77,7 @@ class Store(abc.ABC):
         """A `UserError` that names the file, if `message` is a decoder's and the file can be found, else None."""
         return None
 
-    def crops(self, index, corners, side):
+    def crops(self, index: int, corners: np.ndarray, side: int) -> list[np.ndarray] | JpegCrops:
         """Crops of a picture.
 
         Args:

@@ -8,6 +8,8 @@ import dataclasses
 import io
 import os
 import struct
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -66,7 +68,7 @@ class Exif:
     tags: dict
     sub_ifds: dict
 
-    def block(self):
+    def block(self) -> bytes:
         """The block that PNG, JPEG and WebP files hold, upright and without a thumbnail."""
         layout = _Layout(self.layout.order)
         upright = _SHORT, 1, struct.pack(layout.order + "HH", 1, 0)
@@ -74,7 +76,7 @@ class Exif:
         head = b"II*\0" if layout.order == "<" else b"MM\0*"
         return _HEADER + head + struct.pack(layout.offset, 8) + structure
 
-    def add_to_tiff(self, path):
+    def add_to_tiff(self, path: Path | str) -> None:
         """Adds everything but the orientation to a TIFF file of one page: a new first IFD behind its end."""
         with open(path, "r+b") as file:
             layout, first = _header(file)
@@ -88,7 +90,7 @@ class Exif:
             file.write(struct.pack(layout.offset, end))
 
 
-def read_exif(source):
+def read_exif(source: bytes | BinaryIO) -> Exif | None:
     """What is kept of an EXIF block, or of the first IFD of a TIFF file.
 
     Args:

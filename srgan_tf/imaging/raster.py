@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyvips
@@ -81,7 +83,7 @@ class Raster:
         self.dtype = _DTYPES[image.format]
         self.metadata = metadata
 
-    def rows(self, top, bottom):
+    def rows(self, top: int, bottom: int) -> np.ndarray:
         """Decodes a strip. Strips are to be asked for from top to bottom, each row once.
 
         Args:
@@ -104,7 +106,7 @@ class Raster:
 
 
 @contextlib.contextmanager
-def open_raster(source, max_pixels=MAX_PIXELS):
+def open_raster(source: Path | str | bytes, max_pixels: float = MAX_PIXELS) -> Iterator[Raster]:
     """Opens a picture to be read by strips, its EXIF orientation applied.
 
     Palettes become RGB, single bits 0 and 255, and CMYK sRGB by its profile, or without one as `files.read_rgb` does
@@ -136,18 +138,18 @@ def open_raster(source, max_pixels=MAX_PIXELS):
         raster.close()
 
 
-def vips_image(pixels):
+def vips_image(pixels: np.ndarray) -> pyvips.Image:
     """An array, uint8 or uint16 `(H, W, bands)`, as a `pyvips.Image` on the same memory."""
     height, width, bands = pixels.shape
     return with_interpretation(pyvips.Image.new_from_memory(pixels, width, height, bands, _FORMATS[pixels.dtype]))
 
 
-def with_interpretation(image):
+def with_interpretation(image: pyvips.Image) -> pyvips.Image:
     """A `pyvips.Image` of bare numbers as gray or RGB, by its bands and type."""
     return image.copy(interpretation=_INTERPRETATIONS[image.format][image.bands > 2])
 
 
-def vips_reason(error):
+def vips_reason(error: pyvips.Error) -> tuple[str, bool]:
     """The line of a `pyvips.Error` that states the cause, and whether it comes from the operating system."""
     system = re.search(r"system error: (.+)", str(error))
     if system:

@@ -2,13 +2,14 @@
 
 import itertools
 import os
+from typing import BinaryIO
 
-from PIL import ExifTags
+from PIL import ExifTags, ImageFile, TiffImagePlugin
 
 _TAIL = 1 << 16  # bytes
 
 
-def jpeg_is_complete(file):
+def jpeg_is_complete(file: BinaryIO) -> bool:
     """Whether FFD9 follows the start of the scan, which Pillow must have found.
 
     Mostly it ends the file. Phones append a second picture or a video, so that else the tail is searched and then
@@ -39,7 +40,7 @@ def jpeg_is_complete(file):
     return False
 
 
-def png_is_complete(file):
+def png_is_complete(file: BinaryIO) -> tuple[bool, bool]:
     """Whether the chunks reach IEND; and whether metadata follows the pixels, as exiftool writes it."""
     size = file.seek(0, os.SEEK_END)
     position, pixels, late_metadata = 8, False, False
@@ -56,7 +57,7 @@ def png_is_complete(file):
     return False, late_metadata
 
 
-def gif_is_complete(file, image):
+def gif_is_complete(file: BinaryIO, image: ImageFile.ImageFile) -> bool:
     """Whether the blocks of the first frame reach their terminator.
 
     Args:
@@ -71,7 +72,7 @@ def gif_is_complete(file, image):
     return False
 
 
-def bmp_is_complete(file, image):
+def bmp_is_complete(file: BinaryIO, image) -> bool:
     """Whether all rows are there; the size in the header is not used, since many programs state it wrongly.
 
     Args:
@@ -87,7 +88,7 @@ def bmp_is_complete(file, image):
     return start + length <= file.seek(0, os.SEEK_END)
 
 
-def tiff_is_complete(file, image):
+def tiff_is_complete(file: BinaryIO, image: TiffImagePlugin.TiffImageFile) -> bool:
     """Whether all strips or tiles of the first page lie in the file.
 
     Args:

@@ -5,10 +5,11 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[list[str]]:
     """Lets nothing through to standard output and error, be it printed, logged or warned of, by Python or by C++.
 
     It holds for the whole process.
@@ -16,7 +17,7 @@ def quiet():
     Yields:
         A list to which, when the body has ended or raised, everything is added as one text.
     """
-    held = []
+    held: list[str] = []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as unseen:
         try:
             with _redirected(unseen, 1, 2), contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
@@ -28,7 +29,7 @@ def quiet():
             held.append(unseen.read())
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
     """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL asks for them.
 
     Some of them come before that variable is obeyed, straight to the file descriptor.
