@@ -48,7 +48,7 @@ def find_photographs(settings) -> list[folders.PictureFile]:
         scan = folders.embedded_scan("train", min_side=settings.crop_size)
     where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
     print(f"training   {scan.summary()[0]} ({where})", *scan.summary()[1:], sep="\n")
-    return scan.pictures
+    return list(scan.pictures)
 
 
 def find_validation(settings) -> list[folders.Pair]:
@@ -60,10 +60,10 @@ def find_validation(settings) -> list[folders.Pair]:
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
     print(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
-    pairs, note = folders.drop_mismatched_lr(pairs, settings.scale)
+    fitting, note = folders.drop_mismatched_lr(pairs, settings.scale)
     if note:
         print(f"  {note}")
-    pairs, skipped = usable_pairs(pairs, settings.scale)
+    pairs, skipped = usable_pairs(fitting, settings.scale)
     for path, reason in skipped:
         print(f"  skipped {path}: {reason}")
     return pairs
