@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -44,8 +44,8 @@ class Resources:
 
     device: hardware.Device
     distribution: Distribution
-    photographs: list
-    pairs: list
+    photographs: Sequence
+    pairs: Sequence
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A run: what it computes on, its pictures, and its phases one after the other."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from srgan_tf.data import folders, packed
@@ -39,7 +40,7 @@ def train(settings) -> None:
         train_phase(settings, resources)
 
 
-def find_photographs(settings) -> list[folders.PictureFile]:
+def find_photographs(settings) -> Sequence[folders.PictureFile]:
     """Scans the training pictures and says what was found."""
     if settings.train_dir:
         scan_folder = packed.scan if packed.is_packed(settings.train_dir) else folders.scan
@@ -51,10 +52,10 @@ def find_photographs(settings) -> list[folders.PictureFile]:
     return list(scan.pictures)
 
 
-def find_validation(settings) -> list[folders.Pair]:
+def find_validation(settings) -> Sequence[folders.Pair]:
     """The pairs to validate on; says what was found and what was left out."""
     if settings.valid_dir:
-        pairs = folders.find_pairs(settings.valid_dir)
+        pairs: Sequence[folders.Pair] = folders.find_pairs(settings.valid_dir)
     else:
         embedded = folders.embedded_scan("valid").pictures
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
