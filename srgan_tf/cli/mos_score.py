@@ -36,7 +36,7 @@ def run(settings):
     found = opinions(raters)
     print(text(raters, found))
     figure = Path(settings.output, "mos.png")
-    with atomic_file(figure) as beside:
-        beside.write_bytes(distributions(found))
+    with atomic_file(figure) as partial:
+        partial.write_bytes(distributions(found))
     print(f"\n{figure}: how often each score was given")
     return 0

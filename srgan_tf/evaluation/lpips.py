@@ -187,7 +187,7 @@ def write_weights(path: Path | str, weights: Mapping[str, Any]) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    with atomic_file(path) as beside, open(beside, "xb") as file:
+    with atomic_file(path) as partial, open(partial, "xb") as file:
         np.savez(file, **weights)
 
 

@@ -97,6 +97,6 @@ def write_study(
     )
     values = {"title": escape(title), "study": json_in_script(study), "pictures": "\n".join(pictures)}
     page = fill(template, hashes | values)
-    with atomic_file(path) as beside:
-        beside.write_text(page, **LENIENT_UTF8)
+    with atomic_file(path) as partial:
+        partial.write_text(page, **LENIENT_UTF8)
     return len(items)

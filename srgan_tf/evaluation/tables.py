@@ -173,7 +173,7 @@ def write_csv(scores: Iterable[Score], path: Path | str) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    with atomic_file(path) as beside, open(beside, "x", newline="", **LENIENT_UTF8) as file:
+    with atomic_file(path) as partial, open(partial, "x", newline="", **LENIENT_UTF8) as file:
         writer = csv.writer(file)
         writer.writerow(_CSV)
         for score in scores:

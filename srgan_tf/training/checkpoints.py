@@ -64,7 +64,7 @@ class Checkpoints:
         content: dict[str, Any] = {_STATE: json.dumps({"step": step} | state)}
         content |= {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
         path = self.folder / f"checkpoint-{step:08d}.npz"
-        with atomic_file(path) as beside, open(beside, "xb") as file:
+        with atomic_file(path) as partial, open(partial, "xb") as file:
             np.savez(file, **content)
             file.flush()
             os.fsync(file.fileno())

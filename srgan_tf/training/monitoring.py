@@ -159,8 +159,8 @@ def _drop_after(path, step):
                 lines.append(line)
         except ValueError:
             continue
-    with atomic_file(path) as beside:
-        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _end_curves_after(folder, step):

@@ -33,8 +33,8 @@ def write_settings(folder: Path, settings: dict, facts: dict) -> str:
     """
     path = Path(folder, "settings.json")
     text = json.dumps({"settings": settings, "facts": facts}, indent=2, default=str)
-    with atomic_file(path) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     return text
 
 
