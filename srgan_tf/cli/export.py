@@ -4,8 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import keep_existing
-from srgan_tf.evaluation.systems import named_weights
+from srgan_tf.cli.shared import ONE_WEIGHTS_HELP, keep_existing, one_weights
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 
@@ -22,19 +21,16 @@ class Settings:
     srgan export srgan srgan.tflite --precision=float16
     """
 
-    weights: str = setting(
-        "",
-        "of the network: a file, or the package's srresnet, srgan, espcn or srcnn",
-        positional="WEIGHTS",
-        required=True,
-    )
+    weights: str = setting("", ONE_WEIGHTS_HELP, positional="WEIGHTS", required=True)
     output: str = setting("", "a file, or the folder of a SavedModel", positional="OUTPUT", required=True)
     format: str = setting(
         AUTO,
-        "kind of what is written (auto: as the name of the output says, .onnx, .tflite or .npz; else savedmodel)",
+        "format of the output (auto: as the name of the output says, .onnx, .tflite or .npz; else savedmodel)",
         choices=(AUTO, *FORMATS),
     )
-    precision: str = setting("float32", "of the weights of a LiteRT model", choices=("float32", "float16"))
+    precision: str = setting(
+        "float32", "number format of the weights of a LiteRT model", choices=("float32", "float16")
+    )
     overwrite: bool = setting(False, "replace what exists already")
 
     def checked(self):
@@ -49,7 +45,7 @@ class Settings:
 
 def run(settings):
     """Writes a generator for other software."""
-    ((name, path),) = named_weights([settings.weights]).items()
+    name, path = one_weights(settings.weights)
     quiet.import_tensorflow()
     from srgan_tf.inference.export import describe_weights, export
     from srgan_tf.models.generator import load_generator

@@ -31,7 +31,9 @@ def setting(
     upper: float | None = None,
     size: bool = False,
     positional: str = "",
+    only_word: bool = False,
     required: bool = False,
+    unless: Iterable[str] = (),
     once: bool = False,
 ) -> Any:
     """One field of a settings class.
@@ -45,8 +47,11 @@ def setting(
         upper: The largest number allowed.
         size: Whether it is a number of bytes, which may be written as 2GiB or 500MB.
         positional: What `--help` calls the word that may be given in the flag's place, such as "INPUT". Words are taken
-            in the order of the fields; the last such field takes all the remaining ones if it is `many`.
+            in the order of the fields whose flags are not given; the last such field takes all the remaining ones if it
+            is `many`.
+        only_word: Whether it is such a word alone and no flag.
         required: Whether the command cannot do without it.
+        unless: Flags that stand in its place: given one of them, it is not required and takes no word.
         once: Whether giving the flag twice is a mistake; else the last one holds.
     """
     metadata = {
@@ -57,7 +62,9 @@ def setting(
         "upper": upper,
         "size": size,
         "positional": positional,
+        "only_word": only_word,
         "required": required,
+        "unless": tuple(unless),
         "once": once or bool(positional and not many),
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -93,10 +100,21 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
         raise UsageError(f"{' '.join(str(error).split())} (--help lists the flags)") from None
     given = {field.name: _value(field, values[field.name]) for field in fields}
     for field in fields:
-        if field.metadata["required"] and given[field.name] in ("", ()):
-            word = field.metadata["positional"]
-            raise UsageError(f"{argv[0]} needs {f'{word} or ' if word else ''}--{field.name} (--help says more)")
+        if field.metadata["required"] and given[field.name] in ("", ()) and not _is_replaced(field, values):
+            raise UsageError(f"{argv[0]} needs {' or '.join(_names(field))} (--help says more)")
     return settings_class(**given)
+
+
+def _is_replaced(field, values):
+    return any(values[name].present for name in field.metadata["unless"])
+
+
+def _names(field):
+    """How a field can be given: as a word, by its flag, or by another's."""
+    extra = field.metadata
+    words = [extra["positional"]] if extra["positional"] else []
+    names = [] if extra["only_word"] else [field.name]
+    return [*words, *(f"--{name}" for name in (*names, *extra["unless"]))]
 
 
 def _take_words(fields, values, words, command):
@@ -105,9 +123,11 @@ def _take_words(fields, values, words, command):
     words = list(words)
     for field in takers:
         flag = values[field.name]
+        if flag.present and field.metadata["only_word"]:
+            raise UsageError(f"unknown flag --{field.name}: give {field.metadata['positional']} without it")
+        if flag.present or _is_replaced(field, values):
+            continue
         taken = words if field.metadata["many"] else words[:1]
-        if taken and flag.present:
-            raise UsageError(f"{taken[0]!r} is a second {field.metadata['positional']}, which --{field.name} gives too")
         words = words[len(taken) :]
         for word in taken:
             flag.parse(word)
@@ -127,7 +147,8 @@ def _value(field, flag):
     if not isinstance(flag.value, str):
         return flag.value
     if not flag.value and flag.present:
-        raise UsageError(f"--{field.name} is given without a value; leave it out or give one")
+        name = field.metadata["positional"] if field.metadata["only_word"] else f"--{field.name}"
+        raise UsageError(f"{name} is given without a value; leave it out or give one")
     return _expand(flag.value)
 
 
@@ -218,7 +239,7 @@ def help_page(settings_class: type, command: str) -> str:
     own = settings_class.__annotations__
     # What a class shares with others comes last.
     for field in sorted(fields, key=lambda field: (not field.metadata["positional"], field.name not in own)):
-        lines.append(f"  --{field.name}")
+        lines.append(f"  {field.metadata['positional'] if field.metadata['only_word'] else f'--{field.name}'}")
         lines += textwrap.wrap(_description(field), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
@@ -233,7 +254,10 @@ def _description(field):
     texts = [field.metadata["help"]]
     if choices := ", ".join(filter(None, field.metadata["choices"])):
         texts.append(f"One of: {choices}")
-    texts.append("Required" if field.metadata["required"] else f"Default: {_default(field)}")
+    if others := " or ".join(f"--{name}" for name in field.metadata["unless"]):
+        texts.append(f"Required, or {others}")
+    else:
+        texts.append("Required" if field.metadata["required"] else f"Default: {_default(field)}")
     return ". ".join(texts)
 
 

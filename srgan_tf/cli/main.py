@@ -11,16 +11,16 @@ from srgan_tf.system.errors import UsageError
 
 # Each mode's module, which has its `Settings` and `run`, and the line that `srgan --help` shows of it.
 MODES = {
-    "upscale": ("srgan_tf.cli.upscale", "enlarges your pictures"),
+    "upscale": ("srgan_tf.cli.upscale", "upscales your images"),
     "train": ("srgan_tf.cli.train", "trains SRResNet, SRGAN and smaller networks on your photographs"),
     "pack": ("srgan_tf.cli.pack", "decodes photographs into TFRecords, which training reads faster"),
     "evaluate": ("srgan_tf.cli.evaluate", "scores networks on a test set: PSNR, SSIM, LPIPS, speed"),
-    "compare": ("srgan_tf.cli.compare", "shows what networks make of your pictures side by side"),
+    "compare": ("srgan_tf.cli.compare", "shows your images, upscaled by several networks, side by side"),
     "export": ("srgan_tf.cli.export", "writes a network as SavedModel, ONNX, LiteRT or for TensorLayerX"),
     "import": ("srgan_tf.cli.convert", "reads a network of TensorLayerX or of krasserm's super-resolution"),
-    "faces": ("srgan_tf.cli.faces", "measures how well FaceNet verifies enlarged faces"),
-    "mos make": ("srgan_tf.cli.mos_make", "writes the page on which people rate pictures"),
-    "mos score": ("srgan_tf.cli.mos_score", "computes mean opinion scores from what they saved"),
+    "faces": ("srgan_tf.cli.faces", "measures how well FaceNet verifies upscaled faces"),
+    "mos make": ("srgan_tf.cli.mos_make", "writes the page on which people rate images"),
+    "mos score": ("srgan_tf.cli.mos_score", "computes mean opinion scores from the raters' files"),
 }
 _HELP = ("--help", "-help", "-h", "help")
 _VERSION = ("--version", "-version", "version")
@@ -29,6 +29,12 @@ _VERSION = ("--version", "-version", "version")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv`, by default that of the process; returns the exit status."""
     return command_line.run(_run, (sys.argv if argv is None else argv)[1:])
+
+
+def train_script(argv: Sequence[str]) -> int:
+    """Runs a command line of `train.py`, in which `--pack=FOLDER` stands for the mode pack; returns the exit status."""
+    mode = "pack" if "pack" in map(_flag, argv[1:]) else "train"
+    return command_line.run(_run, [mode, *argv[1:]])
 
 
 def evaluate_script(argv: Sequence[str]) -> int:
@@ -43,6 +49,9 @@ def _run(words):
     if words[0] in _VERSION:
         print(f"srgan_tf {srgan_tf.__version__}")
         return 0
+    if words[0] == "mos" and words[1:2] in ([word] for word in _HELP):
+        print(help_page("mos "))
+        return 0
     mode, words = _find_mode(words)
     module = importlib.import_module(MODES[mode][0])
     settings = flags.parse(module.Settings, [f"{command_line.NAME} {mode}", *words])
@@ -54,6 +63,8 @@ def _run(words):
 def _find_mode(words):
     """The mode that the first word names, or the first two, and the words behind it."""
     first, words = words[0], words[1:]
+    if first == "evaluate" and "input" in map(_flag, words):
+        raise UsageError("evaluate takes a test set, --data, not --input; `srgan upscale photo.jpg` upscales an image")
     if first in MODES:
         return first, words
     if first == "mos":
@@ -68,32 +79,38 @@ def _find_task(words):
     """Which of the two modes of opinions it is; each may also be named by a flag, `--make` or `--score FILES`."""
     if words[:1] in (["make"], ["score"]):
         return f"mos {words[0]}", words[1:]
-    if "--make" in words:
-        return "mos make", [word for word in words if word != "--make"]
-    if any(word.partition("=")[0] == "--score" for word in words):
-        return "mos score", [word.removeprefix("--score=") for word in words if word != "--score"]
-    raise UsageError("mos needs another word: `mos make` writes the page, `mos score` reads what raters saved")
+    if "make" in map(_flag, words):
+        return "mos make", [word for word in words if _flag(word) != "make"]
+    if "score" in map(_flag, words):
+        values = [word.partition("=")[2] if _flag(word) == "score" else word for word in words]
+        return "mos score", [value for value in values if value]
+    raise UsageError("mos needs another word: `mos make` writes the page, `mos score` reads the raters' files")
+
+
+def _flag(word):
+    """The name of the flag that a word of the command line gives; empty if it is none."""
+    return word.lstrip("-").partition("=")[0] if word.startswith("-") else ""
 
 
 def _mode_first(words):
     """The words of `srgan` for those of `evaluate.py`."""
-    mode, others, rest = "", [], iter(words)
+    mode, others, rest = None, [], iter(words)
     for word in rest:
-        name, equals, value = word.partition("=")
-        if name in ("--mode", "-mode"):
-            mode = value if equals else next(rest, "")
+        if _flag(word) == "mode":
+            mode = word.partition("=")[2] if "=" in word else next(rest, "")
         else:
             others.append(word)
-    if not mode and others[:1] in ([word] for word in (*_HELP, *_VERSION)):
+    if mode in ("", "train", "pack"):
+        told = f"`python train.py` has mode {mode}" if mode else "name one, such as --mode=upscale, or leave it out"
+        raise UsageError(f"--mode={mode}: {told}")
+    if mode is None and others[:1] in ([word] for word in (*_HELP, *_VERSION)):
         return others
-    if not mode and any(word.startswith("--input") for word in others):
-        raise UsageError("--input is enlarged with --mode=upscale, as in `srgan upscale photo.jpg large.png`")
     return [mode or "evaluate", *others]
 
 
-def help_page() -> str:
-    """The text of `srgan --help`."""
-    lines = ["SRGAN: 4x single-image super-resolution, trained, measured and used.", ""]
-    lines += ["usage: srgan MODE [words] [--flag=value ...]", ""]
-    lines += [f"  {mode:<10} {line}" for mode, (_, line) in MODES.items()]
+def help_page(prefix: str = "") -> str:
+    """The text of `srgan --help`, or of a group of modes, whose names begin with `prefix`."""
+    lines = ["4x single-image super-resolution: training, evaluation, inference, export.", ""]
+    lines += [f"usage: srgan {prefix or 'MODE '}[words] [--flag=value ...]", ""]
+    lines += [f"  {mode:<10} {line}" for mode, (_, line) in MODES.items() if mode.startswith(prefix)]
     return "\n".join([*lines, "", "srgan MODE --help lists the flags of a mode; srgan --version"])

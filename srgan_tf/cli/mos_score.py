@@ -16,7 +16,9 @@ class Settings:
     srgan mos score mos-*.json
     """
 
-    files: str = setting((), "files that the raters saved, any number", many=True, positional="FILE", required=True)
+    files: str = setting(
+        (), "files that the raters saved, any number", many=True, positional="FILE", only_word=True, required=True
+    )
     output: str = setting(".", "folder for the figure, mos.png")
     exclude_failed: bool = setting(False, "leave out the raters who fail the calibration")
 

@@ -4,23 +4,24 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.data.downloads import find_set
+from srgan_tf.data.downloads import SETS, find_set
 from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
-from srgan_tf.evaluation.systems import SELFEX, load_systems, named_results, named_weights
+from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
 from srgan_tf.system.errors import UsageError, UserError
-from srgan_tf.weights import COMPARED_WEIGHTS
+from srgan_tf.weights import COMPARED_WEIGHTS, pretrained_names, read_manifest
 
+ONE_WEIGHTS_HELP = f"network: a weights file, or the package's {pretrained_names()}"
 WEIGHTS_HELP = (
-    "of a network: a file, NAME=FILE, or the package's srresnet, srgan, espcn or srcnn; may be given more than once;"
-    " none for no network"
+    f"network: a weights file, NAME=FILE, or the package's {pretrained_names()}; may be given more than once; none for"
+    " no network"
 )
 MODEL_HELP = (
-    "a system without weights: selfex, the core of SelfExSR, from the picture's own patches; slow, a minute for 0.5"
-    " megapixels of the result"
+    "a system without weights: selfex, the core of SelfExSR, from the image's own patches; slow, a minute for 0.5"
+    " megapixels of output"
 )
-_SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and a picture takes for ever
+_SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and an image runs for hours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Limits:
 
     def checked(self):
         if self.tile != AUTO and 0 < self.tile < _SMALLEST_TILE:
-            raise UsageError(f"--tile={self.tile}: must be {_SMALLEST_TILE} or more, or 0 for whole pictures")
+            raise UsageError(f"--tile={self.tile}: must be {_SMALLEST_TILE} or more, or 0 for whole images")
         return self
 
     def limits(self):
@@ -53,33 +54,37 @@ class Systems(Limits):
 
     weights: str = setting(COMPARED_WEIGHTS, WEIGHTS_HELP, many=True)
     model: str = setting("", f"{MODEL_HELP}; besides the weights", choices=("", SELFEX))
-    results: str = setting((), "NAME=FOLDER, pictures that another system made; may be given more than once", many=True)
+    results: str = setting((), "NAME=FOLDER, images that another system made; may be given more than once", many=True)
 
     def find(self):
-        """The weights files and the folders of results, both by name."""
-        weights = named_weights(self.weights)
+        """The weights files and the folders of results, both by name; `auto` stands for all pretrained weights."""
+        weights = named_weights(read_manifest() if self.weights == (AUTO,) else self.weights)
         return weights, named_results(self.results, weights)
 
     def load(self, weights):
-        """The functions that enlarge, and by how much; see `evaluation.systems.load_systems`."""
+        """The functions that upscale, and the scale factor; see `evaluation.systems.load_systems`."""
         return load_systems(weights, self.model, **self.limits())
 
 
 @dataclasses.dataclass(frozen=True)
 class TestSet:
-    """The pictures that systems are measured on."""
+    """The images that systems are measured on."""
 
     data: str = setting(
         "",
-        "test set: folder of HR pictures, with its subfolders; folder with HR/ and, if given, LR/; folder of several"
-        " sets, each a folder with HR/; or the name of one that is fetched: set5, set14, bsd100, urban100, div2k-valid"
-        " (empty: embedded photographs)",
+        "test set: folder of HR images, with its subfolders; folder with HR/ and, if given, LR/; folder of several"
+        f" sets, each a folder with HR/; or the name of one that is downloaded: {', '.join(SETS)} (empty: embedded"
+        " photographs)",
         positional="DATA",
     )
 
     def sets(self):
         """A list of `PictureSet`."""
         if self.data:
+            if Path(self.data).suffix and not Path(self.data).is_dir():
+                raise UsageError(
+                    f"{self.data}: no folder and no known set; `srgan upscale {self.data}` upscales an image"
+                )
             folder = find_set(self.data)
             sets, ignored = find_sets(folder), find_ignored(folder)
             if ignored:
@@ -88,6 +93,14 @@ class TestSet:
         pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
         print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")
         return [PictureSet("scikit-image", tuple(pairs))]
+
+
+def one_weights(text):
+    """The name and the file of the one network that `--weights` names."""
+    if text == NONE:
+        raise UsageError("--weights=none: this mode needs a network; name a file or one of the package's")
+    ((name, path),) = named_weights([text]).items()
+    return name, path
 
 
 def find_results(results, picture_set):
@@ -103,6 +116,6 @@ def check_outside(flag, path, folder_flag, folder):
 
 
 def keep_existing(path, overwrite):
-    """Refuses to replace a file unless told to."""
+    """Refuses to replace a file unless --overwrite is given."""
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; --overwrite replaces it")

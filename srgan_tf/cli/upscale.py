@@ -1,4 +1,4 @@
-"""`srgan upscale`: enlarges pictures of any kind and number."""
+"""`srgan upscale`: upscales images of any kind and number."""
 
 import dataclasses
 import glob
@@ -7,18 +7,19 @@ from pathlib import Path
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import MODEL_HELP, Limits
-from srgan_tf.evaluation.systems import SELFEX, load_upscaler, named_weights
+from srgan_tf.cli.shared import MODEL_HELP, ONE_WEIGHTS_HELP, Limits, one_weights
+from srgan_tf.evaluation.systems import SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
 from srgan_tf.system.errors import UsageError
+from srgan_tf.weights import DEFAULT_WEIGHTS
 
 _SCALE = 4  # of what needs no weights file
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Limits):
-    """Enlarge a picture, a folder, or all that a pattern names.
+    """Upscale an image, a folder, or all that a pattern names.
 
     srgan upscale photo.jpg                            writes photo_x4.jpg beside it
     srgan upscale photo.jpg large.png
@@ -29,38 +30,37 @@ class Settings(Limits):
 
     input: str = setting(
         "",
-        "what to upscale: a picture; a folder, with its subfolders; a pattern in quotes, such as 'photos/**/*.jpg', in"
+        "what to upscale: an image; a folder, with its subfolders; a pattern in quotes, such as 'photos/**/*.jpg', in"
         " which ** stands for any folders; or - for standard input",
         positional="INPUT",
         required=True,
     )
     output: str = setting(
         "",
-        "where to: a picture, whose ending says its kind; a folder, in which the pictures stand as in the input folder;"
-        " or - for standard output (empty: beside the one picture, named by its enlargement: photo_x4.jpg)",
+        "where to: an image, whose ending says its format; a folder, in which the images lie as in the input folder; or"
+        " - for standard output (empty: beside the one image, named by its scale factor: photo_x4.jpg)",
         positional="OUTPUT",
     )
-    weights: str = setting(
-        "", "of the network: a file, or the package's srresnet, srgan, espcn or srcnn (empty: srgan)", once=True
-    )
+    weights: str = setting("", f"{ONE_WEIGHTS_HELP} (empty: {DEFAULT_WEIGHTS})", once=True)
     model: str = setting("", f"{MODEL_HELP}; in the place of the weights", choices=("", SELFEX))
     outscale: float = setting(
-        AUTO, "enlargement, up to the network's, such as 2 or 2.5: its result is made smaller (auto: the network's, 4)"
+        AUTO, "scale factor, up to the network's, such as 2 or 2.5: its output is downscaled (auto: the network's, 4)"
     )
     format: str = setting(
         AUTO,
-        "kind of what is written (auto: as the name of the output says; in a folder, or without a name, the input's,"
+        "format of the output (auto: as the name of the output says; in a folder, or without a name, the input's,"
         " but PNG for GIF; to standard output PNG)",
         choices=(AUTO, *KINDS),
     )
-    quality: int = setting(AUTO, "of JPEG and WebP (auto: 95, lossless)", lower=1, upper=100)
+    quality: int = setting(AUTO, "quality of JPEG and WebP (auto: 95, lossless)", lower=1, upper=100)
     max_megapixels: float = setting(
         256.0,
-        "larger inputs are refused as decompression bombs: small files made to fill the memory or to take for ever",
+        "larger inputs are refused as decompression bombs: small files made to fill the memory or to run for hours",
         lower=0,
     )
     overwrite: bool = setting(
-        False, "replace what exists already; without it that is left, and so a run that was broken off is resumed"
+        False,
+        "replace existing files; by default existing files are skipped, so the same command resumes an interrupted run",
     )
 
     def checked(self):
@@ -74,8 +74,8 @@ class Settings(Limits):
 
 
 def run(settings):
-    """Upscales a picture, or every picture of a folder or a pattern into the same places of another folder."""
-    weights = next(iter(named_weights([settings.weights] if settings.weights else []).values()), None)
+    """Upscales an image, or every image of a folder or a pattern into the same places of another folder."""
+    weights = one_weights(settings.weights)[1] if settings.weights else None
     system, upscaler = settings.model or weights, None
     output, scale = settings.output, unless_auto(settings.outscale)
     if not output:
@@ -109,7 +109,7 @@ def _is_one_picture(source):
 
 
 def _beside(path, scale, kind):
-    """The name of the enlarged picture beside the picture: photo_x4.jpg."""
+    """The name of the upscaled image beside the image: photo_x4.jpg."""
     name = Path(output_name(path, kind)[0])
     return str(path.with_name(f"{name.stem}_x{scale:g}{name.suffix}"))
 

@@ -18,6 +18,12 @@ def read_manifest() -> dict[str, dict[str, Any]]:
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
 
+def pretrained_names() -> str:
+    """The names of the pretrained weights, as a help text lists them: "srresnet, srgan, espcn or srcnn"."""
+    *names, last = read_manifest()
+    return f"{', '.join(names)} or {last}"
+
+
 def find_weights(text: Path | str) -> Path:
     """The weights file that `text` names.
 

@@ -82,10 +82,16 @@ def test_help_shows_every_flag_of_the_mode_and_no_other(srgan, mode):
     assert (status, err) == (0, "")
     fields = dataclasses.fields(_classes()[mode])
     flags = [line.strip() for line in out.splitlines() if line.startswith("  --")]
-    assert sorted(flags) == sorted(f"--{field.name}" for field in fields)
+    assert sorted(flags) == sorted(f"--{field.name}" for field in fields if not field.metadata["only_word"])
     for field in fields:
         assert " ".join(field.metadata["help"].split()[:2]) in out
     assert f"\nusage: srgan {mode} " in out and f"\n  srgan {mode} " in out
+
+
+def test_the_help_of_opinions_lists_its_modes(srgan):
+    status, out, err = srgan("mos", "--help")
+    assert (status, err) == (0, "")
+    assert [line[2:12].strip() for line in out.splitlines() if line.startswith("  ")] == ["mos make", "mos score"]
 
 
 def test_config_names_all_settings():
@@ -103,7 +109,10 @@ def test_config_names_all_settings():
         (["mos", "mak"], "`mos make` writes the page"),
         (["upscale"], "srgan upscale needs INPUT or --input"),
         (["upscale", "a", "b", "c"], "stray argument 'c': srgan upscale takes INPUT OUTPUT and flags"),
-        (["upscale", "a.jpg", "--input=b.jpg"], "'a.jpg' is a second INPUT"),
+        (["upscale", "a.jpg", "--weights=none"], "--weights=none: this mode needs a network"),
+        (["export", "none", "out"], "--weights=none: this mode needs a network"),
+        (["evaluate", "--input=photo.jpg"], "`srgan upscale photo.jpg` upscales an image"),
+        (["evaluate", "photo.jpg", "--weights=none"], "`srgan upscale photo.jpg` upscales an image"),
         (["upscale", "a.jpg", "--outscal=2"], "Did you mean: outscale ?"),
         (["upscale", "-"], "-: give an OUTPUT, too"),
         (["upscale", "photos/*.jpg"], "photos/*.jpg: give an OUTPUT, too"),
@@ -113,10 +122,11 @@ def test_config_names_all_settings():
         (["pack", "photos"], "srgan pack needs PACKED or --pack"),
         (["export", "srgan"], "srgan export needs OUTPUT or --output"),
         (["compare", "photos"], "srgan compare needs REPORT or --report"),
-        (["import"], "import needs one FILE to read"),
-        (["import", "a.npz", "--tensorlayerx=b.npz"], "import needs one FILE to read"),
+        (["import"], "srgan import needs FILE or --tensorlayerx or --krasserm"),
+        (["import", "--file=a.npz"], "unknown flag --file: give FILE without it"),
+        (["import", "a.npz", "--tensorlayerx=b.npz"], "a.npz: the name of a weights file must end in .weights.h5"),
         (["faces"], "srgan faces needs --lfw"),
-        (["mos", "score"], "srgan mos score needs FILE or --files"),
+        (["mos", "score"], "srgan mos score needs FILE (--help"),
     ],
 )
 def test_usage_errors_are_a_line_and_exit_with_2(srgan, words, said):
@@ -147,7 +157,7 @@ def test_words_name_where_to(srgan, made, photo, tmp_path):
     assert files.probe(tmp_path / "large.png") == (24, 32)
     (tmp_path / "photos").mkdir()
     photo.rename(tmp_path / "photos" / "photo.jpg")
-    assert srgan("upscale", f"{tmp_path}/photos/", f"{tmp_path}/large/")[0] == 0
+    assert srgan("upscale", f"--input={tmp_path}/photos/", f"{tmp_path}/large/")[0] == 0
     assert srgan("upscale", f"{tmp_path}/photos/**/*.jpg", f"{tmp_path}/again/")[0] == 0
     assert files.probe(tmp_path / "large" / "photo.jpg") == files.probe(tmp_path / "again" / "photo.jpg") == (24, 32)
 
@@ -158,11 +168,13 @@ def test_words_reach_the_other_modes(srgan, tmp_path):
         (["compare", "/no/such", tmp_path / "report"], "/no/such: no such folder"),
         (["export", "/no/such.weights.h5", tmp_path / "x"], "/no/such.weights.h5: no such weights file"),
         (["import", "/no/such.npz", tmp_path / "x.weights.h5"], "/no/such.npz: cannot be read"),
+        (["import", "--tensorlayerx=/no/such.npz", tmp_path / "x.weights.h5"], "/no/such.npz: "),
         (["pack", "/no/such", tmp_path / "packed"], "/no/such: "),
         (["mos", "make", "/no/such", tmp_path / "study.html"], "/no/such: no such folder"),
         (["mos", "score", "/no/such.json", "/no/other.json"], "/no/such.json: "),
         (["mos", "--score", "/no/such.json"], "/no/such.json: "),
-        (["mos", "--make", "--data=/no/such"], "/no/such: no such folder"),
+        (["mos", "-score=/no/such.json"], "/no/such.json: "),
+        (["mos", "--make=true", "--data=/no/such"], "/no/such: no such folder"),
     ):
         status, _, err = srgan(*words)
         assert status == 1 and said in err and err.count("\n") == 1, words

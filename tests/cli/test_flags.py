@@ -29,6 +29,15 @@ class Words:
     quick: bool = setting(False, "at once")
 
 
+@dataclasses.dataclass(frozen=True)
+class Instead:
+    """Read something."""
+
+    file: str = setting("", "what to read", positional="FILE", only_word=True, required=True, unless=("old",))
+    output: str = setting("", "where to", positional="OUTPUT")
+    old: str = setting("", "what to read, in the old form")
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [
@@ -78,6 +87,23 @@ def test_words_stand_for_flags_in_the_order_of_the_fields():
     assert parse(Words, ["script.py", "-", "--quick", "b", "c"]) == Words("-", ("b", "c"), True)
     assert parse(Words, ["script.py", "--source=a", "--others=b", "--others=c"]) == Words("a", ("b", "c"))
     assert parse(Words, ["script.py", "--", "--a"]) == Words("--a")
+    assert parse(Words, ["script.py", "a", "--source=b"]) == Words("b", ("a",))
+
+
+def test_a_flag_may_stand_in_the_place_of_a_word(capsys):
+    assert parse(Instead, ["script.py", "a", "b"]) == Instead("a", "b")
+    assert parse(Instead, ["script.py", "--old=a", "b"]) == Instead("", "b", "a")
+    for words, said in (
+        ([], "script.py needs FILE or --old "),
+        (["--file=a"], "unknown flag --file: give FILE without it"),
+        (["a", "b", "c"], "stray argument 'c': script.py takes FILE OUTPUT"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse(Instead, ["script.py", *words])
+    with pytest.raises(SystemExit):
+        parse(Instead, ["script.py", "--help"])
+    page = capsys.readouterr().out
+    assert "usage: script.py FILE [OUTPUT]" in page and "  FILE\n      what to read. Required, or --old\n" in page
 
 
 @pytest.mark.parametrize(
@@ -85,8 +111,7 @@ def test_words_stand_for_flags_in_the_order_of_the_fields():
     [
         ([], "script.py needs SOURCE or --source"),
         (["--others=b"], "script.py needs SOURCE or --source"),
-        (["a", "--source=b"], "'a' is a second SOURCE, which --source gives too"),
-        (["a", "b", "--others=c"], "'b' is a second OTHER, which --others gives too"),
+        (["a", "b", "--others=c"], "stray argument 'b': script.py takes SOURCE OTHER and flags"),
         (["--source=a", "--source=b"], "--source=b: already defined as a"),
         (["--source="], "--source is given without a value"),
         ([""], "--source is given without a value"),

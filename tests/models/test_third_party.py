@@ -240,8 +240,8 @@ def test_imported_weights_are_used_like_others(tmp_path, monkeypatch):
     assert evaluate.main(["evaluate.py", "--mode=import", "--krasserm=g.h5"]) == 0
     assert (tmp_path / "g.weights.h5").is_file()
     for status, flags, message in (
-        (2, [], "either --tensorlayerx or --krasserm"),
-        (2, ["--output=x.weights.h5"], "either --tensorlayerx or --krasserm"),
+        (2, [], "FILE or --tensorlayerx or --krasserm"),
+        (2, ["--output=x.weights.h5"], "FILE or --tensorlayerx or --krasserm"),
         (2, [f"--krasserm={tmp_path}/g.h5", "--output=x.h5"], "must end in .weights.h5"),
         (1, [f"--krasserm={tmp_path}/g.h5", f"--output={tmp_path}/k.weights.h5"], "exists already"),
     ):
