@@ -8,13 +8,11 @@ from pathlib import Path
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import MODEL_HELP, ONE_WEIGHTS_HELP, Limits, one_weights
-from srgan_tf.evaluation.systems import SELFEX, load_upscaler
+from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
 from srgan_tf.system.errors import UsageError
 from srgan_tf.weights import DEFAULT_WEIGHTS
-
-_SCALE = 4  # of what needs no weights file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,7 @@ def run(settings):
         if weights and not scale:
             upscaler = load_upscaler(weights, **settings.limits())
             scale = upscaler.scale
-        output = _beside(Path(settings.input), scale or _SCALE, unless_auto(settings.format))
+        output = _beside(Path(settings.input), scale or DEFAULT_SCALE, unless_auto(settings.format))
     jobs, skipped = plan(settings.input, output, unless_auto(settings.format), settings.overwrite)
     if settings.quality != AUTO and jobs and not {"jpeg", "webp"} & {job.kind for job in jobs}:
         raise UsageError(f"--quality is about JPEG and WebP, not {jobs[0].kind}; leave it out, or set --format")

@@ -14,7 +14,7 @@ from srgan_tf.weights import find_weights
 SELFEX = "selfex"  # models.selfex, a system without weights
 RESERVED = (*BASELINES, HR, LR, SELFEX)  # names that no weights can have
 NONE = "none"  # in the place of weights
-_SCALE = 4  # of systems without weights
+DEFAULT_SCALE = 4  # of systems without weights
 
 
 def named_weights(given: Iterable[str]) -> dict[str, Path]:
@@ -65,7 +65,7 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
     return found
 
 
-def load_upscaler(weights: str | Path | None = None, *, tile=None, max_memory=None, scale: int = _SCALE):
+def load_upscaler(weights: str | Path | None = None, *, tile=None, max_memory=None, scale: int = DEFAULT_SCALE):
     """An `Upscaler`; the first call imports TensorFlow.
 
     Args:
@@ -96,7 +96,7 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
         UserError: Weights cannot be read, or enlarge differently.
     """
     upscalers = {name: load_upscaler(path, **limits) for name, path in weights.items()}
-    scales = {upscaler.scale for upscaler in upscalers.values()} or {_SCALE}
+    scales = {upscaler.scale for upscaler in upscalers.values()} or {DEFAULT_SCALE}
     if len(scales) > 1:
         raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
     (scale,) = scales

@@ -266,7 +266,7 @@ USAGE = [
     (["--mode=evaluate", "--output=x"], "'output'"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--csv=c"], "'csv'"),
     (["--tile=-1"], "--tile"),
-    (["--tile=1"], "--tile=1: must be 16 or more, or 0 for whole pictures"),
+    (["--tile=1"], "--tile=1: must be 16 or more, or 0 for whole images"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=a", "--output=b", "--tile=15"], "--tile=15: must be 16 or more"),
     (["--results=theirs="], "--results=theirs=: give NAME=FOLDER"),
     (["--weights=WEIGHTS", "--weights=WEIGHTS"], "the name srresnet-best is taken"),
