@@ -13,7 +13,6 @@ import zipfile
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
-import pooch
 import requests
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -203,6 +202,8 @@ def _fetch(archive, path):
         os.replace(_part(path), output)
 
     known = f"sha256:{archive.sha256}" if archive.sha256 else None
+    import pooch  # here, since commands import this module for its names
+
     pooch.get_logger().setLevel("WARNING")  # its advice is for programmers
     try:
         pooch.retrieve(archive.url, known, fname=path.name, path=path.parent, downloader=download)

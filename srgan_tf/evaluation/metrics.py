@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.imaging.color import luma
@@ -153,7 +152,7 @@ def paper_ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) 
     (x,), (y,) = references, images
     height, width = x.shape
     kernel = daala_kernel(height * _PAPER_SIGMA, min(height, width))
-    weights = [correlate1d(np.ones(length), kernel, mode="constant") for length in (height, width)]
+    weights = [_correlate(np.ones(length), kernel, 0) for length in (height, width)]
     counts = np.multiply.outer(*weights)
     return float(np.average(_similarity(x, y, kernel, kernel, np.s_[:], weights), weights=counts))
 
@@ -183,6 +182,12 @@ def _wang_kernel():
     return weights / weights.sum()
 
 
+def _correlate(values, kernel, axis):
+    from scipy.ndimage import correlate1d  # here, since all commands import this module, and few SciPy
+
+    return correlate1d(values, kernel, axis, mode="constant")
+
+
 def _similarity(x, y, rows, columns, inside, weights=None):
     """SSIM around each pixel, float64 of the shape that `inside` cuts from `(H, W)`.
 
@@ -190,7 +195,7 @@ def _similarity(x, y, rows, columns, inside, weights=None):
     """
 
     def mean(values):
-        filtered = correlate1d(correlate1d(values, rows, axis=0, mode="constant"), columns, axis=1, mode="constant")
+        filtered = _correlate(_correlate(values, rows, 0), columns, 1)
         if weights is not None:
             filtered /= weights[0][:, None]
             filtered /= weights[1]

@@ -4,9 +4,13 @@ The picture is first multiplied by a matrix for its rows, then by one for its co
 up after each of the two, as MATLAB does; rounding only once changes every ninth pixel.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 def keys_cubic(x: ArrayLike) -> np.ndarray:
@@ -24,7 +28,7 @@ def keys_cubic(x: ArrayLike) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def resize_matrix(length: int, resized: int) -> sparse.csr_array:
+def resize_matrix(length: int, resized: int) -> "sparse.csr_array":
     """The weights that resize one axis.
 
     When it shrinks, the kernel is stretched by the factor (antialiasing). At a factor of 4 every weight is a multiple
@@ -41,6 +45,8 @@ def resize_matrix(length: int, resized: int) -> sparse.csr_array:
     Raises:
         ValueError: A length is not positive.
     """
+    from scipy import sparse  # here, since networks enlarge without it
+
     if length < 1 or resized < 1:
         raise ValueError(f"Lengths must be positive. Received: length={length}, resized={resized}")
     scale = resized / length

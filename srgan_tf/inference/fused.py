@@ -5,8 +5,10 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.models.generator import generator_config, receptive_margin
-from srgan_tf.models.layers import NEAREST_TAPS
+from srgan_tf.models.generator_weights import GeneratorWeights, copy_weights, receptive_radius
+
+# What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
+_NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 
 
 class FusedGenerator(tf.Module):
@@ -22,7 +24,8 @@ class FusedGenerator(tf.Module):
     channels. And ONNX Runtime and LiteRT have all of the operations, which know no sizes (`tf.shape`).
 
     Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`; its weights are copied.
+        generator: `GeneratorWeights`; or a `keras.Model`, see `models.generator.build_generator`, whose weights are
+            copied.
         dtype: `"float32"`, or, for GPUs, `"float16"` or `"bfloat16"`: of all layers but the last sums and tanh.
 
     Attributes:
@@ -34,17 +37,17 @@ class FusedGenerator(tf.Module):
 
     def __init__(self, generator, dtype="float32"):
         super().__init__(name="fused_generator")
-        self.blocks, self.scale, self.filters = generator_config(generator)
+        weights = generator if isinstance(generator, GeneratorWeights) else copy_weights(generator)
+        self.blocks, self.scale, self.filters = weights.blocks, weights.scale, weights.filters
         self.dtype = tf.as_dtype(dtype)
-        self.margin = receptive_margin(generator)
-        self._first = [weight.numpy() for weight in generator.get_layer("first_conv").weights]
+        self.margin = receptive_radius(self.blocks, self.scale)
+        self._first = weights.arrays["first_conv"]
         names = [f"block{block}{half}" for block in range(1, self.blocks + 1) for half in "ab"]
-        self._trunk = [_fold_batch_norm(generator, name) for name in [*names, "trunk"]]
+        self._trunk = [_fold_batch_norm(weights, name) for name in [*names, "trunk"]]
         self._stages = [
-            _upsampling_kernels(*_fold_batch_norm(generator, f"up{stage}"))
-            for stage in range(1, self.scale.bit_length())
+            _upsampling_kernels(*_fold_batch_norm(weights, f"up{stage}")) for stage in range(1, self.scale.bit_length())
         ]
-        self._last = _block_kernels(*(weight.numpy() for weight in generator.get_layer("last_conv").weights))
+        self._last = _block_kernels(*weights.arrays["last_conv"])
 
     def __call__(self, lr):
         """Upscales.
@@ -86,21 +89,20 @@ class FusedGenerator(tf.Module):
             yield tf.nn.relu(self._conv(x, kernel, bias, [[0, 0], [1 - a, a], [1 - b, b], [0, 0]]))
 
 
-def _fold_batch_norm(generator, name):
+def _fold_batch_norm(weights, name):
     """A convolution and the BN behind it, in inference mode, as one convolution.
 
     Args:
-        generator: A `keras.Model`, see `models.generator.build_generator`.
+        weights: `GeneratorWeights`.
         name: Of the pair: "block1a", "trunk", "up1".
 
     Returns:
         `(kernel, bias)`: float32 `(height, width, C_in, C_out)` and `(C_out,)`, computed in float64.
     """
-    (kernel,) = generator.get_layer(f"{name}_conv").weights
-    bn = generator.get_layer(f"{name}_bn")
-    gamma, beta, mean, variance = (np.float64(weight.numpy()) for weight in bn.weights)
-    factor = gamma / np.sqrt(variance + bn.epsilon)
-    return np.float32(kernel.numpy() * factor), np.float32(beta - mean * factor)
+    (kernel,) = weights.arrays[f"{name}_conv"]
+    gamma, beta, mean, variance = map(np.float64, weights.arrays[f"{name}_bn"])
+    factor = gamma / np.sqrt(variance + weights.epsilon)
+    return np.float32(kernel * factor), np.float32(beta - mean * factor)
 
 
 def _upsampling_kernels(kernel, bias):
@@ -108,7 +110,7 @@ def _upsampling_kernels(kernel, bias):
 
     As `models.layers.NearestConv2D` has them.
     """
-    kernels = np.einsum("apy,bqx,yxio->abpqio", NEAREST_TAPS, NEAREST_TAPS, np.float64(kernel))
+    kernels = np.einsum("apy,bqx,yxio->abpqio", _NEAREST_TAPS, _NEAREST_TAPS, np.float64(kernel))
     return np.float32(kernels).reshape(4, 2, 2, *kernel.shape[2:]), bias
 
 

@@ -1,13 +1,13 @@
 """Models as TensorFlow functions, which `tile_runner.TileRunner` runs and `export` saves."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf.inference.fused import FusedGenerator
-from srgan_tf.models import selfex
-from srgan_tf.models.registry import is_registered, margin_of, scale_of
+from srgan_tf.models.generator_weights import read_weights
 from srgan_tf.system.errors import UserError
+
+# Keras is imported by what needs it: a second that G from its weights file does without.
 
 # What the memory of a tile is like, as channels of G: `tile_runner.TileRunner` plans by them.
 _EQUIVALENT_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
@@ -30,6 +30,10 @@ class KerasNetwork(tf.Module):
     """
 
     def __init__(self, model):
+        import keras
+
+        from srgan_tf.models.registry import margin_of, scale_of
+
         if keras.backend.backend() != "tensorflow":
             how = f"not {keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
             raise UserError(f"{model.name}: upscaling with it needs Keras' backend TensorFlow, {how}")
@@ -66,10 +70,32 @@ class SelfExemplars(tf.Module):
     def __call__(self, lr):
         """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
 
+        from srgan_tf.models import selfex
+
         def enlarge(pictures):
             return np.stack([selfex.enlarge(picture, self.scale) for picture in pictures])
 
         return tf.ensure_shape(tf.numpy_function(enlarge, [lr], tf.float32), (None, None, None, 3))
+
+
+def load_network(path):
+    """The fastest form of the model in a weights file.
+
+    Args:
+        path: A file that `models.generator.save_generator` wrote.
+
+    Returns:
+        A `FusedGenerator` or `KerasNetwork`.
+
+    Raises:
+        UserError: See `models.generator.load_generator` and `KerasNetwork`.
+    """
+    weights = read_weights(path)
+    if weights is not None:
+        return FusedGenerator(weights)
+    from srgan_tf.models.generator import load_generator
+
+    return to_inference_network(load_generator(path))
 
 
 def to_inference_network(model):
@@ -83,5 +109,12 @@ def to_inference_network(model):
 
     Raises:
         UserError: See `KerasNetwork`.
+        ValueError: It is no `keras.Model`.
     """
+    import keras
+
+    from srgan_tf.models.registry import is_registered
+
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(model).__name__}")
     return KerasNetwork(model) if is_registered(model) else FusedGenerator(model)

@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, Union
 
-import keras
 import numpy as np
 from numpy.typing import DTypeLike
 from PIL import Image
 
 from srgan_tf.inference import arrays, tiling
 from srgan_tf.inference.memory_budget import plan_tiles
-from srgan_tf.inference.networks import to_inference_network
+from srgan_tf.inference.networks import load_network, to_inference_network
 from srgan_tf.inference.tile_runner import Strip, TileRunner
-from srgan_tf.models.generator import load_generator
 from srgan_tf.weights import DEFAULT_WEIGHTS, find_weights
+
+if TYPE_CHECKING:
+    import keras
 
 ImageT = TypeVar("ImageT", np.ndarray, Image.Image)
 
@@ -60,7 +61,7 @@ class Upscaler:
 
     def __init__(
         self,
-        weights: str | Path | keras.Model | Callable | None = None,
+        weights: Union[str, Path, "keras.Model", Callable, None] = None,
         *,
         tile: int | None = None,
         max_memory: int | None = None,
@@ -70,10 +71,12 @@ class Upscaler:
         if max_memory is not None and max_memory <= 0:
             raise ValueError(f"max_memory must be positive. Received: {max_memory}")
         if weights is None or isinstance(weights, (str, Path)):
-            weights = load_generator(find_weights(DEFAULT_WEIGHTS if weights is None else weights))
-        if not isinstance(weights, keras.Model) and not hasattr(weights, "margin"):
-            raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(weights).__name__}")
-        self._runner = TileRunner(to_inference_network(weights) if isinstance(weights, keras.Model) else weights)
+            network = load_network(find_weights(DEFAULT_WEIGHTS if weights is None else weights))
+        elif hasattr(weights, "margin"):
+            network = weights
+        else:
+            network = to_inference_network(weights)
+        self._runner = TileRunner(network)
         self.scale = self._runner.scale
         self.tile = tile
         self.max_memory = max_memory

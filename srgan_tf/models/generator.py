@@ -10,14 +10,11 @@ import h5py
 import keras
 from keras import layers
 
+from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, receptive_radius
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_registered, describe_registered, is_registered
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
-
-SCALES = (2, 4, 8)
-_METADATA = "srgan_tf"
-_SUFFIX = ".weights.h5"  # Keras opens no other
 
 
 def build_generator(
@@ -71,14 +68,6 @@ def build_generator(
     return keras.Model(lr, sr, name="generator")
 
 
-def generator_config(generator: keras.Model) -> tuple[int, int, int]:
-    """The `(blocks, scale, filters)` that `build_generator` was called with."""
-    names = [layer.name for layer in generator.layers]
-    blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
-    stages = sum(name.startswith("up") and name.endswith("_conv") for name in names)
-    return blocks, 2**stages, generator.get_layer("first_conv").filters
-
-
 def describe(model: keras.Model) -> dict[str, Any]:
     """The configuration from which `load_generator` builds a model: of G its arguments, of another its name, too."""
     if is_registered(model):
@@ -89,13 +78,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
 def receptive_margin(generator: keras.Model) -> int:
     """Radius of G's receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
     blocks, scale, _ = generator_config(generator)
-    reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
-    beyond, size = 4, scale  # the last 9x9, in pixels of the full resolution
-    while size > 1:
-        # A 3x3 convolution reaches one pixel further; seen from the stage before, nearest x2 halves the distance.
-        beyond = -(-(beyond + 1) // 2)
-        size //= 2
-    return reach + beyond
+    return receptive_radius(blocks, scale)
 
 
 def save_generator(generator: keras.Model, path: Path | str) -> None:
@@ -110,10 +93,10 @@ def save_generator(generator: keras.Model, path: Path | str) -> None:
     """
     # HDF5 ends the whole process where the disk is full. It writes below 2 kB more for each variable.
     reserve = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
-    with atomic_file(path, suffix=_SUFFIX, reserve=reserve) as partial:
+    with atomic_file(path, suffix=SUFFIX, reserve=reserve) as partial:
         generator.save_weights(partial)
         with h5py.File(partial, "a") as file:
-            file.attrs[_METADATA] = json.dumps(describe(generator))
+            file.attrs[METADATA] = json.dumps(describe(generator))
 
 
 def load_generator(
@@ -134,12 +117,12 @@ def load_generator(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; `srgan train` makes one")
-    if not path.name.endswith(_SUFFIX):
+    if not path.name.endswith(SUFFIX):
         raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
     with user_errors(path, "damaged or not a generator's weights", of=(OSError, UserWarning, *DAMAGE)):
         try:
             with h5py.File(path, "r") as file:
-                config = json.loads(file.attrs[_METADATA])
+                config = json.loads(file.attrs[METADATA])
             if "model" in config:
                 generator = build_registered(**config)
             else:

@@ -5,15 +5,17 @@ import os
 import shutil
 from pathlib import Path
 
-import pooch
-
 from srgan_tf.system.errors import UserError
 
 
 def cache_folder() -> Path:
     """Where downloads and listings are kept: what the environment variable SRGAN_CACHE names, else `srgan_tf` in the
     user's cache folder. It need not exist."""
-    return Path(os.environ.get("SRGAN_CACHE") or pooch.os_cache("srgan_tf")).expanduser()
+    if not (folder := os.environ.get("SRGAN_CACHE")):
+        import pooch  # with all that downloads, which few processes do
+
+        folder = pooch.os_cache("srgan_tf")
+    return Path(folder).expanduser()
 
 
 def free_bytes(path: Path | str) -> int:

@@ -7,6 +7,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+# What TensorFlow imports, where it is installed, for functions that nothing here calls: as long again as its own import
+# takes. Whoever needs one of these imports it afterwards.
+_NOT_FOR_TENSORFLOW = ("jax", "keras.src", "scipy")
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
@@ -30,18 +34,36 @@ def quiet() -> Iterator[list[str]]:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL asks for them.
+    """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL asks for them,
+    and without other large packages, Keras among them.
 
-    Some of them come before that variable is obeyed, straight to the file descriptor.
+    Some of the lines come before that variable is obeyed, straight to the file descriptor.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
+    if "tensorflow" in sys.modules:
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    # Python's own streams stay, since loggers that are made meanwhile keep them.
-    with tempfile.TemporaryFile() as unseen, _redirected(unseen, 2):
+    with contextlib.ExitStack() as during:
+        during.enter_context(_hidden(_NOT_FOR_TENSORFLOW))
+        silent = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+        if silent:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            # Python's own streams stay, since loggers that are made meanwhile keep them.
+            during.enter_context(_redirected(during.enter_context(tempfile.TemporaryFile()), 2))
         import tensorflow
-    tensorflow.get_logger().setLevel("ERROR")
+    if silent:
+        tensorflow.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def _hidden(names):
+    """Modules cannot be imported, unless they are already."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

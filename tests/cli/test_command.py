@@ -76,6 +76,19 @@ def test_the_list_of_modes_and_the_version_need_no_heavy_library():
     assert done.stdout.splitlines()[-2:] == [f"srgan_tf {srgan_tf.__version__}", "[]"]
 
 
+def test_upscaling_starts_without_what_it_does_not_need(tmp_path):
+    """Keras, and what it and TensorFlow import of others, would double the time of a small picture."""
+    Image.new("RGB", (5, 4)).save(tmp_path / "small.png")
+    code = (
+        "import sys; from srgan_tf.cli.main import main; main(['srgan', 'upscale', *sys.argv[1:]])\n"
+        "print([name for name in ('keras', 'scipy', 'matplotlib', 'jax', 'pooch', 'skimage') if name in sys.modules])\n"
+        "import keras, tensorflow; assert tensorflow.keras.layers.Conv2D is keras.layers.Conv2D"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "small.png", tmp_path / "large.png"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1:] == ["[]"] and done.stderr == ""
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_help_shows_every_flag_of_the_mode_and_no_other(srgan, mode):
     status, out, err = srgan(*mode.split(), "--help")

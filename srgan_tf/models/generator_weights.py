@@ -1,0 +1,97 @@
+"""The weights of G as arrays, without Keras, whose import and layers take longer than to upscale a small picture."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from srgan_tf.system.errors import DAMAGE
+
+METADATA = "srgan_tf"  # attribute of a weights file: the configuration of its model, as JSON
+SUFFIX = ".weights.h5"  # Keras opens no other
+SCALES = (2, 4, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorWeights:
+    """A generator, see `generator.build_generator`.
+
+    Attributes:
+        blocks: Residual blocks.
+        scale: Enlargement.
+        filters: Channels of every layer but the last.
+        arrays: By the layer's name: kernel and bias, a kernel, or BN's gamma, beta, moving mean and variance; float32.
+        epsilon: Of every BN.
+    """
+
+    blocks: int
+    scale: int
+    filters: int
+    arrays: Mapping[str, tuple[np.ndarray, ...]]
+    epsilon: float = 1e-3
+
+
+def generator_config(generator) -> tuple[int, int, int]:
+    """The `(blocks, scale, filters)` that `generator.build_generator` was called with to make a `keras.Model`."""
+    names = [layer.name for layer in generator.layers]
+    blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
+    stages = sum(name.startswith("up") and name.endswith("_conv") for name in names)
+    return blocks, 2**stages, generator.get_layer("first_conv").filters
+
+
+def receptive_radius(blocks: int, scale: int) -> int:
+    """Radius of G's receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
+    reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
+    beyond, size = 4, scale  # the last 9x9, in pixels of the full resolution
+    while size > 1:
+        # A 3x3 convolution reaches one pixel further; seen from the stage before, nearest x2 halves the distance.
+        beyond = -(-(beyond + 1) // 2)
+        size //= 2
+    return reach + beyond
+
+
+def copy_weights(generator) -> GeneratorWeights:
+    """The weights of a `keras.Model` of `generator.build_generator`."""
+    arrays = {layer.name: tuple(weight.numpy() for weight in layer.weights) for layer in generator.layers}
+    epsilon = generator.get_layer("trunk_bn").epsilon
+    return GeneratorWeights(*generator_config(generator), {name: own for name, own in arrays.items() if own}, epsilon)
+
+
+def read_weights(path: Path | str) -> GeneratorWeights | None:
+    """The weights in a file that `generator.save_generator` wrote of G.
+
+    None if anything in the file is missing, more or of another shape or type, or if it holds another model:
+    `generator.load_generator` loads it then or says what is wrong with it.
+    """
+    if not Path(path).name.endswith(SUFFIX):
+        return None
+    try:
+        with h5py.File(path, "r") as file:
+            config = json.loads(file.attrs[METADATA])
+            groups = [group["vars"] for group in file["layers"].values()]
+            arrays = {
+                group.attrs["name"]: tuple(group[str(number)][()] for number in range(len(group)))
+                for group in groups
+                if len(group)
+            }
+        weights = GeneratorWeights(**config, arrays=arrays)
+        complete = {name: [(np.float32, shape) for shape in shapes] for name, shapes in _shapes(weights).items()}
+    except (AttributeError, OSError, *DAMAGE):
+        return None
+    found = {name: [(array.dtype, array.shape) for array in own] for name, own in arrays.items()}
+    return weights if found == complete else None
+
+
+def _shapes(weights):
+    """The shapes of the arrays that G has, by layer."""
+    if weights.scale not in SCALES:
+        raise ValueError(f"scale must be one of {SCALES}. Received: {weights.scale}")
+    filters = weights.filters
+    shapes = {"first_conv": [(9, 9, 3, filters), (filters,)], "last_conv": [(9, 9, filters, 3), (3,)]}
+    pairs = [f"block{block}{half}" for block in range(1, weights.blocks + 1) for half in "ab"]
+    for pair in [*pairs, "trunk", *(f"up{stage}" for stage in range(1, weights.scale.bit_length()))]:
+        shapes |= {f"{pair}_conv": [(3, 3, filters, filters)], f"{pair}_bn": [(filters,)] * 4}
+    return shapes
