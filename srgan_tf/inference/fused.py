@@ -26,7 +26,8 @@ class FusedGenerator(tf.Module):
     Args:
         generator: `GeneratorWeights`; or a `keras.Model`, see `models.generator.build_generator`, whose weights are
             copied.
-        dtype: `"float32"`, or, for GPUs, `"float16"` or `"bfloat16"`: of all layers but the last sums and tanh.
+        dtype: `"float32"`; `"float16"`, of all layers but the last sums and tanh; or `"bfloat16"`, of all but the last
+            two convolutions and what follows: rounded to its 8 bits, what is between these two would cost SRGAN 0.06 dB.
 
     Attributes:
         scale: The enlargement.
@@ -65,6 +66,8 @@ class FusedGenerator(tf.Module):
         x = first + self._conv(x, *self._trunk[-1])
         for stage in self._stages[:-1]:
             x = tf.nn.depth_to_space(tf.concat(list(self._pixels(x, stage)), -1), 2)
+        if self.dtype == tf.bfloat16:
+            x = tf.cast(x, tf.float32)
         kernels, bias = self._last
         # One pixel of the blocks after the other, since two or more at a time would take more memory.
         sums, pixels = None, self._pixels(x, self._stages[-1])
@@ -78,8 +81,8 @@ class FusedGenerator(tf.Module):
         return tf.nn.tanh(tf.nn.bias_add(tf.nn.depth_to_space(total, 2), tf.constant(bias)))
 
     def _conv(self, x, kernel, bias=None, padding="SAME"):
-        x = tf.nn.conv2d(x, tf.constant(kernel, self.dtype), 1, padding)
-        return x if bias is None else tf.nn.bias_add(x, tf.constant(bias, self.dtype))
+        x = tf.nn.conv2d(x, tf.constant(kernel, x.dtype), 1, padding)
+        return x if bias is None else tf.nn.bias_add(x, tf.constant(bias, x.dtype))
 
     def _pixels(self, x, stage):
         """Each pixel of the 2x2 that a pixel of `x` becomes: `(N, H, W, filters)`, row by row."""
