@@ -27,7 +27,7 @@ class FusedGenerator(tf.Module):
         generator: `GeneratorWeights`; or a `keras.Model`, see `models.generator.build_generator`, whose weights are
             copied.
         dtype: `"float32"`; `"float16"`, of all layers but the last sums and tanh; or `"bfloat16"`, of all but the last
-            two convolutions and what follows: rounded to its 8 bits, what is between these two would cost SRGAN 0.06 dB.
+            two convolutions and what follows: rounded to its 8 bits, what is between these two costs 0.06 dB.
 
     Attributes:
         scale: The enlargement.
