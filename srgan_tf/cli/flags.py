@@ -11,9 +11,9 @@ from typing import Any
 
 from absl import flags
 
+from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UsageError
 
-AUTO = "auto"
 _BYTES = {"": 1, "b": 1} | {  # of a size's unit
     prefix + ending: base**power
     for power, prefix in enumerate("kmgt", 1)

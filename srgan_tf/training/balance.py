@@ -13,16 +13,15 @@ from srgan_tf.training.steps import loss_region, to_network
 CROPS = 64  # that the weight is measured on
 
 
-def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int, crops: int = CROPS) -> float:
+def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) -> float:
     """The weight at which the VGG term between HR and its bicubic equals the MSE term.
 
     VGG19's features have another scale at each layer and in each weights file, so that no number fits all of them.
 
     Args:
-        batches: `(lr, hr)` uint8 batches, at least `crops` crops together.
+        batches: `(lr, hr)` uint8 batches, at least `CROPS` crops together.
         features: A VGG19 of `models.vgg.build_vgg`.
         scale: Factor between LR and HR.
-        crops: How many are measured.
 
     Returns:
         A float, MSE / VGG distance.
@@ -35,9 +34,9 @@ def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int, cr
             mse += float(losses.mse(original, bicubic))
             vgg += float(losses.vgg(features(original, training=False), features(bicubic, training=False)))
             seen += 1
-            if seen == crops:
+            if seen == CROPS:
                 return float(np.float32(mse / vgg))
-    raise ValueError(f"Too few crops. Received: {seen}, needed: {crops}")
+    raise ValueError(f"Too few crops. Received: {seen}, needed: {CROPS}")
 
 
 def first_losses(

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from srgan_tf.system.disk import require_free_bytes
 from srgan_tf.system.errors import UserError
 
 _STATE = "state"
+_KEPT = 2  # archives
 _NAME = re.compile(r"checkpoint-(\d+)\.npz")
 
 
@@ -23,22 +23,18 @@ class Checkpoints:
     """Saves and restores groups of variables.
 
     An archive is written beside and renamed when it is complete, so an interruption never leaves half of one. ZIP's
-    checksums show damage; the checkpoint before is used then.
+    checksums show damage; the checkpoint before is used then. The newest two are kept.
 
     Args:
         folder: Where the archives lie, `checkpoint-STEP.npz`.
         groups: A dict from name ("generator", "g_optimizer") to Keras variables.
-        keep: How many archives are kept.
-        report: Called with a line when a damaged archive is passed over.
 
     Attributes:
         folder: As given, a `Path`.
         variables: Of all groups, one after the other.
     """
 
-    def __init__(
-        self, folder: Path | str, groups: dict[str, list], keep: int = 2, report: Callable[[str], object] = print
-    ):
+    def __init__(self, folder: Path | str, groups: dict[str, list]):
         self.folder = Path(folder)
         self._variables: dict = {}
         for group, variables in groups.items():
@@ -48,8 +44,6 @@ class Checkpoints:
                     raise ValueError(f"Two variables have the name {name}")
                 self._variables[name] = variable
         self.variables = [*self._variables.values()]
-        self._keep = keep
-        self._report = report
 
     def save(self, step: int, state: dict) -> None:
         """Writes a checkpoint and removes the oldest ones.
@@ -68,7 +62,7 @@ class Checkpoints:
             np.savez(file, **content)
             file.flush()
             os.fsync(file.fileno())
-        for old, _ in self._found()[self._keep :]:
+        for old, _ in self._found()[_KEPT:]:
             with contextlib.suppress(OSError):
                 old.unlink()
 
@@ -78,7 +72,7 @@ class Checkpoints:
         Raises:
             UserError: They do not.
         """
-        needed = (self._keep + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
+        needed = (_KEPT + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
         require_free_bytes(self.folder, needed, "make room for checkpoints or give another --run_dir")
 
     def latest_step(self) -> int | None:
@@ -105,7 +99,7 @@ class Checkpoints:
                     arrays = {name: archive[name] for name in archive.files}
                 state = json.loads(str(arrays.pop(_STATE)))
             except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
-                self._report(f"{path}: damaged ({error}); trying the checkpoint before it")
+                print(f"{path}: damaged ({error}); trying the checkpoint before it")
                 continue
             if part:
                 groups = {name.partition("/")[0] for name in self._variables}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.training.normalization import BatchNormalization
 
@@ -30,7 +31,7 @@ class Distribution:
         kind: "none"; "mirrored", all GPUs of this machine; "multiworker", the processes that the environment variable
             TF_CONFIG names, with their GPUs; or "auto": the first of multiworker and mirrored that has more than one
             process or GPU, or else none.
-        devices: Of "mirrored", such as `["CPU:0", "CPU:1"]`; None: the GPUs.
+        devices: Of "mirrored"; None: the GPUs. Tests give CPU devices, such as `["CPU:0", "CPU:1"]`.
 
     Attributes:
         kind: Not "auto" any more.
@@ -44,10 +45,10 @@ class Distribution:
         UserError: TF_CONFIG is missing or wrong, or there is no GPU for "mirrored".
     """
 
-    def __init__(self, kind: str = "auto", devices: list[str] | None = None):
+    def __init__(self, kind: str = AUTO, devices: list[str] | None = None):
         peers, self.worker = _cluster()
         gpus = len(tf.config.list_physical_devices("GPU"))
-        if kind == "auto":
+        if kind == AUTO:
             kind = "multiworker" if len(peers) > 1 else "mirrored" if gpus > 1 else "none"
         if kind == "multiworker" and not peers:
             raise UserError("--strategy=multiworker needs TF_CONFIG in the environment; docs/cluster.md shows it")

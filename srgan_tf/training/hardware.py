@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes
 
@@ -89,7 +90,7 @@ def set_precision(precision: str, device: Device) -> str:
     Returns:
         The name of the policy.
     """
-    if precision == "auto":
+    if precision == AUTO:
         precision = "mixed_float16" if device.kind == "GPU" and device.capability >= TENSOR_CORES else "float32"
     keras.config.set_dtype_policy(precision)
     return precision
@@ -105,7 +106,7 @@ def compiles_step(setting: str, device: Device, is_distributed: bool) -> bool:
         device: A `Device`.
         is_distributed: Whether there is a `tf.distribute` strategy: XLA cannot compile synchronised BN.
     """
-    return setting == "on" or (setting == "auto" and device.kind == "GPU" and not is_distributed)
+    return setting == "on" or (setting == AUTO and device.kind == "GPU" and not is_distributed)
 
 
 def activation_bytes(model: keras.Model, side: int) -> int:
@@ -204,15 +205,15 @@ def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int
     )
     if free is None or needed <= free:
         return
-    mend, fitting = "not even --batch_size=1 fits: lower --crop_size", memory.largest_batch(free)
+    advice, fitting = "not even --batch_size=1 fits: lower --crop_size", memory.largest_batch(free)
     if fitting:
         of_device = crops * accumulate
         more = next(n for n in range(1, of_device + 1) if of_device % n == 0 and of_device // n <= fitting)
-        mend = f"--batch_size={batch_size // crops * fitting} fits, or --accumulate={more}"
+        advice = f"--batch_size={batch_size // crops * fitting} fits, or --accumulate={more}"
     if device.kind == "GPU":
-        print(f"memory     may not suffice; if so, {mend}")
+        print(f"memory     may not suffice; if so, {advice}")
         return
-    raise UserError(f"--batch_size={batch_size}: {needed / 1e9:.1f} GB are needed and {available} are free; {mend}")
+    raise UserError(f"--batch_size={batch_size}: {needed / 1e9:.1f} GB are needed and {available} are free; {advice}")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from srgan_tf.system.errors import UserError
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor, NoMonitor
 from srgan_tf.training.optimizers import loss_scale
+from srgan_tf.training.state import TrainState
 
 
 class Interrupted(Exception):
@@ -25,45 +25,51 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
-@dataclasses.dataclass
-class Progress:
-    """How far a phase is; checkpoints hold it.
+@dataclasses.dataclass(frozen=True)
+class LoopSettings:
+    """How long the loop runs, and when it does what.
 
     Attributes:
-        step: Steps done.
-        best_psnr: Of all validations but that before the first step, dB.
-        skipped: Steps whose gradients were not finite.
-        skipped_in_row: Of them, the last ones in a row.
+        steps: Of the phase, those of earlier runs among them.
+        log_every: Steps between reports of the losses.
+        valid_every: Steps between validations.
+        checkpoint_every: Steps between checkpoints.
+        max_bad_steps: Skipped steps in a row that stop the run.
+        freeze_bn_after: Steps after which BN's statistics are frozen; -1 for never.
+        keeps_best: Whether the weights of the best PSNR are kept.
     """
 
-    step: int = 0
-    best_psnr: float = -math.inf
-    skipped: int = 0
-    skipped_in_row: int = 0
+    steps: int
+    log_every: int
+    valid_every: int
+    checkpoint_every: int
+    max_bad_steps: int
+    freeze_bn_after: int
+    keeps_best: bool
 
 
 def train(
-    state,
+    state: TrainState,
     *,
     step: Callable,
     make_batches: Callable,
     validate: Callable,
     monitor: Monitor | NoMonitor,
-    settings,
+    settings: LoopSettings,
     distribution: Distribution,
 ) -> tuple[int, dict[str, float] | None]:
     """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
-        state: A `training.phase.TrainState`; the folder of its checkpoints gets `generator.weights.h5` at each, and in
-            mode srresnet `best.weights.h5` at the best PSNR.
+        state: What is trained; the folder of its checkpoints gets `generator.weights.h5` at each and, if asked for,
+            `best.weights.h5` at the best PSNR.
         step: Of `training.steps`.
         make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, this worker's share of the batches from
             number `start` on.
         validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
-        monitor: A `training.monitoring.Monitor`.
-        settings: A `srgan_tf.cli.train.Settings`.
-        distribution: A `training.distribution.Distribution`. Its chief alone validates and writes.
+        monitor: Shows scores and losses.
+        settings: Steps and intervals.
+        distribution: Its chief alone validates and writes.
 
     Returns:
         The steps that are done, and the scores of the last validation.
@@ -73,12 +79,12 @@ def train(
         UserError: Too many skipped steps, or something cannot be written.
         Exception: Of the batches, when the steps before are saved.
     """
-    progress = Progress(**(state.progress or {}))
+    progress = state.progress
     interval, scores = _Interval(distribution.workers), None
     if progress.step == 0:
         # An unwritable folder or a broken validation shows now, not an hour later.
-        scores = evaluate(state, progress, validate, monitor, settings, distribution)
-        save(state, progress, interval, distribution)
+        scores = evaluate(state, validate, monitor, settings, distribution)
+        save(state, interval, distribution)
         interval.restart()
 
     with stop_signals() as received:
@@ -88,7 +94,7 @@ def train(
             try:
                 lr, hr = interval.wait_for(batches)
             except Exception:
-                save(state, progress, interval, distribution)
+                save(state, interval, distribution)
                 monitor.say(f"no batch for step {progress.step + 1}: saved as it is")
                 raise
 
@@ -105,56 +111,64 @@ def train(
             validating = is_last or progress.step % settings.valid_every == 0  # not because of a signal, which waits
             saving = stopping or progress.step % settings.checkpoint_every == 0
             if logging or len(interval.uncounted) >= settings.max_bad_steps:
-                refuse_skipped(state, progress, interval, settings, lr, hr, distribution)
+                refuse_skipped(state, interval, settings.max_bad_steps, lr, hr, distribution)
             if logging:
                 monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
             with interval.paused():
                 if validating:
-                    scores = evaluate(state, progress, validate, monitor, settings, distribution)
+                    scores = evaluate(state, validate, monitor, settings, distribution)
                 if saving:
-                    save(state, progress, interval, distribution)
+                    save(state, interval, distribution)
     if progress.step < settings.steps:
         raise Interrupted(received[0] if received else signal.SIGTERM)
     return progress.step, scores
 
 
-def evaluate(state, progress, validate, monitor, settings, distribution):
+def evaluate(
+    state: TrainState,
+    validate: Callable,
+    monitor: Monitor | NoMonitor,
+    settings: LoopSettings,
+    distribution: Distribution,
+) -> dict[str, float] | None:
     """Scores G as it is written, reports the scores, and keeps the best weights; the chief's scores, else None."""
     if not distribution.chief:
         return None
+    progress = state.progress
     state.snapshot.refresh()
     scores, strips = validate()
     monitor.validation(progress.step, scores, strips)
-    # Not of mode srgan: G's PSNR falls when D comes in, and the best would be the first.
-    if settings.mode == "srresnet" and progress.step > 0 and scores["psnr"] > progress.best_psnr:
+    if settings.keeps_best and progress.step > 0 and scores["psnr"] > progress.best_psnr:
         progress.best_psnr = scores["psnr"]
         save_generator(state.snapshot.model, state.checkpoints.folder / "best.weights.h5")
     return scores
 
 
-def save(state, progress, interval, distribution):
+def save(state: TrainState, interval: "_Interval", distribution: Distribution) -> None:
     """Writes the weights and a checkpoint, in this order, so that no checkpoint has weights that are older."""
-    interval.count_skipped(progress)
+    interval.count_skipped(state.progress)
     if not distribution.chief:
         return
     state.snapshot.refresh()
     save_generator(state.snapshot.model, state.checkpoints.folder / "generator.weights.h5")
-    content = dataclasses.asdict(progress)
+    content = dataclasses.asdict(state.progress)
     state.checkpoints.save(content.pop("step"), content)
 
 
-def refuse_skipped(state, progress, interval, settings, lr, hr, distribution):
-    """Raises a `UserError` after too many skipped steps in a row; the chief keeps the last crops."""
-    if interval.count_skipped(progress) < settings.max_bad_steps:
+def refuse_skipped(
+    state: TrainState, interval: "_Interval", most: int, lr: tf.Tensor, hr: tf.Tensor, distribution: Distribution
+) -> None:
+    """Raises a `UserError` after `most` skipped steps in a row; the chief keeps the last crops."""
+    if interval.count_skipped(state.progress) < most:
         return
     where = ""
     if distribution.chief:
         with contextlib.suppress(OSError):
-            kept = state.checkpoints.folder / f"bad-step-{progress.step}.npz"
+            kept = state.checkpoints.folder / f"bad-step-{state.progress.step}.npz"
             np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
             where = f"; the last crops are in {kept}"
     raise UserError(
-        f"{settings.max_bad_steps} steps in a row had gradients that are not finite; try a lower --learning_rate or"
+        f"{most} steps in a row had gradients that are not finite; try a lower --learning_rate or"
         f" --precision=float32{where}"
     )
 

@@ -132,6 +132,9 @@ class NoMonitor:
     def advance(self):
         pass
 
+    def validation(self, step, scores, strips):
+        pass
+
     def scalars(self, step, values):
         pass
 

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.data import packed, pipeline
+from srgan_tf.data.folders import Pair, PictureFile
 from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import PhotographStore, Store
 from srgan_tf.evaluation.validation import Validation
@@ -19,6 +21,7 @@ from srgan_tf.models.discriminator import build_discriminator
 from srgan_tf.models.generator import build_generator, describe, load_generator, save_generator
 from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.models.vgg import build_vgg
+from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.lock import run_lock
 from srgan_tf.training import balance, colours, hardware, loop, run_folder, steps
@@ -28,6 +31,7 @@ from srgan_tf.training.ema import MovingAverage
 from srgan_tf.training.monitoring import Monitor, NoMonitor
 from srgan_tf.training.optimizers import LearningRate, make_optimizer
 from srgan_tf.training.snapshot import Snapshot
+from srgan_tf.training.state import Networks, Progress, TrainState
 from srgan_tf.weights import find_weights
 
 
@@ -38,57 +42,14 @@ class Resources:
     Attributes:
         device: What it computes on.
         distribution: Over which devices and processes.
-        photographs: `data.folders.PictureFile`s to train on.
-        pairs: `data.folders.Pair`s to validate on.
+        photographs: To train on.
+        pairs: To validate on.
     """
 
     device: hardware.Device
     distribution: Distribution
-    photographs: Sequence
-    pairs: Sequence
-
-
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """The networks of a phase.
-
-    Attributes:
-        generator: G.
-        discriminator: D, in the adversarial phase.
-        features: VGG19, with a VGG loss; it is not trained.
-    """
-
-    generator: keras.Model
-    discriminator: keras.Model | None
-    features: keras.Model | None
-
-    @property
-    def trained(self) -> dict[str, keras.Model]:
-        """G as "g" and, in the adversarial phase, D as "d"."""
-        return {"g": self.generator} | ({} if self.discriminator is None else {"d": self.discriminator})
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainState:
-    """All that a phase trains and a checkpoint holds.
-
-    Attributes:
-        networks: What is trained, and VGG19.
-        optimizers: By "g" and "d", as `Networks.trained`.
-        rate: The learning rate of both.
-        average: The moving average of G, or None.
-        snapshot: Of G, or of its average: what is validated and written.
-        checkpoints: Of all variables, in the folder of the phase.
-        progress: What the newest checkpoint says of the phase's progress; None at the start.
-    """
-
-    networks: Networks
-    optimizers: dict[str, keras.optimizers.Optimizer]
-    rate: LearningRate
-    average: MovingAverage | None
-    snapshot: Snapshot
-    checkpoints: Checkpoints
-    progress: dict | None
+    photographs: Sequence[PictureFile]
+    pairs: Sequence[Pair]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +113,11 @@ def _train_in(folder, settings, resources):
     xla = hardware.compiles_step(settings.xla, resources.device, distribution.is_distributed)
     state = build_state(folder, settings, networks, xla, resumes)
     if is_done(state, settings):
-        print(f"{phase_name(settings)}: {state.progress['step']} steps are done already; --steps trains longer")
+        print(f"{phase_name(settings)}: {state.progress.step} steps are done already; --steps trains longer")
         write_missing_weights(state)
         return None
     found = find_facts(resources, networks)
-    if state.progress:
+    if resumes:
         compare_facts(folder, settings, facts, found, state.progress)
 
     crops = build_crops(settings, resources)
@@ -180,7 +141,7 @@ def _train_in(folder, settings, resources):
                 make_batches=functools.partial(crops.batches, stop=settings.steps, share=share),
                 validate=Validation(state.snapshot.model, resources.pairs, settings.scale),
                 monitor=monitor,
-                settings=settings,
+                settings=loop_settings(settings),
                 distribution=distribution,
             )
     print(f"{phase_name(settings)}: {done} steps done; the weights are in {folder}/generator.weights.h5")
@@ -207,8 +168,8 @@ def build_networks(settings, resumes: bool, normalization: Callable) -> Networks
         )
     discriminator = build_discriminator(normalization=normalization) if settings.mode == "srgan" else None
     if discriminator is not None and settings.discriminator and not resumes:
-        theirs = Checkpoints(settings.discriminator, {"d": discriminator.variables}).restore(part=True)
-        if theirs is None:
+        source = Checkpoints(settings.discriminator, {"d": discriminator.variables}).restore(part=True)
+        if source is None:
             raise UserError(f"--discriminator={settings.discriminator}: no checkpoint-*.npz there")
     features = None if settings.content_loss == "mse" else build_vgg(settings.content_loss, settings.vgg_path)
     models = {"G": generator, "D": discriminator, "VGG19": features}
@@ -252,15 +213,16 @@ def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: 
         groups["g_average"] = average.model.variables
     snapshot = Snapshot(average.model if average else networks.generator)
     checkpoints = Checkpoints(folder, groups)
-    progress = checkpoints.restore() if resumes else None
-    if progress:
-        print(f"{phase_name(settings)}: resumes from step {progress['step']} of {settings.steps} in {folder}")
+    progress = Progress()
+    if resumes:
+        progress = Progress(**(checkpoints.restore() or {}))
+        print(f"{phase_name(settings)}: resumes from step {progress.step} of {settings.steps} in {folder}")
     return TrainState(networks, optimizers, rate, average, snapshot, checkpoints, progress)
 
 
 def is_done(state: TrainState, settings) -> bool:
     """Whether all steps were taken before, and nothing else is asked for."""
-    done = state.progress is not None and state.progress["step"] >= settings.steps
+    done = state.progress.step >= settings.steps
     return done and not settings.dry_run and not settings.balance_colours
 
 
@@ -283,7 +245,7 @@ def find_facts(resources: Resources, networks: Networks) -> dict:
     }
 
 
-def compare_facts(folder: Path, settings, before: dict, now: dict, progress: dict) -> None:
+def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Progress) -> None:
     """Says what is different from the run so far; forgets the best PSNR if the validation is.
 
     Raises:
@@ -294,8 +256,8 @@ def compare_facts(folder: Path, settings, before: dict, now: dict, progress: dic
     if before.get("photographs") != now["photographs"]:
         print(f"{folder}: the photographs are different from before; the crops continue with them")
     if before.get("validation") != now["validation"]:
-        print(f"{folder}: the validation pictures are different from before; the best PSNR starts anew")
-        progress["best_psnr"] = -np.inf
+        print(f"{folder}: the validation pictures are different from before; the best PSNR is reset")
+        progress.best_psnr = -math.inf
 
 
 def build_crops(settings, resources: Resources) -> CropSource:
@@ -304,7 +266,7 @@ def build_crops(settings, resources: Resources) -> CropSource:
     if packed.is_packed(settings.train_dir):
         store: Store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
     else:
-        cache = hardware.cache_bytes(photographs, None if settings.cache_gb == "auto" else settings.cache_gb)
+        cache = hardware.cache_bytes(photographs, None if settings.cache_gb == AUTO else settings.cache_gb)
         store = PhotographStore(photographs, settings.scale, cache)
     on_device = resources.device.kind == "GPU" and not resources.distribution.is_distributed
     sampler = Sampler(
@@ -324,7 +286,7 @@ def build_crops(settings, resources: Resources) -> CropSource:
 def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> steps.LossWeights:
     """The weights of the losses; that of VGG19 is measured if it is left at auto and `facts` of the run have none."""
     vgg = 0.0 if features is None else settings.vgg_loss_weight
-    if vgg == "auto":
+    if vgg == AUTO:
         needed = -(-balance.CROPS // settings.batch_size)
         vgg = facts.get("vgg_loss_weight") or balance.balanced_vgg_weight(
             crops.batches(start=0, stop=needed), features, settings.scale
@@ -332,6 +294,19 @@ def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> ste
         print(f"VGG weight {vgg:.4g} (measured: the VGG term of bicubic equals its MSE)")
     return steps.LossWeights(
         settings.mse_loss_weight, vgg, settings.adversarial_loss_weight, settings.consistency_loss_weight
+    )
+
+
+def loop_settings(settings) -> loop.LoopSettings:
+    """What the loop needs of the settings."""
+    return loop.LoopSettings(
+        steps=settings.steps,
+        log_every=settings.log_every,
+        valid_every=settings.valid_every,
+        checkpoint_every=settings.checkpoint_every,
+        max_bad_steps=settings.max_bad_steps,
+        freeze_bn_after=settings.freeze_bn_after,
+        keeps_best=settings.mode == "srresnet",  # G's PSNR falls when D comes in: the best of srgan would be the first
     )
 
 
@@ -388,15 +363,16 @@ def check_workers(distribution: Distribution, settings, state: TrainState, facts
 
 
 @contextlib.contextmanager
-def open_monitor(folder: Path, settings, state: TrainState, facts: dict, distribution: Distribution):
+def open_monitor(
+    folder: Path, settings, state: TrainState, facts: dict, distribution: Distribution
+) -> Iterator[Monitor | NoMonitor]:
     """The `Monitor` of a phase, whose settings it writes; only that of the chief reports."""
     if not distribution.chief:
         yield NoMonitor()
         return
     state.checkpoints.check_room()
     text = run_folder.write_settings(folder, dataclasses.asdict(settings), facts)
-    start = state.progress["step"] if state.progress else 0
-    monitor = Monitor(folder, start=start, total=settings.steps, name=phase_name(settings))
+    monitor = Monitor(folder, start=state.progress.step, total=settings.steps, name=phase_name(settings))
     try:
         monitor.settings(text)
         yield monitor

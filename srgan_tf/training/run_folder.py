@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 
 # What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
@@ -67,7 +68,7 @@ def read_settings(folder: Path, settings_class: type) -> tuple[dict, dict]:
         raise UserError(
             f"{path}: is of another version of this program, with --{', --'.join(unknown)}; give another --run_dir"
         )
-    return {name: default for name, default in fields.items() if default != "auto"} | settings, facts
+    return {name: default for name, default in fields.items() if default != AUTO} | settings, facts
 
 
 def resumed_settings(folder: Path, settings, started: dict):

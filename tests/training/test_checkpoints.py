@@ -32,7 +32,7 @@ def test_restores_the_newest_bit_for_bit(tmp_path):
 
 
 def test_keeps_the_newest_two_and_leaves_nothing_else(tmp_path):
-    whole = Checkpoints(tmp_path, {"g": _variables(0)}, keep=2)
+    whole = Checkpoints(tmp_path, {"g": _variables(0)})
     for step in (1, 20, 300):
         whole.save(step, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-00000020.npz", "checkpoint-00000300.npz"]
@@ -56,9 +56,9 @@ def _flip(path):
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip, lambda path: path.write_bytes(b"")])
-def test_a_damaged_one_is_passed_over_aloud(tmp_path, damage):
-    saved, said = _variables(0), []
-    whole = Checkpoints(tmp_path, {"g": saved}, report=said.append)
+def test_a_damaged_one_is_passed_over_aloud(tmp_path, damage, capsys):
+    saved = _variables(0)
+    whole = Checkpoints(tmp_path, {"g": saved})
     whole.save(1, {})
     first = _values(saved)
     saved[0].assign(saved[0] + 1)
@@ -66,6 +66,7 @@ def test_a_damaged_one_is_passed_over_aloud(tmp_path, damage):
     damage(tmp_path / "checkpoint-00000002.npz")
     assert whole.restore() == {"step": 1}
     np.testing.assert_array_equal(saved[0].numpy(), first[0])
+    said = capsys.readouterr().out.splitlines()
     assert len(said) == 1 and "checkpoint-00000002.npz" in said[0] and "damaged" in said[0]
     damage(tmp_path / "checkpoint-00000001.npz")
     with pytest.raises(UserError, match="every checkpoint is damaged"):

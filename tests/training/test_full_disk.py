@@ -48,7 +48,7 @@ def test_saving_keeps_what_was_there_and_says_what_is_wrong(disk, leave):
     keras.utils.set_random_seed(0)
     generator = build_generator(blocks=0, filters=16)
     counter = keras.Variable(np.zeros(100_000, np.float32), name="counter")
-    checkpoints = Checkpoints(disk, {"g": generator.variables, "run": [counter]}, keep=1)
+    checkpoints = Checkpoints(disk, {"g": generator.variables, "run": [counter]})
     save_generator(generator, disk / "generator.weights.h5")
     checkpoints.save(1, {})
     before = [value.copy() for value in generator.get_weights()]

@@ -109,10 +109,13 @@ def test_free_memory_is_that_of_the_visible_gpu_that_has_least(monkeypatch, visi
         return subprocess.CompletedProcess(command, 0, "81000\n500\n", "")
 
     monkeypatch.setattr(hardware.subprocess, "run", smi)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "other"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, grows: None)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {})
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert hardware._free_gpu_bytes() == 500 * 2**20
+    assert hardware.find_device().free_bytes == 500 * 2**20
 
 
 def test_the_cache_takes_what_is_needed_or_allowed(monkeypatch):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf.cli.train import Settings
 from srgan_tf.models.generator import build_generator
 from srgan_tf.system.errors import UserError
 from srgan_tf.training import loop
@@ -17,6 +16,16 @@ from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor
 from srgan_tf.training.snapshot import Snapshot
+from srgan_tf.training.state import Progress
+
+DEFAULTS = {
+    "log_every": 50,
+    "valid_every": 1000,
+    "checkpoint_every": 1000,
+    "max_bad_steps": 50,
+    "freeze_bn_after": -1,
+    "keeps_best": True,
+}
 
 
 class _Run:
@@ -45,8 +54,8 @@ class _Run:
         return {"psnr": psnr, "ssim": 0.5}, {"one": np.zeros((4, 12, 3), np.uint8)}
 
     def train(self, **options):
-        progress = self.checkpoints.restore()
-        monitor = Monitor(self.folder, start=progress["step"] if progress else 0, total=self.steps, name="test")
+        progress = Progress(**(self.checkpoints.restore() or {}))
+        monitor = Monitor(self.folder, start=progress.step, total=self.steps, name="test")
         state = types.SimpleNamespace(
             optimizers={"g": keras.optimizers.Adam(0.25)},
             average=None,
@@ -61,7 +70,7 @@ class _Run:
                 make_batches=self.batches,
                 validate=self.validate,
                 monitor=monitor,
-                settings=Settings(steps=self.steps, **options),
+                settings=loop.LoopSettings(steps=self.steps, **DEFAULTS | options),
                 distribution=Distribution("none"),
             )
         finally:
@@ -96,7 +105,7 @@ def test_best_weights_are_those_of_the_best_psnr(tmp_path):
 
     _Run(tmp_path, psnr=(20, 25, 24, 26, 26), during=during).train(valid_every=2)
     assert [number for number, _ in changed] == [2, 6]
-    _Run(tmp_path / "other", steps=2).train(mode="srgan")
+    _Run(tmp_path / "other", steps=2).train(keeps_best=False)
     assert not (tmp_path / "other" / "best.weights.h5").exists()
 
 
