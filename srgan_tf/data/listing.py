@@ -19,7 +19,8 @@ from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import cache_folder
 from srgan_tf.system.errors import DAMAGE, UserError
 
-LARGE = 10_000  # files; fewer are probed in a second or two
+LARGE = 10_000  # files of a folder whose sizes are cached; fewer are probed in a second or two
+MANY = 10_000  # files that are probed by processes
 _CHUNK = 500  # files that a process probes at a time
 _VERSION = 1
 _COLUMNS = ("names", "bytes", "times", "heights", "widths")
@@ -56,7 +57,7 @@ def probe_files(folder: Path | str | None, paths: list) -> list[tuple[int, int] 
             found[number] = cache.size(path, status) if cache is not None else None
             if found[number] is None:
                 wanted.append(number)
-    probe = _probe_by_processes if len(wanted) >= LARGE else _probe_by_threads
+    probe = _probe_by_processes if len(wanted) >= MANY else _probe_by_threads
     try:
         for number, result in zip(wanted, probe([paths[number] for number in wanted])):
             found[number] = result

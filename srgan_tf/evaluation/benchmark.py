@@ -67,7 +67,6 @@ def score_set(
     *,
     lpips: Lpips | None = None,
     rgb: bool = False,
-    workers: int | None = None,
 ) -> SetScores:
     """Lets every system upscale every picture of a test set, and scores what they make.
 
@@ -84,13 +83,12 @@ def score_set(
         external: Dict from the name of a system that has run already to a dict from a picture's name to its file.
         lpips: A `lpips.Lpips`, or None.
         rgb: Whether to score RGB, too.
-        workers: Threads; None for one for each core.
 
     Returns:
         A `SetScores`.
     """
     external = external or {}
-    workers = workers or os.cpu_count() or 1
+    workers = os.cpu_count() or 1
     timed = {name: _Timed(system) for name, system in systems.items()}
     wanted = [metric for metric in METRICS if metric.function and (rgb or metric.option != "rgb")]
     scores, failures = [], []

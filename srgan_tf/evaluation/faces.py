@@ -23,7 +23,7 @@ from srgan_tf.system.errors import user_errors
 SIZES = (20, 30, 40, 50, 60)  # sides of the downscaled faces, pixels
 HR = "HR"
 FALSE_ACCEPT_RATES = (1e-2, 1e-3)
-_PROTOCOL = "1"  # part of each key: to be raised with any change of what an embedding is made of
+_PROTOCOL = "1"  # part of each cache key: to be raised with any change of what an embedding is made of
 _CHUNK = 16  # faces taken up at a time
 Faces = NDArray[np.uint8]  # RGB, (N, H, W, 3)
 Embeddings = dict[tuple[int, str], NDArray[np.float32]]  # by size and method
@@ -34,7 +34,7 @@ class Method:
     """A way to upscale faces.
 
     Attributes:
-        identity: What tells it from all others, in the cache.
+        identity: Its part of the cache key.
         upscale: From uint8 `(N, side, side, 3)` to uint8 `(N, 4 side, 4 side, 3)`.
     """
 
@@ -91,10 +91,9 @@ def embed_faces(
     cache: EmbeddingCache,
     *,
     crop: int | None = None,
-    sizes: Sequence[int] = SIZES,
     progress: Callable[[int], object] | None = None,
 ) -> Embeddings:
-    """Makes the embeddings of all faces, at all sizes, by all methods, and of the faces themselves.
+    """Makes the embeddings of all faces, at all `SIZES`, by all methods, and of the faces themselves.
 
     Args:
         paths: Pictures.
@@ -102,7 +101,6 @@ def embed_faces(
         embedder: A `facenet.Embedder`.
         cache: Of embeddings.
         crop: See `lfw.read_face`.
-        sizes: Sides of the downscaled faces, pixels.
         progress: Called with the number of embeddings that were found or made.
 
     Returns:
@@ -112,7 +110,7 @@ def embed_faces(
         UserError: A picture cannot be read; what was made until then is kept.
     """
     original = Method(HR, lambda faces: faces)
-    wanted = {(SIDE, HR): original} | {(size, name): method for size in sizes for name, method in methods.items()}
+    wanted = {(SIDE, HR): original} | {(size, name): method for size in SIZES for name, method in methods.items()}
     embeddings: dict[tuple[int, str], list] = {each: [] for each in wanted}
     for start in range(0, len(paths), _CHUNK):
         chunk = paths[start : start + _CHUNK]

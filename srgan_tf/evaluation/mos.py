@@ -15,6 +15,7 @@ from srgan_tf.evaluation.records import HR
 from srgan_tf.system.errors import UserError, user_errors
 
 SCORES = range(1, 6)
+CONFIDENCE = 0.95  # of the intervals of the means
 _FORMAT = "srgan_tf mos 1"
 _MIN_GAP = 1.0  # points that a rater's mean of HR must be above that of nearest
 
@@ -148,15 +149,14 @@ def opinions(raters: Iterable[Rater]) -> list[Opinion]:
     return sorted(found, key=lambda opinion: (sets.index(opinion.set), -opinion.mean))
 
 
-def mean_and_margin(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
-    """A mean and half of its confidence interval, by Student's t.
+def mean_and_margin(values: Sequence[float]) -> tuple[float, float | None]:
+    """A mean and half of its 95 % confidence interval, by Student's t.
 
     The values are the raters' own means, since a rater's scores are not independent of each other: the interval says
     what other raters would have found, on the same pictures.
 
     Args:
         values: One a rater.
-        confidence: Of the interval.
 
     Returns:
         `(mean, margin)`; the margin is None for a single value.
@@ -164,7 +164,7 @@ def mean_and_margin(values: Sequence[float], confidence: float = 0.95) -> tuple[
     if len(values) < 2:
         return fmean(values), None
     error = np.std(values, ddof=1) / math.sqrt(len(values))
-    return fmean(values), float(error * stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    return fmean(values), float(error * stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
 
 
 def agreement(raters: Sequence[Rater]) -> float | None:

@@ -48,9 +48,7 @@ def all_versions(
             on_progress()
 
 
-def write_study(
-    path: Path | str, title: str, shown: Iterable[tuple[str, str, Mapping[str, Image]]], max_bytes: int = MAX_BYTES
-) -> int:
+def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Mapping[str, Image]]]) -> int:
     """Writes the page of a study.
 
     The first picture's nearest and HR are shown first, with the score that is asked for; then every system's version
@@ -61,13 +59,12 @@ def write_study(
         title: Of the study, which raters see.
         shown: Iterable of `(set, picture, layers)`: two names, and a dict from system to uint8 RGB `(H, W, 3)`, with
             "nearest" and "HR" among them.
-        max_bytes: Bytes of pictures at most, beyond which browsers take long to open the page.
 
     Returns:
         How many pictures a rater sees.
 
     Raises:
-        UserError: There is no picture, they are too many, or the file cannot be written.
+        UserError: There is no picture, they exceed `html.MAX_BYTES`, or the file cannot be written.
     """
     template, hashes = read_template("srgan_tf.evaluation", "mos.html")
     items: list[dict] = []
@@ -82,9 +79,9 @@ def write_study(
             items.append({"set": set_name, "picture": picture, "system": system})
             encoded.append(text)
             size += len(text)
-        if size > max_bytes:
+        if size > MAX_BYTES:
             raise UserError(
-                f"{path}: more than {max_bytes / 1e6:g} MB of pictures by {set_name} {picture}; --per_set takes fewer"
+                f"{path}: more than {MAX_BYTES / 1e6:g} MB of pictures by {set_name} {picture}; --per_set takes fewer"
             )
     if not items:
         raise UserError(f"{path}: no pictures to rate")

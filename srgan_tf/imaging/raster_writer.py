@@ -1,6 +1,7 @@
 """Writes a picture of any size that comes in strips."""
 
 import concurrent.futures
+import math
 import os
 import shutil
 import struct
@@ -96,7 +97,7 @@ def _buffer_limit(buffer_bytes):
     return _MAX_BUFFER_BYTES if buffer_bytes is None else min(_MAX_BUFFER_BYTES, buffer_bytes)
 
 
-def write_raster(target, raster, strips, height, width, *, size=None, kind=None, quality=None, buffer_bytes=None):
+def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality=None, buffer_bytes=None):
     """Writes the picture that `strips` make up, with the metadata of the one that it is made from.
 
     PNG, TIFF (deflate; BigTIFF from 4 GB on), BMP and WebP keep every value; but JPEG, WebP and BMP have 8 bits, to
@@ -108,8 +109,7 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
         target: A path, whose folder is made if need be; or a binary file open for writing, such as standard output.
         raster: The `Raster` that gives the number of bands, the type, and the metadata.
         strips: Iterable of arrays `(rows, width, raster.bands)` of `raster.dtype`, from top to bottom.
-        height: Of all strips, pixels.
-        width: Of the strips, pixels.
+        shape: `(height, width)` of all strips together, pixels.
         size: `(height, width)` of the file, not larger than the strips' picture, which is reduced by the bicubic
             kernel widened against aliasing (that of MATLAB's imresize), transparency weighing the colors. None for
             the same size.
@@ -123,12 +123,12 @@ def write_raster(target, raster, strips, height, width, *, size=None, kind=None,
         UserError: The format is unknown or cannot hold the picture, or the file cannot be written.
         ValueError: The strips are none of such a picture.
     """
-    kind = check_target(target, kind, height, width, raster, size, buffer_bytes)
+    kind = check_target(target, kind, *shape, raster, size, buffer_bytes)
 
     def write(path):
         raw = path.with_suffix(".raw")
         try:
-            image = _buffered(strips, raster, height, width, _dtype(raster, kind), raw, _buffer_limit(buffer_bytes))
+            image = _buffered(strips, raster, shape, _dtype(raster, kind), raw, _buffer_limit(buffer_bytes))
             if size is not None:
                 image = _resized(image, *size)
             if kind == "bmp":
@@ -175,11 +175,11 @@ def _dtype(raster, kind):
     return np.dtype(np.uint8) if kind in _EIGHT_BITS else raster.dtype
 
 
-def _buffered(strips, raster, height, width, dtype, raw, buffer_bytes):
+def _buffered(strips, raster, shape, dtype, raw, buffer_bytes):
     """The strips as a `pyvips.Image` in memory, or in the file `raw` if there are too many."""
-    shape = height, width, raster.bands
+    shape = *shape, raster.bands
     placed = _checked_strips(strips, raster, shape, dtype)
-    if height * width * raster.bands * dtype.itemsize <= buffer_bytes:
+    if math.prod(shape) * dtype.itemsize <= buffer_bytes:
         pixels = np.empty(shape, dtype)
         for top, strip in placed:
             pixels[top : top + len(strip)] = strip

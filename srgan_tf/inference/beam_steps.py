@@ -267,9 +267,9 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
             # First here, to separate errors of the picture from errors of the output.
             path = Path(folder, "picture")
-            size = raster.height * scale, raster.width * scale
+            shape = raster.height * scale, raster.width * scale
             try:
-                write_raster(path, raster, strips, *size, kind=picture.kind, quality=self._quality)
+                write_raster(path, raster, strips, shape, kind=picture.kind, quality=self._quality)
             except (UserError, MemoryError) as error:
                 return _failure(picture, error)
             write_atomically(path, picture.target, self._overwrite)

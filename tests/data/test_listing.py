@@ -19,7 +19,6 @@ def large(tmp_path, monkeypatch):
     probed = []
     probe = listing.files.probe
     monkeypatch.setattr(listing, "LARGE", 5)
-    monkeypatch.setattr(listing, "_probe_by_processes", listing._probe_by_threads)
     monkeypatch.setattr(listing.files, "probe", lambda path: probed.append(os.path.basename(path)) or probe(path))
     monkeypatch.setenv("SRGAN_CACHE", str(tmp_path / "cache"))
     return folder, probed
@@ -68,7 +67,7 @@ def test_what_cannot_be_used_is_probed_again_each_time(large):
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 1, "names": ["a"]}', '{"version": 99}'])
-def test_a_damaged_listing_is_made_anew(large, content):
+def test_a_damaged_listing_is_replaced(large, content):
     folder, probed = large
     first = folders.scan(folder)
     whole = _cached(folder).read_text()
@@ -112,7 +111,7 @@ def test_processes_find_what_threads_find(tmp_path, monkeypatch):
     (tmp_path / "b.jpg").write_text("text")
     paths = [str(tmp_path / name) for name in ("a.png", "b.jpg")] * 300
     by_threads = listing.probe_files(None, paths)
-    monkeypatch.setattr(listing, "LARGE", 600)
+    monkeypatch.setattr(listing, "MANY", 600)
     by_processes = listing.probe_files(None, paths)
     assert by_processes[0] == (16, 20) and "not a picture" in by_processes[1]
     assert by_processes == by_processes[:2] * 300 == by_threads

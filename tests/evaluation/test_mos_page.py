@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from srgan_tf.evaluation import mos_page
 from srgan_tf.evaluation.mos import opinions, read_raters
 from srgan_tf.evaluation.mos_page import write_study
 from srgan_tf.system.errors import UserError
@@ -25,9 +26,10 @@ def shown(count=2):
         )
 
 
-def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path):
+def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(mos_page, "MAX_BYTES", 300)
     with pytest.raises(UserError, match="per_set"):
-        write_study(tmp_path / "page.html", "t", shown(), max_bytes=300)
+        write_study(tmp_path / "page.html", "t", shown())
     with pytest.raises(UserError, match="no pictures"):
         write_study(tmp_path / "page.html", "t", ())
     assert list(tmp_path.iterdir()) == []

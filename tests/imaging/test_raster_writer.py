@@ -66,7 +66,7 @@ def gathered(request, monkeypatch):
 def test_eight_bits_are_written_exactly(tmp_path, gathered, suffix, bands):
     path, pixels = tmp_path / ("new/folder/a" + suffix), values(bands)
     pixels[..., -1] &= 0xF0  # with transparent colors, which stay
-    write_raster(path, source(bands), strips(pixels), HEIGHT, WIDTH)
+    write_raster(path, source(bands), strips(pixels), (HEIGHT, WIDTH))
     mode = ["L", "LA", "RGB", "RGBA"][bands - 1]
     if suffix == ".webp" and bands < 3:
         pixels, mode = pixels[..., [0, 0, 0, 1][: bands + 2]], mode.replace("L", "RGB")
@@ -81,7 +81,7 @@ def test_eight_bits_are_written_exactly(tmp_path, gathered, suffix, bands):
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_are_written_exactly(tmp_path, gathered, suffix, bands):
     path, pixels = tmp_path / ("a" + suffix), values(bands, np.uint16)
-    write_raster(path, source(bands, np.uint16), strips(pixels), HEIGHT, WIDTH)
+    write_raster(path, source(bands, np.uint16), strips(pixels), (HEIGHT, WIDTH))
     np.testing.assert_array_equal(read(path), pixels)
     if suffix == ".tif":
         np.testing.assert_array_equal(tifffile.imread(path).reshape(pixels.shape), pixels)
@@ -92,7 +92,7 @@ def test_sixteen_bits_are_written_exactly(tmp_path, gathered, suffix, bands):
 @pytest.mark.parametrize("suffix", [".bmp", ".webp"])
 def test_sixteen_bits_are_rounded_to_eight(tmp_path, suffix):
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, axis=2)
-    write_raster(tmp_path / ("a" + suffix), source(3, np.uint16), [levels], 256, 256)
+    write_raster(tmp_path / ("a" + suffix), source(3, np.uint16), [levels], (256, 256))
     written = np.asarray(Image.open(tmp_path / ("a" + suffix)))
     np.testing.assert_array_equal(written, np.rint(levels.astype(np.float64) * 255 / 65535))
 
@@ -102,7 +102,7 @@ def test_jpeg(tmp_path, bands):
     pixels = np.linspace(0, 255, 640).astype(np.uint8)[None, :, None].repeat(480, axis=0).repeat(bands, axis=2)
     paths = [tmp_path / "best.jpg", tmp_path / "small.JPEG"]
     for path, quality in zip(paths, (None, 30)):
-        write_raster(path, source(bands), [pixels], 480, 640, quality=quality)
+        write_raster(path, source(bands), [pixels], (480, 640), quality=quality)
         assert Image.open(path).mode == ("L" if bands == 1 else "RGB")
     np.testing.assert_allclose(np.asarray(Image.open(paths[0])).reshape(pixels.shape).astype(int), pixels, atol=6)
     # Annex K's table begins with 16; at quality 95 the JPEG group's scaling leaves a tenth, at 30 it adds two thirds.
@@ -114,14 +114,14 @@ def test_jpeg(tmp_path, bands):
 
 def test_webp_with_loss(tmp_path):
     pixels = np.kron(values(3, height=10, width=10), np.ones((20, 20, 1), np.uint8))
-    write_raster(tmp_path / "exact.webp", source(3), [pixels], 200, 200)
-    write_raster(tmp_path / "lossy.webp", source(3), [pixels], 200, 200, quality=50)
+    write_raster(tmp_path / "exact.webp", source(3), [pixels], (200, 200))
+    write_raster(tmp_path / "lossy.webp", source(3), [pixels], (200, 200), quality=50)
     assert b"VP8L" in (tmp_path / "exact.webp").read_bytes()[:40]
     assert b"VP8 " in (tmp_path / "lossy.webp").read_bytes()[:40]
 
 
 def test_kind_comes_before_the_suffix(tmp_path):
-    write_raster(tmp_path / "a.png", source(3), strips(values(3)), HEIGHT, WIDTH, kind="tiff")
+    write_raster(tmp_path / "a.png", source(3), strips(values(3)), (HEIGHT, WIDTH), kind="tiff")
     assert Image.open(tmp_path / "a.png").format == "TIFF"
 
 
@@ -131,7 +131,7 @@ def test_kind_comes_before_the_suffix(tmp_path):
 def test_standard_output(tmp_path, gathered, kind, name):
     with open(tmp_path / "pipe", "wb") as file:
         assert file.write(b"before") == 6
-        write_raster(file, source(3), strips(values(3), (0, 1, 5)), 5, WIDTH, kind=kind)
+        write_raster(file, source(3), strips(values(3), (0, 1, 5)), (5, WIDTH), kind=kind)
         written = (tmp_path / "pipe").read_bytes()  # before the file is closed
     image = Image.open(io.BytesIO(written[6:]))
     assert image.format == name and image.size == (WIDTH, 5)
@@ -157,7 +157,7 @@ def test_metadata_goes_over(tmp_path, origin, target):
     with open_raster(first) as opened:
         assert (opened.height, opened.width) == (16, 8)
         pixels = np.full((32, 16, 3), 99, np.uint8)
-        write_raster(path, opened, [pixels], 32, 16)
+        write_raster(path, opened, [pixels], (32, 16))
     image = Image.open(path)
     image.load()  # what follows the pixels, too
     assert image.size == (16, 32)
@@ -183,7 +183,7 @@ def test_nothing_is_made_up(tmp_path):
     Image.fromarray(values(3)).save(tmp_path / "plain.png", exif=upright)
     with open_raster(tmp_path / "plain.png") as opened:
         for suffix in (".png", ".jpg", ".webp", ".tif"):
-            write_raster(tmp_path / ("a" + suffix), opened, [opened.rows(0, HEIGHT)], HEIGHT, WIDTH)
+            write_raster(tmp_path / ("a" + suffix), opened, [opened.rows(0, HEIGHT)], (HEIGHT, WIDTH))
             image = Image.open(tmp_path / ("a" + suffix))
             assert not {"icc_profile", "xmp"} & image.info.keys()
             assert "exif" not in image.info or suffix == ".jpg"  # libvips writes a JPEG's resolution there
@@ -208,7 +208,7 @@ def test_profiles_of_other_colors_are_not_attached(tmp_path, mode, profile, kept
     for suffix in (".png", ".jpg", ".webp", ".tif"):
         path = tmp_path / ("b" + suffix)
         with open_raster(tmp_path / "a.tif") as opened:
-            write_raster(path, opened, [opened.rows(0, 9)], 9, 9)
+            write_raster(path, opened, [opened.rows(0, 9)], (9, 9))
         image = Image.open(path)
         written = image.info.get("icc_profile", bytes(20))[16:20].rstrip(b"\0") or None
         if suffix == ".webp" and mode == "L":  # RGB here
@@ -220,14 +220,14 @@ def test_profiles_of_other_colors_are_not_attached(tmp_path, mode, profile, kept
 @pytest.mark.parametrize("bands, dtype", [(1, np.uint8), (3, np.uint8), (3, np.uint16)])
 def test_reduced_as_matlab_does(tmp_path, gathered, bands, dtype):
     pixels, most = values(bands, dtype, 48, 64), np.iinfo(dtype).max
-    write_raster(tmp_path / "a.png", source(bands, dtype), strips(pixels, (0, 17, 48)), 48, 64, size=(24, 16))
+    write_raster(tmp_path / "a.png", source(bands, dtype), strips(pixels, (0, 17, 48)), (48, 64), size=(24, 16))
     if dtype == np.uint8:
         np.testing.assert_array_equal(read(tmp_path / "a.png"), resize.imresize(pixels, 24, 16))
     expected = np.clip(resize.imresize(pixels.astype(np.float64), 24, 16), 0, most)
     np.testing.assert_allclose(read(tmp_path / "a.png").astype(np.float64), expected, atol=most * 2 / 255)
     # libvips rounds a kernel's place to 1/64 of a pixel.
     smooth = resize.imresize(pixels[:12, :16], 48, 64)
-    write_raster(tmp_path / "b.png", source(bands, dtype), [smooth], 48, 64, size=(37, 41))
+    write_raster(tmp_path / "b.png", source(bands, dtype), [smooth], (48, 64), size=(37, 41))
     expected = np.clip(resize.imresize(smooth.astype(np.float64), 37, 41), 0, most)
     np.testing.assert_allclose(read(tmp_path / "b.png").astype(np.float64), expected, atol=most * 2 / 255)
 
@@ -238,7 +238,7 @@ def test_transparency_weighs_the_colors_when_reduced(tmp_path, gathered, dtype, 
     most, pixels = np.iinfo(dtype).max, values(bands, dtype, 40, 60)
     pixels[..., -1] |= 128
     pixels[:20, :30, -1] = 0  # of which no color may be seen
-    write_raster(tmp_path / "a.tif", source(bands, dtype), strips(pixels, (0, 7, 40)), 40, 60, size=(20, 30))
+    write_raster(tmp_path / "a.tif", source(bands, dtype), strips(pixels, (0, 7, 40)), (40, 60), size=(20, 30))
     reduced = read(tmp_path / "a.tif").astype(np.float64)
     assert reduced.shape == (20, 30, bands)
     exact = pixels.astype(np.float64)
@@ -272,7 +272,7 @@ class _Size:
     ],
 )
 def test_what_a_format_cannot_hold(tmp_path, name, size, bands, words):
-    for refuse in (check_target, lambda target, kind, *size: write_raster(target, size[2], iter(()), *size[:2])):
+    for refuse in (check_target, lambda target, kind, *size: write_raster(target, size[2], iter(()), size[:2])):
         with pytest.raises(UserError) as error:
             refuse(tmp_path / name, None, *size, _Size(bands))
         assert str(error.value).startswith(f"{tmp_path / name}: {words}") and "\n" not in str(error.value)
@@ -316,7 +316,7 @@ def test_a_disk_that_is_too_full_is_told_beforehand(tmp_path, monkeypatch):
 )
 def test_wrong_strips(tmp_path, gathered, pixels):
     with pytest.raises(ValueError, match="Received|broadcast"):
-        write_raster(tmp_path / "a.png", source(3), pixels, HEIGHT, WIDTH)
+        write_raster(tmp_path / "a.png", source(3), pixels, (HEIGHT, WIDTH))
     assert os.listdir(tmp_path) == []
 
 
@@ -327,7 +327,7 @@ def test_wrong_settings(tmp_path):
         (tmp_path / "a.png", {"size": (51, 71)}),
     ):
         with pytest.raises(ValueError):
-            write_raster(target, source(3), strips(values(3)), HEIGHT, WIDTH, **options)
+            write_raster(target, source(3), strips(values(3)), (HEIGHT, WIDTH), **options)
 
 
 @pytest.mark.parametrize(
@@ -347,11 +347,11 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, gathered, faul
         raise fault
 
     with pytest.raises(raised):
-        write_raster(path, source(3), broken(), HEIGHT, WIDTH)
+        write_raster(path, source(3), broken(), (HEIGHT, WIDTH))
     assert os.listdir(tmp_path) == ["a.png"] and path.read_bytes() == b"old"
     file = io.BytesIO()
     with pytest.raises(raised):
-        write_raster(file, source(3), broken(), HEIGHT, WIDTH, kind="png")
+        write_raster(file, source(3), broken(), (HEIGHT, WIDTH), kind="png")
     assert file.getvalue() == b""
 
 
@@ -366,7 +366,7 @@ def test_an_interrupt_stops_the_encoder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(concurrent.futures.Future, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_raster(tmp_path / "a.png", source(3), [values(3, height=3000, width=3000)], 3000, 3000)
+        write_raster(tmp_path / "a.png", source(3), [values(3, height=3000, width=3000)], (3000, 3000))
     assert isinstance(futures[0].exception(), pyvips.Error) and os.listdir(tmp_path) == []
 
 
@@ -394,7 +394,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 for path in sys.argv[1:]:
     for raster_writer._MAX_BUFFER_BYTES in (1 << 28, 100):
         try:
-            write_raster(path, opened, [pixels], 300, 300)
+            write_raster(path, opened, [pixels], (300, 300))
         except UserError as error:
             print(error)
 """,
@@ -412,7 +412,7 @@ import re
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 opened, before, raster_writer._MAX_BUFFER_BYTES = source(3), peak(), 100
-write_raster(sys.argv[1], opened, (np.zeros((100, 7000, 3), np.uint8) for _ in range(70)), 7000, 7000)
+write_raster(sys.argv[1], opened, (np.zeros((100, 7000, 3), np.uint8) for _ in range(70)), (7000, 7000))
 print(peak() - before)
 """,
         tmp_path / "a.tif",
@@ -425,5 +425,5 @@ def test_unwritable_targets(tmp_path):
     (tmp_path / "folder.png").mkdir()
     for path in (tmp_path / "file" / "a.png", tmp_path / "folder.png"):
         with pytest.raises(UserError, match="cannot be written"):
-            write_raster(path, source(3), strips(values(3)), HEIGHT, WIDTH)
+            write_raster(path, source(3), strips(values(3)), (HEIGHT, WIDTH))
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]

@@ -1,6 +1,8 @@
 import errno
+import functools
 import io
 import os
+import re
 import types
 from pathlib import Path
 
@@ -192,28 +194,22 @@ def test_half_a_picture_sends_nothing(monkeypatch):
 
 
 def watch_progress(monkeypatch):
-    """Makes standard error a terminal; returns a list of (pixels done, of how many) as the bar counts them."""
-    counts = []
-
-    class Watched(jobs.tqdm):
-        def update(self, n=1):
-            super().update(n)
-            counts.append((self.n, self.total))
-
+    """Makes standard error a terminal, on which the bar shows every step; returns the terminal."""
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr(jobs, "tqdm", Watched)
-    return counts
+    monkeypatch.setattr(jobs, "tqdm", functools.partial(jobs.tqdm, mininterval=0))
+    return terminal
 
 
-def assert_it_grows_to(counts, pixels):
-    assert counts == sorted(counts) and all(done <= total for done, total in counts)
-    assert counts[-1] == (pixels, pixels)
+def assert_it_grows_to(terminal, pixels):
+    shown = [(float(done), float(total)) for done, total in re.findall(r"([\d.]+)/([\d.]+) \[", terminal.getvalue())]
+    assert shown == sorted(shown) and shown[-1] == (pixels, pixels)
+    return shown
 
 
 def test_the_progress_counts_the_pixels_of_all_pictures(monkeypatch):
-    counts = watch_progress(monkeypatch)
+    terminal = watch_progress(monkeypatch)
     Path("broken.png").write_bytes(b"no picture")
     put("weak.png", noise(2, 2, 3))
     Path("weak.png").write_bytes(Path("weak.png").read_bytes()[:-20])
@@ -221,35 +217,35 @@ def test_the_progress_counts_the_pixels_of_all_pictures(monkeypatch):
     todo = [Job(Path(name), Path("out", name), "png") for name in names]
     todo[1:1] = [put("a.png", noise(5, 4, 3)), put("b.png", noise(3, 10))]
     assert len(jobs.run(todo, Nearest())) == 2
-    assert_it_grows_to(counts, 5 * 4 + 3 * 10)
+    assert_it_grows_to(terminal, 5 * 4 + 3 * 10)
 
 
 def test_the_progress_of_one_picture_goes_by_strips(monkeypatch):
-    counts = watch_progress(monkeypatch)
+    terminal = watch_progress(monkeypatch)
     put("a.png", noise(5, 4, 3))
     pipe(monkeypatch, Path("a.png").read_bytes())
     jobs.run([Job(None, Path("b.png"), "png")], Nearest())
-    assert_it_grows_to(counts, 5 * 4)
-    assert any(0 < done < total for done, total in counts)
+    shown = assert_it_grows_to(terminal, 5 * 4)
+    assert any(0 < done < total for done, total in shown)
 
 
 def test_a_picture_that_failed_counts_as_done(monkeypatch):
-    counts = watch_progress(monkeypatch)
+    terminal = watch_progress(monkeypatch)
 
     def fail():
         raise MemoryError
 
     failures = jobs.run([put("a.png", noise(5, 4)), put("b.png", noise(1, 1))], Nearest(after_first_strip=fail))
     assert str(failures[0]) == "a.png: out of memory"
-    assert_it_grows_to(counts, 5 * 4 + 1)
+    assert_it_grows_to(terminal, 5 * 4 + 1)
 
 
 def test_a_picture_beyond_pillows_limit_is_counted_without_a_warning(monkeypatch, recwarn):
-    counts = watch_progress(monkeypatch)
+    terminal = watch_progress(monkeypatch)
     todo = [put("a.png", noise(6, 6))]
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     assert jobs.run(todo, Nearest()) == []
-    assert_it_grows_to(counts, 36)
+    assert_it_grows_to(terminal, 36)
     assert not recwarn.list
 
 

@@ -25,23 +25,22 @@ _MIN_FRAME = 3  # pixels
 _LABEL = 0.045  # distance of two labels at least, as a part of the axis
 
 
-def region(layers: Layers, side: int = CROP) -> tuple[int, int, int]:
+def region(layers: Layers) -> tuple[int, int, int]:
     """Where the systems differ most: the square with the greatest variance of Y among them.
 
     The original and nearest, which differs from all others at every edge, do not count, unless less than two remain.
 
     Args:
         layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.
-        side: Of the square, pixels; less if the picture is smaller.
 
     Returns:
-        `(top, left, side)` in pixels; the middle of the picture if all are equal.
+        `(top, left, side)` in pixels, the side `CROP` or what the picture has; the middle of it if all are equal.
     """
     systems = [image for name, image in layers.items() if name not in (HR, LR, "nearest")]
     if len(systems) < 2:
         systems = list(layers.values())
     height, width = systems[0].shape[:2]
-    side = min(side, height, width)
+    side = min(CROP, height, width)
     total, squares = np.zeros((height, width)), np.zeros((height, width))
     first = luma(systems[0])  # subtracted, so that equal pictures give exactly 0
     for image in systems:

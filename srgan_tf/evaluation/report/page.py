@@ -21,7 +21,6 @@ def write_page(
     facts: Mapping,
     figure: bytes | None = None,
     notes: Iterable[str] = (),
-    max_bytes: int = MAX_BYTES,
 ) -> list[str]:
     """Writes the page.
 
@@ -34,10 +33,9 @@ def write_page(
         facts: Dict of what is to be known about the scores: texts, numbers, lists, and dicts of them.
         figure: PNG of PSNR against LPIPS, or None.
         notes: Sentences on what is left out.
-        max_bytes: Bytes of pictures that the page holds at most.
 
     Returns:
-        Titles of the pictures that the page has no room for.
+        Titles of the pictures that the page has no room for, beyond `html.MAX_BYTES`.
     """
     template, hashes = read_template("srgan_tf.evaluation.report", "page.html")
     values = {
@@ -57,7 +55,7 @@ def write_page(
         for pictures, layers, place in shown:
             encoded = list(pool.map(image_uri, layers.values()))
             added = sum(map(len, encoded))
-            if size + added > max_bytes:
+            if size + added > MAX_BYTES:
                 left_out.append(pictures.title)
                 continue
             size += added

@@ -53,7 +53,6 @@ def write_report(
     pictures: Iterable[Pictures],
     facts: Mapping,
     overwrite: bool = False,
-    on_progress: Callable[[str], object] | None = None,
 ) -> list[str]:
     """Writes the scores of systems: `report.md`, `scores.csv` (a line for each picture and system), `scores.json`
     (everything), `psnr-lpips.png`, `strips/`, and `index.html`, which needs none of the others.
@@ -64,10 +63,9 @@ def write_report(
         folder: Where to.
         rows: Means over test sets, in the order of showing.
         scores: Those of single pictures.
-        pictures: `Pictures`, each read when it is its turn.
+        pictures: `Pictures`, read lazily, one at a time.
         facts: Dict of the protocol, versions, SHA-256 of the weights, device: texts, numbers, lists, and dicts of them.
         overwrite: Whether a report that is there may be replaced.
-        on_progress: Called with a picture's title after each, or None.
 
     Returns:
         Notes on what had to be left out, a list of sentences; they are in `report.md`, too.
@@ -83,7 +81,7 @@ def write_report(
             partial.joinpath(FIGURE).write_bytes(figure)
         notes = _notes_on_figure(figure, rows, left_out)
         strips: list[tuple[str, str]] = []
-        shown = _with_strips(partial, pictures, scores, strips, on_progress)
+        shown = _with_strips(partial, pictures, scores, strips)
         notes += _write_page(partial, title, shown, facts, rows, scores, figure, notes)
         write_csv(scores, partial / CSV)
         everything = {
@@ -108,6 +106,7 @@ def write_comparison(
     """Shows what systems make of pictures that have no original, and so no scores.
 
     Writes `report.md`, `facts.json`, `strips/` and `index.html`; otherwise as `write_report`, also what it returns.
+    `on_progress` is called with each picture's title.
     """
     title = "Super-resolution, compared"
     with _report_folder(folder, overwrite) as partial:
@@ -128,8 +127,8 @@ def _report_folder(folder, overwrite):
         check_target(folder, overwrite)  # the scoring or somebody else may have written there since
 
 
-def _with_strips(folder, pictures, scores, strips, on_progress):
-    """Reads each picture when it is its turn, and writes its strip.
+def _with_strips(folder, pictures, scores, strips, on_progress=None):
+    """Reads the pictures lazily, one at a time, and writes their strips.
 
     Yields:
         `(pictures, layers, place)`, see `page.write_page`; and appends `(title, file name)` to `strips`.
@@ -178,7 +177,7 @@ def _notes_on_figure(figure, rows, left_out):
     names += ["published systems"] * any(row.published for row in left_out)
     if not names:
         return []
-    return [f"Not in the figure of PSNR against LPIPS, for want of an LPIPS or of a finite PSNR: {', '.join(names)}."]
+    return [f"Not in the figure of PSNR against LPIPS, without an LPIPS or a finite PSNR: {', '.join(names)}."]
 
 
 def _write_json(path, data):

@@ -47,10 +47,10 @@ SCORES = [Score("Set5", "first", "red", {"psnr": 12.345}), Score("Set5", EVIL, E
 FACTS = {"protocol": EVIL, "versions": {"keras": "3.15", "systems": ["one", EVIL]}}
 
 
-def written(shown, **options):
+def written(shown):
     file = io.StringIO()
     loaded = [(item, layers, region(layers)) for item, layers in ((item, item.load()) for item in shown)]
-    left_out = write_page(file, f"Title {EVIL}", ROWS, SCORES, loaded, FACTS, **options)
+    left_out = write_page(file, f"Title {EVIL}", ROWS, SCORES, loaded, FACTS)
     return file.getvalue(), left_out
 
 
@@ -65,10 +65,11 @@ def test_pictures_are_embedded_without_loss():
             np.testing.assert_array_equal(np.asarray(embedded.convert("RGB")), image)
 
 
-def test_pictures_beyond_the_limit_are_left_out_and_named():
+def test_pictures_beyond_the_limit_are_left_out_and_named(monkeypatch):
+    monkeypatch.setattr("srgan_tf.evaluation.report.page.MAX_BYTES", 3000)
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     large, small = Pictures("s", "large", None, {"a": noise}), Pictures("s", "small", None, {"a": noise[:2]})
-    html, left_out = written([large, small], max_bytes=3000)
+    html, left_out = written([large, small])
     assert left_out == ["s / large"]
     assert html.count('id="image-') == 1 and '"leftOut": ["s / large"]' in html
 
