@@ -1,8 +1,8 @@
 """How fast the generator upscales, against the same network with the same weights in other software.
 
-    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--repetitions=9] [--mixed=12]
+    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--rounds=9] [--mixed=12]
 
-Each program has a process of its own, which sleeps while another's turn is timed, and takes float32 pictures in [-1,
+Each program has a process of its own, which sleeps while another is timed, and takes float32 pictures in [-1,
 1] from the host to the host. PyTorch and ONNX Runtime are left out where they are not installed. Best without other
 work on the machine: each program wants all cores. At 512x512 all programs together hold about 30 GiB; where that is
 too much, name some of them with --programs, and the others in a second run.
@@ -22,8 +22,8 @@ REFERENCE = "keras"
 TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}  # of values in [-1, 1], between two programs
 
 
-def time_interleaved(programs, pictures, repetitions):
-    """Times all programs on the same pictures, in turns.
+def time_interleaved(programs, pictures, rounds):
+    """Times all programs on the same pictures, in rounds.
 
     Returns:
         For each program: the seconds of the first time, an array of the seconds of the others, and the peak memory of
@@ -32,9 +32,9 @@ def time_interleaved(programs, pictures, repetitions):
     firsts = {name: program("time", pictures)[0] for name, program in programs.items()}
     for program in programs.values():
         program("time", pictures)  # PyTorch and TorchScript settle in the second run only
-    rounds = [{name: program("time", pictures) for name, program in programs.items()} for _ in range(repetitions)]
+    rounds = [{name: program("time", pictures) for name, program in programs.items()} for _ in range(rounds)]
     return {
-        name: (firsts[name], np.array([turn[name][0] for turn in rounds]), rounds[-1][name][1]) for name in programs
+        name: (firsts[name], np.array([each[name][0] for each in rounds]), rounds[-1][name][1]) for name in programs
     }
 
 
@@ -92,13 +92,13 @@ def measure(arguments, context, model, dtype):
     if arguments.mixed:
         before = {name: program("compilations") for name, program in programs.items()}
         rate = convolution_rate(programs)
-        results = time_interleaved(programs, [picture(*size) for size in sizes], max(3, arguments.repetitions // 3))
+        results = time_interleaved(programs, [picture(*size) for size in sizes], max(3, arguments.rounds // 3))
         compilations = {name: program("compilations") - before[name] for name, program in programs.items()}
         title = f"{arguments.mixed} pictures of mixed sizes, {sizes.min()} to {sizes.max()}"
         print_rows(title, results, flop * int(sizes.prod(axis=1).sum()), rate, compilations)
     for side in arguments.sizes:
         rate = convolution_rate(programs)
-        results = time_interleaved(programs, [picture(side, side)], arguments.repetitions)
+        results = time_interleaved(programs, [picture(side, side)], arguments.rounds)
         print_rows(f"{side}x{side}", results, flop * side**2, rate)
     on_gpu = programs["ours"].on_gpu
     for program in programs.values():
@@ -110,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="srresnet", help="a weights file, or the name of pretrained weights")
     parser.add_argument("--sizes", default="64,128,256,512", help="sides of the square LR pictures", type=_numbers)
-    parser.add_argument("--repetitions", default=9, type=int, help="turns of which the median is taken")
+    parser.add_argument("--rounds", default=9, type=int, help="rounds of which the median is taken")
     parser.add_argument("--mixed", default=12, type=int, help="pictures of mixed sizes, 60 to 300; 0: none")
     parser.add_argument("--programs", default=list(PROGRAMS), type=lambda text: text.split(","), help="which ones")
     arguments = parser.parse_args()
@@ -122,8 +122,10 @@ def main():
     with context.Pool(1) as pool:
         model = pool.apply(read_model, (arguments.weights,))
     shape = f"{model['blocks']} blocks, {model['filters']} filters, {model['scale']}x"
-    print(f"{os.cpu_count()} cores; {shape}; median of {arguments.repetitions} turns")
-    print("times ours: the median of the turns' ratios; share: the published network's FLOP/s, of the convolution rate")
+    print(f"{os.cpu_count()} cores; {shape}; median of {arguments.rounds} rounds")
+    print(
+        "times ours: the median of the rounds' ratios; share: the published network's FLOP/s, of the convolution rate"
+    )
     if measure(arguments, context, model, "float32"):
         for dtype in ("float16", "bfloat16"):
             # ONNX Runtime has the float32 graph only.

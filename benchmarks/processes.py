@@ -1,4 +1,4 @@
-"""Programs that are compared each in a process of its own, which sleeps while another's turn is timed.
+"""Programs that are compared each in a process of its own, which sleeps while another is timed.
 
 So no program has another's threads or memory, and the peak of its memory is its own.
 """
@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 
-PAUSE = 0.1  # seconds before each turn, in which the threads of the program before fall asleep
+PAUSE = 0.1  # seconds before each program, in which the threads of the program before fall asleep
 
 
 def peak_memory():

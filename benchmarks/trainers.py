@@ -29,7 +29,7 @@ VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1 / 12.75**2, 1e-3
 TERMS = ("mse", "vgg", "adversarial", "d_loss")
 FIRST_SCALE = 2.0**8  # of losses under float16: what frameworks begin with overflows, and they skip their first steps
 SKIPPED = "a gradient of the first steps was not finite, so that no step was taken"
-PART_TURNS = 3
+PART_ROUNDS = 3
 
 
 def read_start(weights, vgg_path, random_vgg):
@@ -216,7 +216,7 @@ class Ours:
             return time.perf_counter() - start
 
         run()
-        return statistics.median(run() for _ in range(PART_TURNS))
+        return statistics.median(run() for _ in range(PART_ROUNDS))
 
 
 class OursUnderXla(Ours):

@@ -1,10 +1,10 @@
 """How fast a training step is, against the same networks, losses and first weights in PyTorch.
 
-    python benchmarks/training.py [--shapes=16x96,4x384] [--turns=7] [--vgg_path=FILE]
-    python benchmarks/training.py --quick      small crops and few turns, to see that everything runs
+    python benchmarks/training.py [--shapes=16x96,4x384] [--rounds=7] [--vgg_path=FILE]
+    python benchmarks/training.py --quick      small crops and few rounds, to see that everything runs
 
-Each program has a process of its own, which sleeps while another's turn is timed, and takes uint8 crops from the host.
-Before the turns all must give the same losses in their first two steps. PyTorch is left out where it is not installed.
+Each program has a process of its own, which sleeps while another is timed, and takes uint8 crops from the host.
+Before the rounds all must give the same losses in their first two steps. PyTorch is left out where it is not installed.
 Best without other work on the machine: each program wants all cores. On a GPU also under mixed precision and, for
 PyTorch, autocast; since Ampere float32 means convolutions in TF32, in both frameworks. Without --vgg_path, VGG19 has
 random weights, which cost the same.
@@ -32,7 +32,7 @@ OURS, BASELINE, COMPILED = "ours", "torch", "torch.compile"
 XLA, NO_XLA = "ours under XLA", "ours without XLA"  # one of which is ours
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STEPS = 2  # whose losses are compared, and after which all is compiled
-TURN = 0.5  # seconds of a turn: as many steps as they take, at least one
+ROUND = 0.5  # seconds of a program in a round: as many steps as they take, at least one
 # Relative, of the losses in the first step; and in one after Adam has moved the weights by nearly the gradients' signs.
 TOLERANCES = {"float32": (1e-3, 0.02), "mixed_float16": (0.05, 0.3), "mixed_bfloat16": (0.2, 0.5)}
 
@@ -73,22 +73,22 @@ def check(programs, precision):
     return seconds, largest
 
 
-def in_turns(programs, warm, turns):
-    """Times all programs, one after the other in each turn.
+def in_rounds(programs, warm, count):
+    """Times all programs, one after the other in each round.
 
     Args:
         programs: Each a `Process`, by name.
         warm: The seconds of a step of each.
-        turns: How many.
+        count: Of rounds.
 
     Returns:
         For each program an array of seconds a step, and the peak of its memory in bytes: on the GPU where there is one.
     """
-    counts = {name: max(1, round(TURN / warm[name])) for name in programs}
-    rounds = [{name: program("time", [counts[name]]) for name, program in programs.items()} for _ in range(turns)]
+    counts = {name: max(1, round(ROUND / warm[name])) for name in programs}
+    rounds = [{name: program("time", [counts[name]]) for name, program in programs.items()} for _ in range(count)]
     results = {}
     for name, program in programs.items():
-        seconds = np.array([turn[name][0] for turn in rounds]) / counts[name]
+        seconds = np.array([each[name][0] for each in rounds]) / counts[name]
         results[name] = seconds, program("gpu_memory") if program.on_gpu else rounds[-1][name][1]
     return results
 
@@ -127,9 +127,9 @@ def measure(arguments, context, start, phase, shape, precision):
             sys.exit(f"only one of {OURS} and {name} computes on a GPU; install both for it, or leave {name} out")
     seconds, (first, second) = check(programs, precision)
     print(f"largest difference of the losses from ours: {first:.0e} in the first step, {second:.0e} in the second")
-    results = in_turns(programs, {name: steps[-1] for name, steps in seconds.items()}, arguments.turns)
+    results = in_rounds(programs, {name: steps[-1] for name, steps in seconds.items()}, arguments.rounds)
     print_table(results, {name: steps[0] for name, steps in seconds.items()}, crops)
-    medians = {name: statistics.median(turns) for name, (turns, _) in results.items()}
+    medians = {name: statistics.median(each) for name, (each, _) in results.items()}
     if arguments.parts:
         print_parts(programs[OURS]("parts"), medians[OURS])
     for program in programs.values():
@@ -142,15 +142,15 @@ def main():
     parser.add_argument("--weights", default="srresnet", help="of G at the start: a file, or the name of shipped ones")
     parser.add_argument("--vgg_path", default="", help="VGG19 weights without top, Keras layout (empty: random ones)")
     parser.add_argument("--shapes", default="16x96,4x384", help="crops x side of an HR crop, ...", type=_shapes)
-    parser.add_argument("--turns", default=7, type=int, help="of which the median is taken")
+    parser.add_argument("--rounds", default=7, type=int, help="of which the median is taken")
     parser.add_argument("--phases", type=_names(PHASES), help=", ".join(PHASES))
     parser.add_argument("--programs", type=_names(PROGRAMS), help=", ".join(PROGRAMS))
     parser.add_argument("--precisions", type=_names(PRECISIONS), help=f"{', '.join(PRECISIONS)} (CPU: the first)")
     parser.add_argument("--parts", default=True, action=argparse.BooleanOptionalAction, help="time parts of our step")
-    parser.add_argument("--quick", action="store_true", help="the same as --shapes=2x48 --turns=3")
+    parser.add_argument("--quick", action="store_true", help="the same as --shapes=2x48 --rounds=3")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.shapes, arguments.turns = [(2, 48)], 3
+        arguments.shapes, arguments.rounds = [(2, 48)], 3
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         with context.Pool(1) as pool:
@@ -167,7 +167,7 @@ def main():
         arguments.precisions = arguments.precisions or PRECISIONS[: None if gpu else 1]
         if OURS not in arguments.programs:
             parser.error(f"--programs must have {OURS!r}")
-        print(f"{os.cpu_count()} cores{', GPU' if gpu else ''}; {arguments.turns} turns; x: times as fast as")
+        print(f"{os.cpu_count()} cores{', GPU' if gpu else ''}; {arguments.rounds} rounds; x: times as fast as")
         for shape in arguments.shapes:
             for phase in arguments.phases:
                 run = functools.partial(measure, arguments, context, start, phase, shape)

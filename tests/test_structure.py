@@ -1,4 +1,4 @@
-"""The house stands as it was drawn: who may know whom."""
+"""Import rules between the packages."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "srgan_tf"
-# Each room and the rooms that it may import from, besides itself. `cli` is above all, and imported by none.
+# Each package and those that it may import from, besides itself. `cli` is above all, and imported by none.
 ALLOWED = {
     "system": set(),
     "imaging": {"system"},
@@ -34,13 +34,13 @@ def _imports(path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_arrows_point_one_way(path):
-    room = path.relative_to(PACKAGE).parts[0]
+    package = path.relative_to(PACKAGE).parts[0]
     for name in _imports(path):
         top, *rest = name.split(".")
         assert top not in ("config", "train", "evaluate"), f"{path} imports {name}"
-        if top == "srgan_tf" and rest and room in ALLOWED:
-            assert rest[0] in ALLOWED[room] | {room}, f"{path} imports {name}"
-        if room in WITHOUT_TENSORFLOW:
+        if top == "srgan_tf" and rest and package in ALLOWED:
+            assert rest[0] in ALLOWED[package] | {package}, f"{path} imports {name}"
+        if package in WITHOUT_TENSORFLOW:
             assert top != "tensorflow", f"{path} imports {name}"
 
 

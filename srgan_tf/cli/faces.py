@@ -86,7 +86,7 @@ def _protocol(pairs, paths, crop, embedder):
     return (
         f"{len(pairs):,} pairs in {folds} folds{'' if folds == 10 else ' (the official list has 10)'}, {len(paths):,}"
         f" pictures, {f'{crop}x{crop}' if crop else 'LFW: 130x130'} of the middle; {embedder.standardisation}"
-        f" standardisation, {embedder.at_once} at once"
+        f" standardisation, batch size {embedder.batch_size}"
     )
 
 

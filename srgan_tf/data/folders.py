@@ -290,11 +290,11 @@ def find_pairs(folder: Path | str) -> list[Pair]:
 
 
 def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, ...], str]:
-    """Leaves out the LR files of a set that was made for another enlargement, so that LR is made of HR.
+    """Leaves out the LR files of a set that was made for another scale factor, so that LR is made of HR.
 
     Args:
         pairs: `Pair`s.
-        scale: Enlargement from LR to HR.
+        scale: Scale factor from LR to HR.
 
     Returns:
         `(pairs, note)`: a tuple of them, without LR files if all of these are HR divided by one other whole number; and

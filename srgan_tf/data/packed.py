@@ -114,7 +114,9 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
     manifest = read_manifest(folder)
     if not manifest.complete:
         done = sum(1 for shard in manifest.shards if shard.sha256)
-        raise UserError(f"{folder}: only {done} of {len(manifest.shards)} files are packed; pack it again to go on")
+        raise UserError(
+            f"{folder}: only {done} of {len(manifest.shards)} files are packed; run `srgan pack` again to resume"
+        )
     for shard in manifest.shards:
         check_size(folder / shard.file, shard.size)
     found = ((folder / name, size) for shard in manifest.shards for name, *size, _ in shard.pictures)

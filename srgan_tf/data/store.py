@@ -181,7 +181,7 @@ class PhotographStore(Store):
 
 def _changed(picture, height, width):
     was, now = f"{picture.width}x{picture.height}", f"{width}x{height}"
-    return PictureError(picture.path, f"was {was} when the run began and is {now} now; start the run again")
+    return PictureError(picture.path, f"was {was} when the run started and is {now} now; restart it")
 
 
 def _jpeg_crops(picture, rows, columns):

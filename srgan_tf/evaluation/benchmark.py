@@ -27,7 +27,7 @@ class SetScores:
 
     Attributes:
         set: The `PictureSet`.
-        scale: Enlargement of all systems.
+        scale: Scale factor of all systems.
         systems: Names of the systems that upscaled, in order.
         external: Dict from the name of each other system to a dict from a picture's name to its file.
         scores: `Score`s, picture by picture, `systems` before `external`.
@@ -77,7 +77,7 @@ def score_set(
     Args:
         picture_set: A `PictureSet`.
         systems: Dict from name to a function of LR, uint8 `(H, W, 3)`, that returns uint8 `(scale H, scale W, 3)`.
-        scale: Enlargement of all systems.
+        scale: Scale factor of all systems.
         pictures_folder: Where to write `SYSTEM/PICTURE.png`, or None.
         on_progress: Called with the picture's name after each, or None.
         external: Dict from the name of a system that has run already to a dict from a picture's name to its file.

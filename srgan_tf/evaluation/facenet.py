@@ -1,4 +1,4 @@
-"""Networks that embed faces: FaceNet as it is passed around, and any other of the same form."""
+"""Networks that embed faces: FaceNet as published, and any other of the same form."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ from srgan_tf.evaluation.lfw import SIDE
 from srgan_tf.system.errors import UserError, user_errors
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
-_AT_ONCE = 32  # faces, where the graph takes more than one
+_BATCH_SIZE = 32  # faces, where the graph takes more than one
 _PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
 
 
@@ -29,7 +29,7 @@ class Embedder:
     Attributes:
         standardisation: Not None any more.
         digest: SHA-256 of the model.
-        at_once: Faces in a call.
+        batch_size: Faces in a call.
 
     Raises:
         UserError: There is no such model, or it is none that takes 160x160 faces and gives an embedding for each.
@@ -44,8 +44,8 @@ class Embedder:
         self.digest = _digest(path)
         with user_errors(path, "not a model that can be loaded", of=Exception):  # TensorFlow and Keras raise anything
             self._network = _load(path)
-        self.at_once = next((count for count in (_AT_ONCE, 1) if self._fits(count)), 0)
-        if not self.at_once:
+        self.batch_size = next((count for count in (_BATCH_SIZE, 1) if self._fits(count)), 0)
+        if not self.batch_size:
             raise UserError(f"{path}: does not make a vector each of {SIDE}x{SIDE} RGB faces; give a FaceNet")
 
     def _fits(self, count):
@@ -66,9 +66,9 @@ class Embedder:
             float32 `(N, D)`, each of length 1.
         """
         found = []
-        for start in range(0, len(faces), self.at_once):
-            batch = standardised(faces[start : start + self.at_once], self.standardisation)
-            padding = self.at_once - len(batch)  # a graph may take no other number
+        for start in range(0, len(faces), self.batch_size):
+            batch = standardised(faces[start : start + self.batch_size], self.standardisation)
+            padding = self.batch_size - len(batch)  # a graph may take no other number
             padded = np.concatenate([batch, np.repeat(batch[-1:], padding, axis=0)])
             found.append(self._network(tf.constant(padded)).numpy()[: len(batch)])
         embeddings = np.concatenate(found).astype(np.float32)

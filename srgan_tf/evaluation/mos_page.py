@@ -30,7 +30,7 @@ def all_versions(
         sets: The test sets.
         systems: Dict from name to a function of LR, see `benchmark.score_set`.
         external: For each set what `benchmark.score_set` takes.
-        scale: Enlargement of all systems.
+        scale: Scale factor of all systems.
         on_progress: Called after each picture.
 
     Yields:

@@ -79,11 +79,11 @@ def subset(picture_set: PictureSet, count: int) -> PictureSet:
 
 
 def fit_sets(sets: Iterable[PictureSet], scale: int) -> tuple[list[PictureSet], list[str]]:
-    """The sets without the LR files of another enlargement, see `data.folders.drop_mismatched_lr`.
+    """The sets without the LR files of another scale factor, see `data.folders.drop_mismatched_lr`.
 
     Args:
         sets: `PictureSet`s.
-        scale: Enlargement.
+        scale: Scale factor.
 
     Returns:
         `(sets, notes)`: a list of `PictureSet`, and a list of sentences, each about a set whose LR files are left out.
@@ -102,7 +102,7 @@ def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:
 
     Args:
         pairs: `data.folders.Pair`s.
-        scale: Enlargement.
+        scale: Scale factor.
 
     Returns:
         A list of the names of pictures; one that cannot be read is not among them.
@@ -133,7 +133,7 @@ def load_pair(pair: Pair, scale: int = 4) -> tuple[Image, Image]:
 
     Args:
         pair: A `data.folders.Pair`.
-        scale: Enlargement from LR to HR.
+        scale: Scale factor from LR to HR.
 
     Returns:
         `(hr, lr)`, uint8 RGB `(scale H, scale W, 3)` and `(H, W, 3)`; HR is cropped to multiples of `scale`.

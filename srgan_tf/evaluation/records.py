@@ -57,7 +57,7 @@ class Pictures:
     Attributes:
         set: The test set's name; may be empty.
         picture: Its name.
-        lr: The systems' input, a file or uint8 RGB `(H, W, 3)`; or None. It is shown, enlarged by nearest, where no
+        lr: The systems' input, a file or uint8 RGB `(H, W, 3)`; or None. It is shown, upscaled by nearest, where no
             system is called nearest.
         by_system: Dict from a system's name to its file, or to uint8 RGB `(H, W, 3)`, in the order of showing; the
             original, if there is one, is called HR. HR may be up to 7 pixels larger a side and is then cut at the right

@@ -72,7 +72,7 @@ def load_upscaler(weights: str | Path | None = None, *, tile=None, max_memory=No
         weights: As `Upscaler` takes them, or "selfex".
         tile: As `Upscaler` takes it.
         max_memory: As `Upscaler` takes it.
-        scale: The enlargement of "selfex".
+        scale: The scale factor of "selfex".
     """
     quiet.import_tensorflow()
     from srgan_tf.inference.networks import SelfExemplars
@@ -82,7 +82,7 @@ def load_upscaler(weights: str | Path | None = None, *, tile=None, max_memory=No
 
 
 def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
-    """The `Upscaler`s of several systems, which must have one enlargement.
+    """The `Upscaler`s of several systems, which must have one scale factor.
 
     Args:
         weights: Files by name.
@@ -90,15 +90,15 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
         **limits: `tile` and `max_memory`, as `Upscaler` takes them.
 
     Returns:
-        `(upscalers, scale)`: a dict from name, that of `model` among them, and the enlargement, 4 without weights.
+        `(upscalers, scale)`: a dict from name, that of `model` among them, and the scale factor, 4 without weights.
 
     Raises:
-        UserError: Weights cannot be read, or enlarge differently.
+        UserError: Weights cannot be read, or differ in their scale factor.
     """
     upscalers = {name: load_upscaler(path, **limits) for name, path in weights.items()}
     scales = {upscaler.scale for upscaler in upscalers.values()} or {DEFAULT_SCALE}
     if len(scales) > 1:
-        raise UserError(f"the weights enlarge {' and '.join(map(str, sorted(scales)))} times; use them separately")
+        raise UserError(f"the weights upscale {' and '.join(map(str, sorted(scales)))} times; use them separately")
     (scale,) = scales
     if model:
         upscalers[model] = load_upscaler(model, scale=scale, **limits)
@@ -106,7 +106,7 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
 
 
 def load_systems(weights: Mapping[str, Path], model: str = "", **limits):
-    """The functions that enlarge, networks first, then the baselines.
+    """The functions that upscale, networks first, then the baselines.
 
     Args:
         weights: As `load_upscalers` takes them, and so are the others.
@@ -114,7 +114,7 @@ def load_systems(weights: Mapping[str, Path], model: str = "", **limits):
         **limits: `tile` and `max_memory`.
 
     Returns:
-        `(systems, scale)`: a dict from name to a function from LR to SR, both uint8 `(H, W, 3)`; and the enlargement.
+        `(systems, scale)`: a dict from name to a function from LR to SR, both uint8 `(H, W, 3)`; and the scale factor.
     """
     upscalers, scale = load_upscalers(weights, model, **limits)
     systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}

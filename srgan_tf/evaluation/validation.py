@@ -26,7 +26,7 @@ def usable_pairs(pairs: Iterable[Pair], scale: int = 4) -> tuple[list[Pair], lis
 
     Args:
         pairs: `data.folders.Pair`s.
-        scale: Enlargement from LR to HR.
+        scale: Scale factor from LR to HR.
 
     Returns:
         `(pairs, skipped)`: a list of the pairs to validate on; and a list of `(path, reason)` of the others, with the
@@ -69,7 +69,7 @@ class Validation:
     Args:
         generator: Scored with the weights that it has at the time of the call.
         pairs: A list of `data.folders.Pair`, see `usable_pairs`.
-        scale: Enlargement.
+        scale: Scale factor.
     """
 
     def __init__(self, generator: keras.Model, pairs: Sequence[Pair], scale: int):

@@ -1,4 +1,4 @@
-"""Face verification: LFW's protocol, and what a difference between two of its accuracies is worth.
+"""Face verification: LFW's protocol, and the significance of the difference between two of its accuracies.
 
 A pair is accepted, as of one person, where the distance of its embeddings is below a threshold.
 """

@@ -46,7 +46,7 @@ logging.getLogger("pyvips").setLevel(
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a picture hands on to the one that is made from it.
+    """The metadata of a picture that are copied to the output.
 
     Attributes:
         profile: ICC profile; None if there is none. libvips leaves it out of a file whose channels it does not fit.

@@ -30,7 +30,7 @@ class FusedGenerator(tf.Module):
             two convolutions and what follows: rounded to its 8 bits, what is between these two costs 0.06 dB.
 
     Attributes:
-        scale: The enlargement.
+        scale: The scale factor.
         blocks: Residual blocks.
         filters: Channels.
         margin: How far an output pixel sees, in LR pixels, see `models.generator.receptive_margin`.

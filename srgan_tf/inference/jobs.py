@@ -25,7 +25,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
     Args:
         jobs: A list of `plan.Job`.
         upscaler: An `Upscaler`.
-        outscale: Enlargement of what is written, above 0 and at most `upscaler.scale`, which is the default.
+        outscale: Scale factor of what is written, above 0 and at most `upscaler.scale`, which is the default.
         quality: Of JPEG and WebP, 1 to 100. By default 95 and lossless.
         max_pixels: Height times width that an input may have.
 
@@ -36,7 +36,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
         UserError: `outscale` is out of its range.
     """
     if outscale is not None and not 0 < outscale <= upscaler.scale:
-        raise UserError(f"--outscale={outscale:g}: these weights enlarge {upscaler.scale} times; run it twice for more")
+        raise UserError(f"--outscale={outscale:g}: these weights upscale {upscaler.scale} times; run it twice for more")
     failures = []
     hidden = not sys.stderr.isatty()
     # Pixels instead of pictures, for an estimate of the time that is left.

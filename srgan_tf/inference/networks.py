@@ -21,7 +21,7 @@ class KerasNetwork(tf.Module):
         model: Of `models.registry`.
 
     Attributes:
-        scale: The enlargement.
+        scale: The scale factor.
         margin: LR pixels beyond its own that an output pixel sees.
         filters: For the plan of the memory.
 
@@ -55,10 +55,10 @@ class SelfExemplars(tf.Module):
     """`models.selfex` in the place of a network. It takes patches from the padded tile alone.
 
     Args:
-        scale: The enlargement.
+        scale: The scale factor.
 
     Attributes:
-        scale: The enlargement.
+        scale: The scale factor.
         margin: LR pixels around a tile that it sees, too.
         filters: For the plan of the memory.
     """
@@ -72,10 +72,10 @@ class SelfExemplars(tf.Module):
 
         from srgan_tf.models import selfex
 
-        def enlarge(pictures):
-            return np.stack([selfex.enlarge(picture, self.scale) for picture in pictures])
+        def upscale(pictures):
+            return np.stack([selfex.upscale(picture, self.scale) for picture in pictures])
 
-        return tf.ensure_shape(tf.numpy_function(enlarge, [lr], tf.float32), (None, None, None, 3))
+        return tf.ensure_shape(tf.numpy_function(upscale, [lr], tf.float32), (None, None, None, 3))
 
 
 def load_network(path):

@@ -18,7 +18,7 @@ from srgan_tf.inference import tiling
 _BYTES_PER_CHANNEL = 2.7
 _BYTES_PER_PIXEL = 190
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
-_ALPHA_MARGIN = 2  # LR pixels that bicubic enlargement sees beyond its own
+_ALPHA_MARGIN = 2  # LR pixels that bicubic upscaling sees beyond its own
 
 _lock = threading.Lock()  # one tile at a time in the whole process, as the memory is the process's
 
@@ -61,14 +61,14 @@ class Strip:
 
 
 class TileRunner:
-    """A network that computes tiles; safe to use from several threads, which take turns.
+    """A network that computes tiles; safe to use from several threads, one tile at a time (a lock).
 
     Args:
         network: A `FusedGenerator`, or another function from float32 `(N, H, W, 3)` in [-1, 1] to
             `(N, scale H, scale W, 3)` with its attributes `scale`, `margin` and `filters`.
 
     Attributes:
-        scale: The enlargement.
+        scale: The scale factor.
         margin: LR pixels around a tile that its values depend on.
         max_pixels: That the padded tiles of N pictures may have: fewer than those with which the memory ran out.
         allocated_bytes: Of the class: what the process keeps of the largest tile so far. TensorFlow gives none of it
@@ -83,7 +83,7 @@ class TileRunner:
         self.max_pixels = sys.maxsize
         channels = 0 if tf.config.list_logical_devices("GPU") else int(network.filters)
         self._feature_bytes = self.scale**2 * (_BYTES_PER_PIXEL + _BYTES_PER_CHANNEL * channels)
-        # One graph for all sizes: with XLA, which compiles each size anew, it is no faster.
+        # One graph for all sizes: with XLA, recompiling for each size, it is no faster.
         pixels = tf.TensorSpec((None, None, None, 3), tf.float32)
         self._generate = tf.function(lambda lr: network(lr), input_signature=[pixels], autograph=False)
         self._graphs = {}

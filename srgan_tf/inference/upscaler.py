@@ -22,7 +22,7 @@ ImageT = TypeVar("ImageT", np.ndarray, Image.Image)
 
 
 class Upscaler:
-    """Upscales one picture after another, of any size and without compiling anew.
+    """Upscales one picture after another, of any size and without recompiling.
 
         import numpy as np
         from PIL import Image
@@ -36,8 +36,8 @@ class Upscaler:
     computed whole, but for values that lie so near to a half that float32 rounds them either way. Where a device's
     memory runs out, the tiles are halved and stay so.
 
-    One `Upscaler` may be used from several threads: their tiles are computed in turns. `max_memory` then holds for one
-    of their pictures at a time.
+    One `Upscaler` may be used from several threads: their tiles are computed one at a time (a lock). `max_memory` then
+    holds for one of their pictures at a time.
 
     Args:
         weights: A weights file (`.weights.h5`); the name of weights that the package brings ("srresnet", "srgan"); a
@@ -49,7 +49,7 @@ class Upscaler:
             None: half of what is free at the time of the call more, or the smallest tile where that is not enough.
 
     Attributes:
-        scale: The enlargement.
+        scale: The scale factor.
         tile: As it was given.
         max_memory: As it was given.
 
@@ -85,7 +85,7 @@ class Upscaler:
         """Upscales a picture.
 
         Color is computed by the generator; gray as three equal channels, of whose results the mean is taken; alpha is
-        enlarged by MATLAB's bicubic.
+        upscaled by MATLAB's bicubic.
 
         Args:
             image: A NumPy array, uint8 or uint16: `(H, W)` or `(H, W, 1)` gray, `(H, W, 2)` gray and alpha, `(H, W, 3)`
@@ -95,7 +95,7 @@ class Upscaler:
 
         Returns:
             What `image` is, of the same type and bands, `scale` times as high and wide. A `PIL.Image.Image` keeps its
-            EXIF and, unless it was of inks, its ICC profile.
+            EXIF and, unless it was CMYK, its ICC profile.
 
         Raises:
             MemoryError: The memory does not suffice, even for the smallest tile.

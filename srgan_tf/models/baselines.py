@@ -60,8 +60,8 @@ class PixelShuffle(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         batch, *sides, channels = input_shape
-        enlarged = (None if side is None else side * self.scale for side in sides)
-        return batch, *enlarged, channels // self.scale**2
+        upscaled = (None if side is None else side * self.scale for side in sides)
+        return batch, *upscaled, channels // self.scale**2
 
     def get_config(self):
         return super().get_config() | {"scale": self.scale}
@@ -69,7 +69,7 @@ class PixelShuffle(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class BicubicUpsampling(PixelShuffle):
-    """MATLAB's bicubic enlargement, `imaging.resize.upscale_bicubic` without its rounding, as one convolution.
+    """MATLAB's bicubic upscaling, `imaging.resize.upscale_bicubic` without its rounding, as one convolution.
 
     Input shape: `(N, H, W, C)`, any values.
     Output shape: `(N, scale H, scale W, C)`.
@@ -145,7 +145,7 @@ def build_srcnn(scale: int = 4) -> keras.Model:
     what its MATLAB code has, repeated pixels.
 
     Args:
-        scale: Enlargement: 2, 4 or 8.
+        scale: Scale factor: 2, 4 or 8.
 
     Returns:
         A `keras.Model` named "srcnn", with input and output of `models.generator.build_generator`.
@@ -171,7 +171,7 @@ def build_espcn(scale: int = 4) -> keras.Model:
     The paper does not say what the first weights are; they are Keras' (Glorot).
 
     Args:
-        scale: Enlargement: 2, 4 or 8.
+        scale: Scale factor: 2, 4 or 8.
 
     Returns:
         A `keras.Model` named "espcn", with input and output of `models.generator.build_generator`.
@@ -199,7 +199,7 @@ def build_drcn(scale: int = 4, filters: int = 256, recursions: int = 16) -> kera
     what the recursions give, `(N, scale H, scale W, recursions)`, for the loss of `training.steps`.
 
     Args:
-        scale: Enlargement: 2, 4 or 8.
+        scale: Scale factor: 2, 4 or 8.
         filters: Channels of every layer but the last.
         recursions: How often the recursive layer is applied.
 
@@ -255,7 +255,7 @@ BUILDERS = {"srcnn": build_srcnn, "espcn": build_espcn, "drcn": build_drcn}
 
 
 def scale_of(model):
-    """The enlargement of a baseline."""
+    """The scale factor of a baseline."""
     return model.get_layer("bicubic").scale
 
 

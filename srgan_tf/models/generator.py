@@ -34,7 +34,7 @@ def build_generator(
 
     Args:
         blocks: Residual blocks.
-        scale: Enlargement: 2, 4 or 8.
+        scale: Scale factor: 2, 4 or 8.
         filters: Channels of every layer but the last.
         normalization: Makes each BN layer, called with its `name`: a layer with the weights of
             `keras.layers.BatchNormalization`, see `training.distribution.Distribution.normalization`.

@@ -26,7 +26,7 @@ def describe_registered(model):
 
 
 def scale_of(model):
-    """The enlargement."""
+    """The scale factor."""
     return _module_of(model.name).scale_of(model)
 
 

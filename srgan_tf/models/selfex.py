@@ -1,12 +1,12 @@
 """The core of SelfExSR (Huang, Singh and Ahuja, CVPR 2015) in NumPy: super-resolution from the picture's own patches.
 
-What is small in one place of a picture is often large in another. The picture is enlarged in steps of about 1.6. At
-each, every 5x5 patch of the enlarged and therefore blurred picture is matched in the picture before it, blurred in the
-same way (reduced by the step and enlarged again); what that picture has there beyond its blurred self is the
+What is small in one place of a picture is often large in another. The picture is upscaled in steps of about 1.6. At
+each, every 5x5 patch of the upscaled and therefore blurred picture is matched in the picture before it, blurred in the
+same way (reduced by the step and upscaled again); what that picture has there beyond its blurred self is the
 detail of the patch. The search is PatchMatch over positions and affine maps (Barnes et al. 2010). The details of
 overlapping patches are averaged, and back-projection (Irani and Peleg 1991) makes the result agree with LR.
 
-The paper has perspective besides, from the vanishing points of planes. Y alone is enlarged; colours are bicubic's.
+The paper has perspective besides, from the vanishing points of planes. Y alone is upscaled; colours are bicubic's.
 """
 
 import os
@@ -33,12 +33,12 @@ _SEED = 0  # of the random search
 _CHUNK = 1 << 14  # patches at a time, which the processor's cache holds
 
 
-def enlarge(image, scale=4):
-    """Enlarges a picture by its own patches. Slow: about 10,000 pixels of the result a second on two cores.
+def upscale(image, scale=4):
+    """Upscales a picture by its own patches. Slow: about 10,000 pixels of the result a second on two cores.
 
     Args:
         image: `(H, W, 3)` RGB in [-1, 1], floating point.
-        scale: Enlargement, a whole number.
+        scale: Scale factor, a whole number.
 
     Returns:
         `(scale H, scale W, 3)` float32, which may leave [-1, 1] a little.
@@ -46,12 +46,12 @@ def enlarge(image, scale=4):
     image = np.asarray(image, np.float32)
     bicubic = upscale_bicubic(image, scale)
     # A change of Y at constant Cb and Cr is the same change of R, G and B.
-    change = enlarge_plane(image @ LUMA_OF_UNIT_RGB, scale) - bicubic @ LUMA_OF_UNIT_RGB
+    change = upscale_plane(image @ LUMA_OF_UNIT_RGB, scale) - bicubic @ LUMA_OF_UNIT_RGB
     return np.float32(bicubic + change[..., None])
 
 
-def enlarge_plane(lr, scale=4):
-    """`enlarge` of one channel: `(H, W)` in [-1, 1] to `(scale H, scale W)`."""
+def upscale_plane(lr, scale=4):
+    """`upscale` of one channel: `(H, W)` in [-1, 1] to `(scale H, scale W)`."""
     random = np.random.default_rng(_SEED)
     height, width = lr.shape
     steps = max(1, round(_STEPS_PER_OCTAVE * np.log2(scale)))
@@ -76,7 +76,7 @@ def _back_project(sr, lr):
 
 
 def _step(before, size, factor, random, pool):
-    """A picture enlarged to `size`, `factor` times, with details from itself."""
+    """A picture upscaled to `size`, `factor` times, with details from itself."""
     height, width = size
     blurred = _resize(before, height, width)
     patches = _patches(blurred)
@@ -208,8 +208,8 @@ def _search(patches, source, size, random, pool):
 
 def _perturbed(matrices, share, random):
     """Matrices `(4, N)` rotated and stretched at random."""
-    turn = random.normal(0, _ROTATION * share, matrices.shape[1])
-    cos, sin = np.cos(turn), np.sin(turn)
+    angle = random.normal(0, _ROTATION * share, matrices.shape[1])
+    cos, sin = np.cos(angle), np.sin(angle)
     stretch = random.normal(0, _STRETCH * share, matrices.shape)
     stretch[[0, 3]] += 1
     moved = np.stack([cos, sin, -sin, cos]).reshape(2, 2, -1)

@@ -13,14 +13,14 @@ class Architecture:
     """What sets a project's generator apart from figure 4 of the paper.
 
     Attributes:
-        scale: The enlargement.
+        scale: The scale factor.
         first: Side of the first convolution's kernel.
         first_relu: Whether it is followed by an activation.
         last: Side of the last convolution's kernel.
         prelu: PReLU in place of ReLU.
         biases: Whether convolutions before BN have biases.
         epsilon: Of BN.
-        stages: `(factor, filters)` of each bilinear enlargement; empty for two sub-pixel ones.
+        stages: `(factor, filters)` of each bilinear upscaling; empty for two sub-pixel ones.
         zero_to_one: Whether it expects LR in [0, 1] instead of [-1, 1].
     """
 
@@ -36,7 +36,7 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    # tensorlayer/SRGAN, srgan.py: SRGAN_g; and SRGAN_g2, whose two enlargements by 2 and by 4 make 8.
+    # tensorlayer/SRGAN, srgan.py: SRGAN_g; and SRGAN_g2, whose two upscalings by 2 and by 4 make 8.
     "tensorlayerx": Architecture(scale=4, first=3, last=1),
     "tensorlayerx-resize": Architecture(scale=8, first=3, last=1, first_relu=False, stages=((2, 64), (4, 32))),
     # krasserm/super-resolution, model/srgan.py: sr_resnet.
@@ -92,7 +92,7 @@ def config_of(model):
 
 
 def scale_of(model):
-    """The enlargement of another project's generator."""
+    """The scale factor of another project's generator."""
     return ARCHITECTURES[model.name].scale
 
 
@@ -102,7 +102,7 @@ def margin_of(model):
     beyond = architecture.last // 2  # in pixels of the full resolution
     for factor, _ in reversed(architecture.stages or ((2, 64), (2, 64))):
         if architecture.stages:
-            beyond = -(-(beyond + 1) // factor) + 1  # the convolution is behind the bilinear enlargement
+            beyond = -(-(beyond + 1) // factor) + 1  # the convolution is behind the bilinear upscaling
         else:
             beyond = -(-beyond // factor) + 1
     return architecture.first // 2 + 2 * blocks_of(model) + 1 + beyond

@@ -138,7 +138,7 @@ def write_tensorlayerx(model, path):
 
     The names are those that a fresh process gives: `conv2d_1`, `batchnorm2d_1` and so on, in the order of the layers.
     A model that `read_tensorlayerx` made fits the network that it came from; our G fits that network with a 9x9 first
-    and last convolution and nearest-neighbour enlargement, see docs/use.md.
+    and last convolution and nearest-neighbour upscaling, see docs/use.md.
 
     Args:
         model: A `keras.Model` of `models.generator` or `models.third_party`.

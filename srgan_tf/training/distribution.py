@@ -85,8 +85,8 @@ class Distribution:
         devices = f"{self.replicas} device{'s' if self.replicas > 1 else ''}"
         return f"{self.kind}, {devices} of {self.workers} process{'es' if self.workers > 1 else ''}"
 
-    def crops_at_once(self, batch_size: int, accumulate: int) -> int:
-        """How many crops of a batch one device has at a time.
+    def crops_per_device(self, batch_size: int, accumulate: int) -> int:
+        """Crops of a micro-batch on one device.
 
         Raises:
             UserError: The batch cannot be split so.
@@ -101,8 +101,8 @@ class Distribution:
 
     def share(self, batch_size: int, accumulate: int) -> np.ndarray:
         """This worker's positions in a batch, int `(n,)`: of each micro-batch those that its devices have."""
-        at_once = self.crops_at_once(batch_size, accumulate)
-        places = np.arange(batch_size).reshape(accumulate, self.workers, self.replicas // self.workers * at_once)
+        per_device = self.crops_per_device(batch_size, accumulate)
+        places = np.arange(batch_size).reshape(accumulate, self.workers, self.replicas // self.workers * per_device)
         return places[:, self.worker].ravel()
 
     def on_devices(self, step_function: Callable, accumulate: int) -> Callable:

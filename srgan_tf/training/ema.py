@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, which often makes better pictures than the weights do."""
+"""An exponential moving average of a network's weights, which often scores better than the last weights."""
 
 import keras
 import tensorflow as tf

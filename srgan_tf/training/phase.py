@@ -121,11 +121,11 @@ def _train_in(folder, settings, resources):
         compare_facts(folder, settings, facts, found, state.progress)
 
     crops = build_crops(settings, resources)
-    at_once = distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    per_device = distribution.crops_per_device(settings.batch_size, settings.accumulate)
     memory = hardware.step_memory(
         settings.crop_size, networks.generator, settings.scale, networks.discriminator, networks.features
     )
-    hardware.check_memory(memory, resources.device, settings.batch_size, at_once, settings.accumulate, crops.cache)
+    hardware.check_memory(memory, resources.device, settings.batch_size, per_device, settings.accumulate, crops.cache)
     with hardware.enough_memory(folder), crops.store.unwrapped_errors():
         weights = find_loss_weights(settings, networks.features, crops, facts if resumes else {})
         if settings.dry_run:

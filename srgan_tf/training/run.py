@@ -25,7 +25,7 @@ def train(settings) -> None:
     """
     device = hardware.find_device()
     distribution = Distribution(settings.strategy)
-    distribution.crops_at_once(settings.batch_size, settings.accumulate)
+    distribution.crops_per_device(settings.batch_size, settings.accumulate)
     if distribution.is_distributed and settings.xla == "on":
         raise UserError(f"--xla=on: XLA cannot compile what --strategy={distribution.kind} needs; leave it out")
     settings = dataclasses.replace(settings, precision=hardware.set_precision(settings.precision, device))

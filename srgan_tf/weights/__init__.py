@@ -50,7 +50,5 @@ def find_weights(text: Path | str) -> Path:
     content = path.read_bytes() if path.is_file() else b""
     if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
         what = "a Git LFS pointer" if content.startswith(b"version https://git-lfs") else f"{len(content):,} bytes"
-        raise UserError(
-            f"{path}: {what}, not the {entry['bytes']:,} bytes of the manifest; get the project again, whole"
-        )
+        raise UserError(f"{path}: {what}, not the {entry['bytes']:,} bytes of the manifest; reinstall the package")
     return path

@@ -128,7 +128,7 @@ def test_one_bad_file_does_not_stop_a_folder(run, weights, photos, tmp_path):
     [
         ("--max_megapixels=0.00004", "one.png: 7x6 pixels, more than 4e-05 megapixels"),
         ("--max_memory=1MiB", "one.png: max_memory of 1 MiB does not suffice"),
-        ("--outscale=4.5", "--outscale=4.5: these weights enlarge 4 times; run it twice for more"),
+        ("--outscale=4.5", "--outscale=4.5: these weights upscale 4 times; run it twice for more"),
     ],
 )
 def test_what_is_too_much_is_one_line(run, weights, photos, tmp_path, flag, said):

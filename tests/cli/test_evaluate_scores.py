@@ -225,7 +225,7 @@ def test_generator_of_another_scale(run, tmp_path, weights):
     status, fitted, err = run("--mode=mos", "--make", *flags, f"--output={tmp_path / 'study.html'}")
     assert status == 0 and err == [] and fitted[0] == note
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
-    assert status == 1 and err == ["srgan: error: the weights enlarge 2 and 4 times; use them separately"]
+    assert status == 1 and err == ["srgan: error: the weights upscale 2 and 4 times; use them separately"]
 
 
 def test_compare_names_pictures_of_one_name(run, tmp_path):

@@ -212,7 +212,7 @@ def test_partners_missing_on_either_side_are_named(tmp_path):
         folders.find_pairs(tmp_path)
 
 
-def test_lr_of_another_enlargement_is_left_out(tmp_path):
+def test_lr_of_another_scale_factor_is_left_out(tmp_path):
     sizes = {"a": (42, 35), "b": (24, 31), "broken": (24, 24)}
     for name, (width, height) in sizes.items():
         _picture(tmp_path / "HR" / f"{name}.png", width, height)

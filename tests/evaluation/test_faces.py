@@ -60,7 +60,7 @@ def _model(kind, path):
 def test_every_form_of_a_model_gives_the_same_vectors(tmp_path, kind):
     pixels = np.random.default_rng(1).integers(0, 256, (35, 160, 160, 3), np.uint8)
     embedder = Embedder(_model(kind, tmp_path))
-    assert embedder.at_once == (1 if kind == "one at once" else 32)
+    assert embedder.batch_size == (1 if kind == "one at once" else 32)
     assert embedder.standardisation == "fixed"
     np.testing.assert_allclose(embedder(pixels), _vectors((pixels - 127.5) / 128), atol=1e-5)
 
@@ -99,7 +99,7 @@ def test_a_graph_for_other_faces_is_refused(tmp_path):
         Embedder(tmp_path / "net.keras")
 
 
-def test_faces_are_reduced_enlarged_and_brought_back():
+def test_faces_are_reduced_upscaled_and_brought_back():
     face = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     upscale = faces.bicubic(4).upscale
     np.testing.assert_array_equal(

@@ -34,7 +34,7 @@ def test_what_is_in_no_set_is_named(tmp_path):
     assert picture_sets.find_ignored(tmp_path / "Set5") == picture_sets.find_ignored(tmp_path / "plain") == []
 
 
-def test_sets_of_another_enlargement_lose_their_lr(picture_pairs):
+def test_sets_of_another_scale_factor_lose_their_lr(picture_pairs):
     lr = picture_pairs[1].hr.parents[1] / "LR" / "b.png"
     files.write(lr, np.zeros((6, 6, 3), np.uint8))
     given = [PictureSet("bare", tuple(picture_pairs)), PictureSet("fours", (Pair("b", picture_pairs[1].hr, lr),))]

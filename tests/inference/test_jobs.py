@@ -74,14 +74,14 @@ def test_sixteen_bits():
 @pytest.mark.parametrize(
     "outscale, size", [(None, (14, 10)), (2, (14, 10)), (1.7, (12, 8)), (1, (7, 5)), (0.01, (1, 1))]
 )
-def test_other_enlargements(outscale, size):
+def test_other_scale_factors(outscale, size):
     jobs.run([put("a.png", np.full((7, 5, 3), 99, np.uint8))], Nearest(), outscale=outscale)
     assert pixels("out/a.png").shape == (*size, 3) and (pixels("out/a.png") == 99).all()
 
 
 @pytest.mark.parametrize("outscale", [2.01, 0, -1])
-def test_an_enlargement_beyond_the_upscalers_is_refused(outscale):
-    with pytest.raises(UserError, match=f"--outscale={outscale}: these weights enlarge 2 times; run it twice for more"):
+def test_a_scale_factor_beyond_the_upscalers_is_refused(outscale):
+    with pytest.raises(UserError, match=f"--outscale={outscale}: these weights upscale 2 times; run it twice for more"):
         jobs.run([put("a.png", noise(2, 2, 3))], Nearest(), outscale=outscale)
     assert not Path("out").exists()
 
@@ -198,7 +198,7 @@ def watch_progress(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr(jobs, "tqdm", functools.partial(jobs.tqdm, mininterval=0))
+    monkeypatch.setattr(jobs, "tqdm", functools.partial(jobs.tqdm, mininterval=0, miniters=1))
     return terminal
 
 

@@ -34,7 +34,7 @@ def test_has_the_layers_of_the_papers_figure():
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_enlarges_pictures_of_any_size(scale):
+def test_upscales_pictures_of_any_size(scale):
     model = build_generator(blocks=1, scale=scale, filters=4)
     assert generator_config(model) == (1, scale, 4)
     assert model(np.zeros((2, 5, 7, 3), np.float32)).shape == (2, 5 * scale, 7 * scale, 3)
@@ -66,12 +66,12 @@ def test_receptive_margin_is_exact(scale):
     assert (min(seen), max(seen)) == (-margin, margin)
 
 
-def test_starts_as_bilinear_enlargement():
+def test_starts_as_bilinear_upscaling():
     model = build_generator(blocks=2)
     initialize_as_bilinear(model)
     ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (24, 1, 3))
     outputs = model(color.to_network(ramp)[None], training=False).numpy()[0]
-    # Along a ramp a bilinear enlargement is a line: the centres of the new pixels lie at (i + 0.5) / 4 - 0.5.
+    # Along a ramp a bilinear upscaling is a line: the centres of the new pixels lie at (i + 0.5) / 4 - 0.5.
     expected = ((np.arange(1024) + 0.5) / 4 - 0.5) / 127.5 - 1
     inner = np.s_[16:-16, 16:-16]
     expected = np.broadcast_to(expected[None, :, None], (96, 1024, 3))

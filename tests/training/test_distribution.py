@@ -180,10 +180,10 @@ def test_what_a_lost_worker_leaves_is_told_from_other_errors(error, lost):
 def test_alone_nothing_is_spread():
     alone = Distribution("auto")
     assert (alone.kind, alone.replicas, alone.chief, str(alone)) == ("none", 1, True, "none, 1 device of 1 process")
-    assert alone.share(6, 2).tolist() == [0, 1, 2, 3, 4, 5] and alone.crops_at_once(6, 2) == 3
+    assert alone.share(6, 2).tolist() == [0, 1, 2, 3, 4, 5] and alone.crops_per_device(6, 2) == 3
     assert alone.any_worker(True) and not alone.any_worker(False)
     with pytest.raises(UserError, match="--batch_size=6: must be a multiple of 4"):
-        alone.crops_at_once(6, 4)
+        alone.crops_per_device(6, 4)
 
 
 def test_the_shares_of_workers_make_up_each_micro_batch():

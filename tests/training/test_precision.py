@@ -53,7 +53,7 @@ def _train(policy, pictures):
     try:
         keras.utils.set_random_seed(0)
         generator = build_generator(blocks=1, filters=FILTERS)
-        # An enlargement with half the contrast.
+        # An upscaling with half the contrast.
         initialize_as_bilinear(generator)
         last = generator.get_layer("last_conv")
         last.set_weights([value / 2 for value in last.get_weights()])

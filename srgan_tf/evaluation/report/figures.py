@@ -1,4 +1,4 @@
-"""The report's figures: strips of enlarged crops, and PSNR against LPIPS."""
+"""The report's figures: strips of upscaled crops, and PSNR against LPIPS."""
 
 import io
 import math
@@ -16,7 +16,7 @@ from srgan_tf.imaging.color import luma
 
 Layers = Mapping[str, NDArray[np.uint8]]  # by system, RGB (H, W, 3), all of one size
 CROP = 64  # side of the region that a strip shows, pixels
-PANEL = 256  # side of the enlarged region at most, pixels
+PANEL = 256  # side of the upscaled region at most, pixels
 _IN_A_ROW = 6
 _IN_STRIPS = ("psnr", "paper_ssim", "lpips")  # scores for which there is room
 _GAP, _TEXT = 8, 40  # pixels between the panels, and for the two lines below each
@@ -66,7 +66,7 @@ def font(size: int, weight: str = "regular") -> ImageFont.FreeTypeFont:
 def strip(
     layers: Layers, place: tuple[int, int, int], title: str = "", scores: Mapping[str, Score] | None = None
 ) -> Image.Image:
-    """A region as each system shows it, enlarged by nearest, beside the whole picture with the region marked.
+    """A region as each system shows it, upscaled by nearest, beside the whole picture with the region marked.
 
     Args:
         layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.

@@ -36,7 +36,7 @@ def report_text(
     shown = [f"### {_escaped(title)}\n\n![{_escaped(title)}]({quote(name)})" for title, name in strips]
     if shown:
         parts.append("## Pictures")
-        parts.append("Where the systems differ most, enlarged; a frame marks the place in the whole picture.")
+        parts.append("Where the systems differ most, upscaled; a frame marks the place in the whole picture.")
         parts += shown
     if notes:
         parts += ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)]

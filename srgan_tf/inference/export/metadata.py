@@ -33,7 +33,7 @@ def describe_weights(path: Path | str) -> dict[str, Any]:
             known = {"settings": _read_json(path.with_name("settings.json")).get("settings", {})}
         known["settings"] = {name: value for name, value in known["settings"].items() if not name.endswith(_PRIVATE)}
     except (OSError, ValueError, LookupError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be described ({error}); mend or remove the JSON file beside it") from None
+        raise UserError(f"{path}: cannot be described ({error}); repair or remove the JSON file beside it") from None
     weights = {"file": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     try:
         version = importlib.metadata.version("srgan_tf")

@@ -41,7 +41,7 @@ def test_region_of_equal_and_of_small_pictures():
     assert region({"one": small, "other": changed(small, slice(0, 5), slice(7, 9))}) == (0, 4, 5)
 
 
-def test_strip_shows_each_system_enlarged_by_nearest_beside_the_whole():
+def test_strip_shows_each_system_upscaled_by_nearest_beside_the_whole():
     layers = {name: noise(100, 200, seed) for seed, name in enumerate(("one", "other", "HR"))}
     sheet = np.asarray(strip(layers, (30, 40, 64), "title", {"one": Score("s", "p", "one", {"psnr": 20.0})}))
     panels = {}
