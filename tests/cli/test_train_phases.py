@@ -114,7 +114,7 @@ def test_other_validation_pictures_start_a_new_best(run, tmp_path):
     (folder / "coffee.png").write_bytes(coffee.read_bytes())
     (folder / "tiny.png").write_bytes(_picture(5))
     status, out, _ = run("--steps=4", f"--valid_dir={folder}")
-    assert status == 0 and "the best PSNR starts anew" in out
+    assert status == 0 and "the best PSNR is reset" in out
     assert "tiny.png" in out and "skipped" in out
     state = json.loads(str(_arrays(tmp_path, "srresnet", 4)["state"]))
     lines = map(json.loads, (tmp_path / "run" / "srresnet" / "metrics.jsonl").read_text().splitlines())

@@ -98,7 +98,7 @@ def test_damage_is_one_line(folder):
         (lambda content: content | {"shards": [{}]}, "cannot be read"),
         (
             lambda content: content | {"shards": content["shards"] + [content["shards"][0] | {"sha256": ""}]},
-            "only 1 of 2 files are packed; pack it again to go on",
+            "only 1 of 2 files are packed; run `srgan pack` again to resume",
         ),
     ],
 )

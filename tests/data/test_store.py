@@ -62,7 +62,7 @@ def test_a_picture_of_another_size_than_it_had_is_refused(tmp_path, suffix, cach
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (30, 20)).save(path)
     photographs = _photographs([folders.PictureFile(path, 40, 50)], cache_bytes)
-    with pytest.raises(UserError, match=f"a.{suffix}: was 50x40 when the run began and is 30x20 now"):
+    with pytest.raises(UserError, match=f"a.{suffix}: was 50x40 when the run started and is 30x20 now"):
         photographs.crops(0, np.array([(0, 0)]), 4)
 
 
