@@ -8,7 +8,7 @@ from tqdm import tqdm
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import setting
 from srgan_tf.cli.shared import Systems, check_outside
-from srgan_tf.data.folders import find_pictures
+from srgan_tf.data.folders import pictures_by_name
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.records import Pictures
@@ -44,7 +44,7 @@ def run(settings):
 
     weights, results = settings.find()
     report.check_target(settings.report, settings.overwrite)
-    paths = _by_name(Path(settings.input))
+    paths = pictures_by_name(Path(settings.input))
     external = {name: find_external_results(folder, name, list(paths)) for name, folder in results.items()}
     systems, scale = settings.load(weights)
     failures = []
@@ -67,15 +67,3 @@ def run(settings):
         )
     print("\n".join([f"Report: {settings.report}", *notes]))
     return report_failures(failures)
-
-
-def _by_name(folder):
-    """The pictures of a folder by their name without its ending."""
-    names = {}
-    for path in find_pictures(folder):
-        other = names.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
-        if other != path:
-            raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
-    if not names:
-        raise UserError(f"{folder}: no pictures; put some there or give another --input")
-    return names

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import setting
-from srgan_tf.cli.shared import keep_existing
 from srgan_tf.system import quiet
+from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError, user_errors
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # its first bytes

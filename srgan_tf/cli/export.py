@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import ONE_WEIGHTS_HELP, keep_existing, one_weights
+from srgan_tf.cli.shared import ONE_WEIGHTS_HELP, one_weights
 from srgan_tf.system import quiet
+from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError
 
 FORMATS = ("savedmodel", "onnx", "litert", "tensorlayerx")

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from srgan_tf.cli.flags import setting
 from srgan_tf.cli.shared import Systems, TestSet, find_results
 from srgan_tf.evaluation.picture_sets import fit_sets, subset
-from srgan_tf.system.atomic import check_writable
+from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 
 
@@ -36,8 +36,7 @@ def run(settings):
     path = Path(settings.output)
     if path.is_dir():
         raise UserError(f"--output={path}: a folder; name a file for the page")
-    if path.exists() and not settings.overwrite:
-        raise UserError(f"{path}: exists already; raters may be at it. Give another --output, or --overwrite")
+    keep_existing(path, settings.overwrite, "exists already, and raters may be at it")
     check_writable(path)
     weights, results = settings.find()
     sets = [subset(each, settings.per_set) for each in settings.sets()]

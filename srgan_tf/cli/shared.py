@@ -9,7 +9,7 @@ from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
-from srgan_tf.system.errors import UsageError, UserError
+from srgan_tf.system.errors import UsageError
 from srgan_tf.weights import COMPARED_WEIGHTS, pretrained_names, read_manifest
 
 ONE_WEIGHTS_HELP = f"network: a weights file, or the package's {pretrained_names()}"
@@ -113,9 +113,3 @@ def check_outside(flag, path, folder_flag, folder):
     """Refuses a place in a folder, or that folder itself; both must have been given."""
     if path and folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
         raise UsageError(f"--{flag}={path}: lies in the folder of --{folder_flag}; give a place outside of {folder}")
-
-
-def keep_existing(path, overwrite):
-    """Refuses to replace a file unless --overwrite is given."""
-    if path.exists() and not overwrite:
-        raise UserError(f"{path}: exists already; --overwrite replaces it")

@@ -1,6 +1,5 @@
 """Known test and training sets by name: fetched once into a cache folder, checked and unpacked."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,13 +13,13 @@ from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
 import requests
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.system.disk import cache_folder, require_free_bytes
 from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
+from srgan_tf.system.lock import exclusive
 
 _RETRY_DELAYS = (1, 2, 4)  # seconds before each retry
 _TIMEOUT = (10, 30)  # seconds, to connect and between two chunks
@@ -107,21 +106,6 @@ class _TransientError(Exception):
 
 def _report(line):
     tqdm.write(line, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _locked(path):
-    """A lock between processes, which the system frees when this one ends, however it ends."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0.2)
-    except Timeout:
-        _report("Another process is fetching the same archive; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _part(path):
@@ -313,7 +297,8 @@ def find_set(text: str | Path) -> Path:
     path = cache / named.archive.file
     with user_errors(cache, "cannot be used", advice="set SRGAN_CACHE to a folder that can be written to"):
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / f".{path.name}.lock"):
+        waiting = "Another process is fetching the same archive; waiting for it"
+        with exclusive(cache / f".{path.name}.lock", lambda: _report(waiting)):
             if not target.is_dir():
                 _fetch(named.archive, path)
                 _unpack(path, named, target)

@@ -211,8 +211,12 @@ def embedded_scan(which: str, min_side: int = 1) -> Scan:
     return _scan(paths, min_side, "scikit-image's photographs")
 
 
-def _by_name(folder, role):
-    """Picture files by their relative path without suffix; also without what `role` matches at its end."""
+def pictures_by_name(folder: Path | str, role: re.Pattern[str] | None = None) -> dict[str, Path]:
+    """Picture files by their relative path without suffix; also without what `role` matches at its end.
+
+    Raises:
+        UserError: There is no such folder, no picture in it, or two have one name.
+    """
     named = {}
     for path in find_pictures(folder):
         relative = path.relative_to(folder)
@@ -270,16 +274,16 @@ def find_pairs(folder: Path | str) -> list[Pair]:
     hr_folder, lr_folder = find_subfolder(folder, "HR"), find_subfolder(folder, "LR")
     if lr_folder and not hr_folder:
         raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
-    names = _by_name(hr_folder or folder, None)
+    names = pictures_by_name(hr_folder or folder)
     if not hr_folder:
         for path in names.values():  # LR would be scored as if it were HR
             if any(part.upper() == "LR" for part in path.relative_to(folder).parts[:-1]):
                 raise UserError(f"{folder}: has no HR/, but {path} is in an LR/; name the folder that this LR/ is in")
     if not lr_folder:
         return [Pair(name, hr, None) for name, hr in sorted(names.items())]
-    hr, lr = names, _by_name(lr_folder, None)
+    hr, lr = names, pictures_by_name(lr_folder)
     if hr.keys() != lr.keys():
-        hr, lr = _by_name(hr_folder, _ROLE), _by_name(lr_folder, _ROLE)
+        hr, lr = pictures_by_name(hr_folder, _ROLE), pictures_by_name(lr_folder, _ROLE)
     alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
     if alone:
         raise UserError(

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import tensorflow as tf
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from srgan_tf.data import packed
@@ -20,6 +19,7 @@ from srgan_tf.imaging.errors import PictureError, picture_errors
 from srgan_tf.system.atomic import atomic_file, remove_unfinished
 from srgan_tf.system.disk import require_free_bytes, sha256
 from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.lock import exclusive
 
 _LOCK = ".lock"
 _SHARD_BYTES = 1 << 30  # of a file, about
@@ -100,14 +100,15 @@ def _locked(folder):
     if folder.exists() and not packed.is_packed(folder):
         if not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir()):
             raise UserError(f"{folder}: is there already and not packed photographs; name a new folder")
+
+    def busy():
+        raise UserError(f"{folder}: another process is packing into it") from None
+
     with user_errors(folder, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(folder / _LOCK, timeout=0):
-                remove_unfinished(folder)
-                yield
-        except Timeout:
-            raise UserError(f"{folder}: another process is packing into it") from None
+        with exclusive(folder / _LOCK, busy):
+            remove_unfinished(folder)
+            yield
 
 
 def _existing_or_new(plan, folder):

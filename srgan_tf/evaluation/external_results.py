@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from srgan_tf.data.folders import Pair, find_pictures
+from srgan_tf.data.folders import Pair, abbreviate, find_pictures
 from srgan_tf.evaluation.picture_sets import Image, size_text
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.errors import UserError
 
-_MAX_NAMED = 3  # pictures that an error names
 _SUFFIXES = re.compile(r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$", re.IGNORECASE)
 
 
@@ -51,8 +50,7 @@ def find_external_results(folder: Path | str, system: str, names: Iterable[str],
         else:
             missing.append(name)
     if missing:
-        more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
-        what = f"no picture of {system} for {', '.join(missing[:_MAX_NAMED])}{more}"
+        what = f"no picture of {system} for {abbreviate(missing)}"
         raise UserError(f"{folder}: {what}; add {'it' if len(missing) == 1 else 'them'} or give another folder")
     return found
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from srgan_tf.data.folders import abbreviate
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
 from srgan_tf.system.errors import UserError, user_errors
@@ -63,10 +64,10 @@ def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
         name, first, *other = words
         second = [name, *other] if same else other
         pairs.append(FacePair(_picture(folder, name, first), _picture(folder, *second), same, fold))
-    missing = sorted({picture for pair in pairs for picture in (pair.first, pair.second) if not picture.exists()})
+    missing = {picture for pair in pairs for picture in (pair.first, pair.second) if not picture.exists()}
     if missing:
-        others = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0]}: no such picture{others}, named in {path}; give the folder of LFW's people")
+        what = f"names pictures that are not there: {abbreviate(missing)}"
+        raise UserError(f"{path}: {what}; give the folder of LFW's people")
     return pairs
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srgan_tf.imaging.color import to_network
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
@@ -110,7 +111,7 @@ class Lpips:
 
     def _normalized(self, image):
         """Each tap's features of a picture, `(H_l, W_l, C_l)`, as unit vectors along the channels."""
-        features = self._features((image[None].astype(np.float32) / 127.5 - 1 - _SHIFT) / _SCALE, training=False)
+        features = self._features((to_network(image[None]) - _SHIFT) / _SCALE, training=False)
         features = [np.asarray(layer[0]) for layer in features]
         return [layer / (np.sqrt(np.sum(layer**2, axis=-1, keepdims=True)) + _EPSILON) for layer in features]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from srgan_tf.system.errors import user_errors
+from srgan_tf.system.errors import UserError, user_errors
 
 # For text with names of files, which need not be text themselves.
 LENIENT_UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
@@ -91,6 +91,21 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 def _temporary_name(path, suffix):
     """A new hidden name in the same folder."""
     return path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{suffix}")
+
+
+def keep_existing(path: Path | str, overwrite: bool, what: str = "exists already") -> None:
+    """Refuses to replace a file or folder, unless that is asked for.
+
+    Args:
+        path: What would be written.
+        overwrite: Whether it may be replaced.
+        what: The message about it.
+
+    Raises:
+        UserError: It is there, and may not.
+    """
+    if Path(path).exists() and not overwrite:
+        raise UserError(f"{path}: {what}; --overwrite replaces it")
 
 
 def check_writable(path: Path | str, folder: bool = False) -> None:

@@ -1,11 +1,11 @@
-"""One run at a time in a folder."""
+"""Locks between processes, which the system frees when a process ends, however it ends."""
 
 import contextlib
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -15,10 +15,28 @@ from srgan_tf.system.errors import UserError, user_errors
 
 
 @contextlib.contextmanager
+def exclusive(path: Path | str, busy: Callable[[], object]) -> Iterator[None]:
+    """Holds a lock; waits for it if another process does.
+
+    Args:
+        path: Of the lock's file, which stays.
+        busy: Called before waiting: to say so, or to raise what is raised instead.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        busy()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def run_lock(folder: Path | str) -> Iterator[None]:
     """Locks a folder for this process, and removes what one that was killed left half-written.
-
-    The system frees the lock when a process ends, however it ends.
 
     Args:
         folder: Of the phase; made if need be. Gets `run.lock`, and `process.json` while it is locked.
@@ -28,23 +46,23 @@ def run_lock(folder: Path | str) -> Iterator[None]:
     """
     folder = Path(folder)
     owner = folder / "process.json"
-    lock = filelock.FileLock(folder / "run.lock")
-    with user_errors(folder, "cannot be written", advice="give another --run_dir"):
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def busy():
+        raise UserError(f"{folder}: {_name(owner)} is training here; stop it, or give another --run_dir") from None
+
+    with contextlib.ExitStack() as stack:
+        with user_errors(folder, "cannot be written", advice="give another --run_dir"):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive(folder / "run.lock", busy))
         try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise UserError(f"{folder}: {_name(owner)} is training here; stop it, or give another --run_dir") from None
-    try:
-        remove_unfinished(folder)
-        with atomic_file(owner) as partial:
+            remove_unfinished(folder)
             itself = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            partial.write_text(json.dumps(itself), encoding="utf-8")
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            owner.unlink(missing_ok=True)
-        lock.release()
+            with atomic_file(owner) as partial:
+                partial.write_text(json.dumps(itself), encoding="utf-8")
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                owner.unlink(missing_ok=True)
 
 
 def _name(owner):

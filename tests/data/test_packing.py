@@ -8,6 +8,7 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 from PIL import Image
@@ -167,5 +168,5 @@ def test_a_killed_process_leaves_nothing_half_written(source):
 def test_two_processes_do_not_pack_into_one_folder(source):
     _pack(source)
     folder = source.parent / "packed"
-    with packing.FileLock(folder / ".lock"), pytest.raises(UserError, match="packed: another process is packing into"):
+    with filelock.FileLock(folder / ".lock"), pytest.raises(UserError, match="packed: another process is packing into"):
         _pack(source)

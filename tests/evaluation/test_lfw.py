@@ -44,7 +44,7 @@ def test_the_official_folds_are_read(shared_data):
         (LIST + "Ann\t1\t2\n", "5 follow"),
         (LIST.replace("Bob\t1\t2", "Bob\t1"), "line 4 is not of the form NAME i j"),
         (LIST.replace("Ann\t1\tBob\t1", "Ann\tx\tBob\t1"), "line 3 is not of the form NAME i NAME j"),
-        (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), "Cid_0001.jpg: no such picture and 1 others"),
+        (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), "names pictures that are not there: "),
     ],
 )
 def test_what_is_wrong_with_the_list_is_one_line(people, text, said):

@@ -13,7 +13,7 @@ from srgan_tf.evaluation.report import figures
 from srgan_tf.evaluation.report.markdown import report_text
 from srgan_tf.evaluation.report.page import write_page
 from srgan_tf.evaluation.tables import write_csv
-from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, shortened
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, keep_existing, shortened
 from srgan_tf.system.errors import UserError
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
@@ -42,8 +42,8 @@ def check_target(folder: Path | str, overwrite: bool = False) -> None:
     foreign = [name for name in names if name not in _FILES]
     if foreign:
         raise UserError(f"{folder}: holds {foreign[0]}, which is no part of a report; name a new folder for the report")
-    if names and not overwrite:
-        raise UserError(f"{folder}: holds a report already; --overwrite replaces it")
+    if names:
+        keep_existing(folder, overwrite, "holds a report already")
 
 
 def write_report(

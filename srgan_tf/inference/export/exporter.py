@@ -18,7 +18,7 @@ from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference.export import litert, onnx, savedmodel
 from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.models.generator import describe
-from srgan_tf.system.atomic import atomic_file, atomic_folder
+from srgan_tf.system.atomic import atomic_file, atomic_folder, keep_existing
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.quiet import quiet
 
@@ -101,12 +101,12 @@ def export(
     Raises:
         UserError: A package is missing; `path` is taken or cannot be written; the generator cannot be converted; or,
             loaded back, the model gives something else than the generator.
-        ValueError: `format` is unknown.
+        ValueError: `format` is unknown, or none for `float16`.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {tuple(FORMATS)}. Received: {format!r}")
     if float16 and format != "litert":
-        raise UserError(f"--precision=float16 is for --format=litert, not {format}; leave it out")
+        raise ValueError(f"float16 is of the format litert. Received: {format!r}")
     path, module = Path(path), FORMATS[format]
     missing = [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -130,8 +130,7 @@ def _check_file(path, suffix, overwrite):
         raise UserError(f"{path}: the file's name must end in {suffix}; give such a name")
     if path.is_dir():
         raise UserError(f"{path}: a folder; name another file")
-    if path.exists() and not overwrite:
-        raise UserError(f"{path}: exists already; --overwrite replaces it")
+    keep_existing(path, overwrite)
 
 
 def _check_folder(path, overwrite):
@@ -140,8 +139,7 @@ def _check_folder(path, overwrite):
     if path.exists() and any(path.iterdir()):
         if not (path / savedmodel.MAIN_FILE).is_file():
             raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
-        if not overwrite:
-            raise UserError(f"{path}: holds a SavedModel already; --overwrite replaces it")
+        keep_existing(path, overwrite, "holds a SavedModel already")
 
 
 def _write(generator, module, partial, path, metadata, float16):

@@ -209,7 +209,7 @@ def test_a_full_disk_is_one_line(generator, converted, monkeypatch, tmp_path):
 
 
 def test_options_that_do_not_fit_are_refused(generator, tmp_path):
-    with pytest.raises(UserError, match="--precision=float16 is for --format=litert, not onnx"):
+    with pytest.raises(ValueError, match="float16 is of the format litert. Received: 'onnx'"):
         export(generator, tmp_path / "model.onnx", "onnx", float16=True)
     with pytest.raises(ValueError, match=r"format must be one of .*Received: 'coreml'"):
         export(generator, tmp_path / "model", "coreml")
