@@ -217,7 +217,7 @@ def pictures_by_name(folder: Path | str, role: re.Pattern[str] | None = None) ->
     Raises:
         UserError: There is no such folder, no picture in it, or two have one name.
     """
-    named = {}
+    named: dict[str, Path] = {}
     for path in find_pictures(folder):
         relative = path.relative_to(folder)
         stem = (role.sub("", relative.stem) if role else "") or relative.stem
@@ -272,9 +272,10 @@ def find_pairs(folder: Path | str) -> list[Pair]:
     """
     folder = Path(folder)
     hr_folder, lr_folder = find_subfolder(folder, "HR"), find_subfolder(folder, "LR")
+    hr_pictures = hr_folder or folder
     if lr_folder and not hr_folder:
         raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
-    names = pictures_by_name(hr_folder or folder)
+    names = pictures_by_name(hr_pictures)
     if not hr_folder:
         for path in names.values():  # LR would be scored as if it were HR
             if any(part.upper() == "LR" for part in path.relative_to(folder).parts[:-1]):
@@ -283,7 +284,7 @@ def find_pairs(folder: Path | str) -> list[Pair]:
         return [Pair(name, hr, None) for name, hr in sorted(names.items())]
     hr, lr = names, pictures_by_name(lr_folder)
     if hr.keys() != lr.keys():
-        hr, lr = pictures_by_name(hr_folder, _ROLE), pictures_by_name(lr_folder, _ROLE)
+        hr, lr = pictures_by_name(hr_pictures, _ROLE), pictures_by_name(lr_folder, _ROLE)
     alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
     if alone:
         raise UserError(
