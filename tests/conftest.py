@@ -1,6 +1,8 @@
 """What several tests share."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,19 @@ def weights(generator, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "srresnet" / "best.weights.h5"
     save_generator(generator, path)
     return path
+
+
+@pytest.fixture
+def run_python():
+    """Runs Python in another process, which can import the package even if it is not installed."""
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+
+    def run(*arguments, check=True, env=None, **options):
+        env = os.environ | {"PYTHONPATH": path} | (env or {})
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, check=check, env=env, capture_output=True, text=True, **options)
+
+    return run
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,13 +102,12 @@ def test_scan_sees_orientation(tmp_path):
     assert folders.scan(tmp_path).pictures == (folders.PictureFile(tmp_path / "a.jpg", 40, 20),)
 
 
-def test_embedded_pictures_are_there_without_importing_scikit_image():
+def test_embedded_pictures_are_there_without_importing_scikit_image(run_python):
     code = (
         "import sys; from srgan_tf.data import folders; print(*folders.embedded_pictures()); "
         "print('skimage' in sys.modules, 'tensorflow' in sys.modules)"
     )
-    root = Path(folders.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    done = run_python("-c", code)
     assert done.stdout == "astronaut chelsea coffee rocket motorcycle_left\nFalse False\n", done.stderr
 
 

@@ -1,10 +1,7 @@
 import errno
 import os
 import struct
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,7 +163,7 @@ def test_exif_behind_the_pixels_of_a_png(tmp_path):
     np.testing.assert_array_equal(files.read_rgb(path), np.rot90(RGB, -1))
 
 
-def test_broken_exif_is_passed_over_in_silence(tmp_path):
+def test_broken_exif_is_passed_over_in_silence(tmp_path, run_python):
     path = tmp_path / "a.jpg"
     make = struct.pack("<HHII", ExifTags.Base.Make, 2, 10**6, 26)  # a million letters that are not there
     Image.fromarray(RGB).save(path, exif=b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + make + bytes(8))
@@ -176,8 +173,7 @@ def test_broken_exif_is_passed_over_in_silence(tmp_path):
         "import sys; from srgan_tf.imaging import files; "
         "print(files.probe(sys.argv[1]), files.read_rgb(sys.argv[1]).shape)"
     )
-    root = Path(files.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code, path], cwd=root, capture_output=True, text=True)
+    done = run_python("-c", code, path)
     assert (done.stdout, done.stderr) == ("(5, 7) (5, 7, 3)\n", "")
 
 

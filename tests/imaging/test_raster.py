@@ -3,7 +3,6 @@ import io
 import os
 import re
 import struct
-import subprocess
 import sys
 import warnings
 import zlib
@@ -275,7 +274,7 @@ def test_strips_of_any_height_from_any_thread(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(strips), RGB)
 
 
-def test_a_large_picture_takes_little_memory(tmp_path):
+def test_a_large_picture_takes_little_memory(tmp_path, run_python):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((7000, 7000, 3), np.uint8), photometric="rgb", compression="zlib")
     code = """
@@ -291,14 +290,7 @@ print(peak() - before)
 """
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the peak from /proc")
-    done = subprocess.run(
-        [sys.executable, "-c", code, path],
-        cwd=Path(raster.__file__).parents[2],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"VIPS_CONCURRENCY": "64"},
-    )
+    done = run_python("-c", code, path, env={"VIPS_CONCURRENCY": "64"})
     assert float(done.stdout) < 100  # MiB, of 140 when decoded
 
 
@@ -410,7 +402,7 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path):
         np.testing.assert_array_equal(read(tmp_path / "a.png")[0], pixels)
 
 
-def test_slightly_wrong_files_are_read_in_silence(tmp_path):
+def test_slightly_wrong_files_are_read_in_silence(tmp_path, run_python):
     make = struct.pack("<HHII", ExifTags.Base.Make, 2, 10**6, 26)  # a million letters that are not there
     Image.fromarray(RGB).save(tmp_path / "exif.jpg", exif=b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + make + bytes(8))
     Image.fromarray(RGB).save(tmp_path / "behind.jpg")
@@ -427,13 +419,10 @@ for path in sys.argv[1:]:
     with open_raster(path) as opened:
         print(opened.rows(0, 50).shape)
 """
-    root = Path(raster.__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *sorted(tmp_path.iterdir())], cwd=root, capture_output=True, text=True
-    )
+    done = run_python("-c", code, *sorted(tmp_path.iterdir()))
     assert (done.stdout, done.stderr) == ("(50, 70, 3)\n" * 5, "")
 
 
-def test_the_first_room_needs_no_libvips():
+def test_files_and_resize_need_no_libvips(run_python):
     code = "import sys; sys.modules['pyvips'] = None; import srgan_tf.imaging.files, srgan_tf.imaging.resize"
-    subprocess.run([sys.executable, "-c", code], cwd=Path(raster.__file__).parents[2], check=True)
+    run_python("-c", code)

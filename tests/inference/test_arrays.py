@@ -1,7 +1,5 @@
 """Every kind of picture that can lie in the memory goes through an `Upscaler` and comes back in kind."""
 
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -157,13 +155,13 @@ def test_profiles_and_exif_stay(upscaler):
 # --- the package
 
 
-def test_the_package_is_imported_without_tensorflow():
+def test_the_package_is_imported_without_tensorflow(run_python):
     code = (
         "import sys, srgan_tf; assert not {'tensorflow', 'keras'} & set(sys.modules);"
         " assert 'Upscaler' in dir(srgan_tf);"
         " from srgan_tf import Upscaler; assert srgan_tf.Upscaler is Upscaler and 'tensorflow' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python("-c", code)
     with pytest.raises(AttributeError, match="Downscaler"):
         _ = srgan_tf.Downscaler
 

@@ -1,8 +1,6 @@
 """Memory: what is taken beforehand, and what happens when it runs out."""
 
 import math
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -180,11 +178,10 @@ print(needed, int(line.split()[1]) * 1024 - before)
 """
 
 
-def test_what_is_planned_holds_against_the_measured_peak():
+def test_what_is_planned_holds_against_the_measured_peak(run_python):
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the peak where Linux keeps it")
-    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
-    planned, taken = map(int, done.stdout.split())
+    planned, taken = map(int, run_python("-c", PEAK).stdout.split())
     assert planned > 1e8 and 0.65 * planned < taken < planned
 
 

@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import h5py
 import keras
 import numpy as np
@@ -147,7 +143,7 @@ assert "tensorflow" not in sys.modules
 """
 
 
-def test_gives_the_same_picture_under_jax(tmp_path):
+def test_gives_the_same_picture_under_jax(tmp_path, run_python):
     pytest.importorskip("jax")
     model = build_generator(blocks=2)
     initialize_as_bilinear(model)
@@ -157,7 +153,6 @@ def test_gives_the_same_picture_under_jax(tmp_path):
     picture = rng.uniform(-1, 1, (1, 12, 17, 3)).astype(np.float32)
     save_generator(model, tmp_path / "g.weights.h5")
     np.save(tmp_path / "lr.npy", picture)
-    command = [sys.executable, "-c", JAX, "g.weights.h5", "lr.npy", "sr.npy"]
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    run_python("-c", JAX, "g.weights.h5", "lr.npy", "sr.npy", cwd=tmp_path, env=environment)
     np.testing.assert_allclose(np.load(tmp_path / "sr.npy"), model(picture, training=False), atol=1e-4)

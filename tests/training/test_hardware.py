@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -29,13 +28,12 @@ print(int(line.split()[1]) * 1024)
 """
 
 
-def test_estimated_memory_holds_against_the_measured_peak():
+def test_estimated_memory_holds_against_the_measured_peak(run_python):
     if not Path("/proc/self/status").exists():
         pytest.skip("reads the peak where Linux keeps it")
     peaks = {}
     for batch in (4, 36):
-        done = subprocess.run([sys.executable, "-c", MEASURE, str(batch)], capture_output=True, text=True, check=True)
-        peaks[batch] = int(done.stdout)
+        peaks[batch] = int(run_python("-c", MEASURE, batch).stdout)
     memory = hardware.step_memory(96, build_generator(), 4)
     assert 0.6 < (peaks[36] - peaks[4]) / (32 * memory.per_crop) < 1.2
     assert peaks[36] < memory.needed(36)

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -92,9 +89,9 @@ for mine, keras_own in zip(found, [outputs, *gradients, *own.get_weights()], str
 
 
 @pytest.mark.parametrize("policy, tolerance", [("float32", 1e-5), ("mixed_float16", 3e-3)])
-def test_synchronized_it_is_keras_own_of_all_replicas_pictures(policy, tolerance):
+def test_synchronized_it_is_keras_own_of_all_replicas_pictures(policy, tolerance, run_python):
     """The same, with a batch on two devices and Keras' layer on one."""
-    done = subprocess.run([sys.executable, "-c", MIRRORED, policy], capture_output=True, text=True)
+    done = run_python("-c", MIRRORED, policy, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     differences = [float(line) for line in done.stdout.split()]
     assert len(differences) == 8 and max(differences) < tolerance

@@ -48,7 +48,7 @@ def test_report_holds_everything(written):
     strips = {"strips/Set_5-deep_ö.png", "strips/Set_5-deep_ö-2.png"}
     assert names == {"report.md", "index.html", "scores.csv", "scores.json", "psnr-lpips.png", *strips}
     assert notes == [
-        "Not in the figure of PSNR against LPIPS, for want of an LPIPS or of a finite PSNR: published systems."
+        "Not in the figure of PSNR against LPIPS, without an LPIPS or a finite PSNR: published systems."
     ]
 
 
