@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from srgan_tf.imaging.color import to_network
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import DAMAGE, UserError, user_errors
+from srgan_tf.system.errors import DAMAGE, exit_status, user_errors
 
 NETS = ("alexnet", "vgg16")
 HOW_TO_GET = "--lpips=fetch downloads them (64 MB)"
@@ -261,12 +261,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) not in (3, 4) or argv[3:] not in ([], *([net] for net in NETS)):
         print(f"usage: python -m srgan_tf.evaluation.lpips SOURCE TARGET.npz [{'|'.join(NETS)}]", file=sys.stderr)
         return 2
-    try:
-        write_weights(argv[2], read_weights(argv[1], *argv[3:]))
-    except UserError as error:
-        print(f"lpips: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status("lpips", lambda: write_weights(argv[2], read_weights(argv[1], *argv[3:])))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 
 from srgan_tf.imaging.raster import MAX_PIXELS
 from srgan_tf.inference.plan import KINDS
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, exit_status
 
 SCRIPT = "srgan_tf.inference.beam"
 
@@ -154,12 +154,7 @@ def run(argv):
 
 def main(argv):
     """Runs the command line `argv`; returns the exit status."""
-    try:
-        run(argv)
-    except UserError as error:
-        print(f"{SCRIPT}: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(SCRIPT, lambda: run(argv))
 
 
 if __name__ == "__main__":

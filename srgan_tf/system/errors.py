@@ -3,10 +3,11 @@
 import contextlib
 import pickle
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # What the standard library, NumPy, h5py and Pillow raise over the contents of a damaged file. RuntimeError is zipfile's
@@ -37,6 +38,16 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """A mistake of the command line itself, found before any work; the command exits with status 2."""
+
+
+def exit_status(program: str, command: Callable[[], object]) -> int:
+    """Runs a command; a `UserError` becomes one line on standard error and status 1."""
+    try:
+        command()
+    except UserError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def reason(error: BaseException) -> str:

@@ -9,19 +9,8 @@ from srgan_tf.models.generator import build_generator, generator_config, recepti
 FREE = [tf.TensorSpec((None, None, None, 3), tf.float32)]
 
 
-def random_generator(blocks=1, scale=4, filters=8):
-    """A small G whose BN statistics are none of the trivial ones."""
-    keras.utils.set_random_seed(3)
-    generator = build_generator(blocks, scale, filters)
-    rng = np.random.default_rng(3)
-    for layer in generator.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
-    return generator
-
-
 @pytest.fixture(scope="module")
-def small():
+def small(random_generator):
     generator = random_generator()
     return generator, FusedGenerator(generator)
 
@@ -50,7 +39,7 @@ def assert_equal(given, expected, tolerance=1e-5):
         (1, 8, 8, (1, 1, 30)),
     ],
 )
-def test_it_equals_the_generator(blocks, scale, filters, shape):
+def test_it_equals_the_generator(blocks, scale, filters, shape, random_generator):
     generator, lr = random_generator(blocks, scale, filters), noise(*shape, 3)
     fused, expected = FusedGenerator(generator), generator(lr, training=False)
     assert (fused.blocks, fused.scale, fused.filters) == generator_config(generator) == (blocks, scale, filters)
@@ -94,7 +83,7 @@ def test_half_precision_comes_near(small, dtype, tolerance):
     assert np.abs(half(lr) - expected).max() > 1e-4  # else it was computed in float32
 
 
-def test_the_weights_are_copied():
+def test_the_weights_are_copied(random_generator):
     generator, lr = random_generator(), noise(1, 4, 4, 3)
     fused = FusedGenerator(generator)
     before = fused(lr)

@@ -15,23 +15,12 @@ from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.baselines import build_espcn
-from srgan_tf.models.generator import build_generator, receptive_margin
+from srgan_tf.models.generator import receptive_margin
 from srgan_tf.system.errors import UserError
 
 
-def random_generator(blocks=1, scale=4, filters=8):
-    """A small G whose BN statistics are none of the trivial ones."""
-    keras.utils.set_random_seed(3)
-    generator = build_generator(blocks, scale, filters)
-    rng = np.random.default_rng(3)
-    for layer in generator.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
-    return generator
-
-
 @pytest.fixture(scope="module")
-def generator():
+def generator(random_generator):
     return random_generator()
 
 
@@ -161,7 +150,7 @@ def test_alpha_is_the_bicubic_of_the_whole(whole, bands, dtype):
 
 
 @pytest.mark.parametrize("blocks, scale", [(1, 4), (0, 4), (2, 2), (1, 8)])
-def test_margin_is_how_far_one_pixel_reaches(blocks, scale):
+def test_margin_is_how_far_one_pixel_reaches(blocks, scale, random_generator):
     generator, side = random_generator(blocks, scale), 41
     image = np.random.default_rng(1).uniform(-1, 1, (1, side, side, 3)).astype(np.float32)
     changed = image.copy()
@@ -174,7 +163,7 @@ def test_margin_is_how_far_one_pixel_reaches(blocks, scale):
 
 
 @pytest.mark.parametrize("blocks, scale", [(1, 4), (0, 2), (2, 2), (0, 8)])
-def test_tiled_equals_whole(blocks, scale):
+def test_tiled_equals_whole(blocks, scale, random_generator):
     rng = np.random.default_rng(blocks + scale)
     whole = Upscaler(random_generator(blocks, scale), tile=0)
     cases = [(1, 1, 1), (1, 50, 7), (50, 1, 7), (9, 9, 1), (30, 31, 32), (32, 32, 32), (33, 32, 32)]

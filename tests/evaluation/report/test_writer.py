@@ -47,9 +47,7 @@ def test_report_holds_everything(written):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
     strips = {"strips/Set_5-deep_ö.png", "strips/Set_5-deep_ö-2.png"}
     assert names == {"report.md", "index.html", "scores.csv", "scores.json", "psnr-lpips.png", *strips}
-    assert notes == [
-        "Not in the figure of PSNR against LPIPS, without an LPIPS or a finite PSNR: published systems."
-    ]
+    assert notes == ["Not in the figure of PSNR against LPIPS, without an LPIPS or a finite PSNR: published systems."]
 
 
 def test_csv_and_json_hold_the_numbers(written):
