@@ -65,8 +65,8 @@ def table(found: Sequence[Opinion]) -> str:
     lines = [(system, *(cell(system, set_name) for set_name in sets)) for system in systems]
     known: dict[str, dict[str, str]] = {}
     for set_name in sets:
-        theirs = published.find(set_name)
-        for row in theirs.rows if theirs else ():
+        table = published.find(set_name)
+        for row in table.rows if table else ():
             known.setdefault(row.label, {})[set_name] = MOS.text(row.values)
     lines += [(label, *(own.get(set_name, UNKNOWN) for set_name in sets)) for label, own in known.items()]
     return "\n".join(aligned(("mean opinion score", *sets), lines, labels=1))

@@ -145,7 +145,7 @@ def check_csv_target(path: Path | str) -> None:
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: a folder; name a file for the scores, {path / 'scores.csv'} say")
-    if path.exists() and not (path.is_file() and _is_own_csv(path)):  # a pipe would wait for ever
+    if path.exists() and not (path.is_file() and _is_own_csv(path)):  # a pipe would block
         raise UserError(f"{path}: exists already and is no table of scores; name another file")
     check_writable(path)
 

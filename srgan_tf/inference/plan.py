@@ -171,7 +171,7 @@ def _split_pattern(pattern):
 
 def _find_matches(base, wildcards):
     """The pictures that match, sorted by their path relative to `base`."""
-    if "**" in wildcards:  # by our own walk, since glob follows links for ever
+    if "**" in wildcards:  # by our own walk, since glob follows circular links endlessly
         return [path for path in find_pictures(base) if _matches(path.relative_to(base).parts, wildcards)]
     found = (Path(base, name) for name in glob.iglob(os.path.join(*wildcards), root_dir=base))
     pictures = (path for path in found if path.suffix.lower() in READABLE_SUFFIXES and os.path.isfile(path))

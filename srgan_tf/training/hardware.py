@@ -188,7 +188,7 @@ def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int
         memory: Of `step_memory`.
         device: A `Device`.
         batch_size: Crops of a step.
-        crops: Of them, those that a device has at once.
+        crops: Of a micro-batch on one device.
         accumulate: Micro-batches of a step.
         cache: Bytes of main memory that are for decoded photographs.
 
