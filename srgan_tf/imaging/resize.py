@@ -45,7 +45,7 @@ def resize_matrix(length: int, resized: int) -> "sparse.csr_array":
     Raises:
         ValueError: A length is not positive.
     """
-    from scipy import sparse  # here, since networks enlarge without it
+    from scipy import sparse  # here, since networks upscale without it
 
     if length < 1 or resized < 1:
         raise ValueError(f"Lengths must be positive. Received: length={length}, resized={resized}")

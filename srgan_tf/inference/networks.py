@@ -69,7 +69,6 @@ class SelfExemplars(tf.Module):
 
     def __call__(self, lr):
         """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
-
         from srgan_tf.models import selfex
 
         def upscale(pictures):

@@ -13,6 +13,7 @@ from srgan_tf.system.errors import DAMAGE
 METADATA = "srgan_tf"  # attribute of a weights file: the configuration of its model, as JSON
 SUFFIX = ".weights.h5"  # Keras opens no other
 SCALES = (2, 4, 8)
+_UNREADABLE: tuple[type[Exception], ...] = (AttributeError, OSError, *DAMAGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class GeneratorWeights:
 
     Attributes:
         blocks: Residual blocks.
-        scale: Enlargement.
+        scale: Scale factor.
         filters: Channels of every layer but the last.
         arrays: By the layer's name: kernel and bias, a kernel, or BN's gamma, beta, moving mean and variance; float32.
         epsilon: Of every BN.
@@ -79,7 +80,7 @@ def read_weights(path: Path | str) -> GeneratorWeights | None:
             }
         weights = GeneratorWeights(**config, arrays=arrays)
         complete = {name: [(np.float32, shape) for shape in shapes] for name, shapes in _shapes(weights).items()}
-    except (AttributeError, OSError, *DAMAGE):
+    except _UNREADABLE:
         return None
     found = {name: [(array.dtype, array.shape) for array in own] for name, own in arrays.items()}
     return weights if found == complete else None
