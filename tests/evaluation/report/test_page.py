@@ -47,10 +47,10 @@ SCORES = [Score("Set5", "first", "red", {"psnr": 12.345}), Score("Set5", EVIL, E
 FACTS = {"protocol": EVIL, "versions": {"keras": "3.15", "systems": ["one", EVIL]}}
 
 
-def written(shown):
+def written(shown, **options):
     file = io.StringIO()
     loaded = [(item, layers, region(layers)) for item, layers in ((item, item.load()) for item in shown)]
-    left_out = write_page(file, f"Title {EVIL}", ROWS, SCORES, loaded, FACTS)
+    left_out = write_page(file, f"Title {EVIL}", ROWS, SCORES, loaded, FACTS, **options)
     return file.getvalue(), left_out
 
 
