@@ -1,8 +1,8 @@
-"""SRGAN in TensorFlow and Keras: pictures four times as large, trained, measured and exported.
+"""SRGAN in TensorFlow and Keras. 4x single-image super-resolution: training, evaluation, inference, export.
 
 from srgan_tf import Upscaler
 
-large = Upscaler().upscale(image)  # a NumPy array or a PIL.Image; the same comes back, 4 times as large
+large = Upscaler().upscale(image)  # a NumPy array or a PIL.Image; returns the same type, upscaled 4x
 """
 
 __version__ = "0.2.0"

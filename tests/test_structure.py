@@ -33,7 +33,7 @@ def _imports(path):
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_arrows_point_one_way(path):
+def test_imports_point_one_way(path):
     package = path.relative_to(PACKAGE).parts[0]
     for name in _imports(path):
         top, *rest = name.split(".")
@@ -59,6 +59,6 @@ def test_the_lean_requirements_are_those_of_the_package():
     def lines(text):
         return {line.partition(";")[0].strip() for line in text.splitlines() if line and not line.startswith("#")}
 
-    package = lines(setup["options"]["install_requires"])
+    required = lines(setup["options"]["install_requires"])
     lean = lines((REPOSITORY / "requirements-cpu.txt").read_text(encoding="utf-8"))
-    assert {line for line in package if not line.startswith(("tensorflow[", "tensorlayerx"))} == lean
+    assert {line for line in required if not line.startswith(("tensorflow[", "tensorlayerx"))} == lean

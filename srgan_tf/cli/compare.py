@@ -1,4 +1,4 @@
-"""`srgan compare`: shows what systems make of pictures without HR, side by side."""
+"""`srgan compare`: shows images without HR, upscaled by several systems, side by side."""
 
 import dataclasses
 from pathlib import Path
@@ -18,16 +18,16 @@ from srgan_tf.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Systems):
-    """Show your own pictures, enlarged by several systems, on one page.
+    """Show your own images, upscaled by several systems, on one page.
 
     srgan compare photos report
     srgan compare photos report --weights=srgan --weights=runs/default/srgan/generator.weights.h5
     """
 
-    input: str = setting("", "folder of the pictures", positional="INPUT", required=True)
+    input: str = setting("", "folder of the images", positional="INPUT", required=True)
     report: str = setting(
         "",
-        "folder to write a report to: figures and a page to compare the pictures on",
+        "folder to write a report to: figures and a page to compare the images on",
         positional="REPORT",
         required=True,
     )
@@ -39,7 +39,7 @@ class Settings(Systems):
 
 
 def run(settings):
-    """Writes a report that shows pictures without HR, upscaled by every system, side by side."""
+    """Writes a report that shows images without HR, upscaled by every system, side by side."""
     from srgan_tf.evaluation import report
 
     weights, results = settings.find()
@@ -53,15 +53,15 @@ def run(settings):
         for name, path in paths.items():
             try:
                 lr = files.read_rgb(path)
-                made = {system: enlarge(lr) for system, enlarge in systems.items()}
+                made = {system: upscale(lr) for system, upscale in systems.items()}
                 yield Pictures("", name, path, made | {system: own[name] for system, own in external.items()})
             except UserError as error:
                 failures.append(error)
             except MemoryError as error:
                 failures.append(UserError(f"{path}: {error}"))
 
-    with tqdm(total=len(paths), unit="picture", leave=False, disable=None) as bar:
-        known = facts(weights, enlargement=f"{scale}x")
+    with tqdm(total=len(paths), unit="image", leave=False, disable=None) as bar:
+        known = facts(weights, scale_factor=f"{scale}x")
         notes = report.write_comparison(
             settings.report, shown(), known, settings.overwrite, lambda picture: bar.update()
         )

@@ -56,7 +56,7 @@ class Settings(Systems, TestSet):
             raise UsageError("--overwrite is about --report; leave it out")
         if self.lpips_net != Settings.lpips_net and not self.lpips:
             raise UsageError("--lpips_net cannot be given without --lpips; leave it out or give LPIPS' weights")
-        # The next run would take pictures in the folder of the data for some of its own.
+        # The next run would read pictures in the folder of the data as part of the test set.
         check_outside("csv", self.csv, "report", self.report)
         check_outside("pictures", self.pictures, "report", self.report)
         check_outside("report", self.report, "data", self.data)
@@ -65,7 +65,7 @@ class Settings(Systems, TestSet):
 
 
 def run(settings):
-    """Prints a table for each test set; writes CSV, pictures and the report on request."""
+    """Prints a table for each test set; writes CSV, images and the report on request."""
     from srgan_tf.evaluation import tables
 
     weights, results = settings.find()
@@ -82,7 +82,7 @@ def run(settings):
         if settings.report and not pictures:
             pictures = cleanup.enter_context(tempfile.TemporaryDirectory())
         total = sum(len(each.pairs) for each in sets)
-        bar = cleanup.enter_context(tqdm(total=total, unit="picture", leave=False, disable=None))
+        bar = cleanup.enter_context(tqdm(total=total, unit="image", leave=False, disable=None))
         scored = []
         for each in sets:
             if cropped := find_cropped(each.pairs, scale):
@@ -162,7 +162,7 @@ def _write(scored, weights, settings):
 
 
 def _pictures(scored):
-    """What the report shows of a test set: each picture that was scored, HR first."""
+    """What the report shows of a test set: each image that was scored, HR first."""
     kept = {score.picture for score in scored.scores}
     for pair in scored.set.pairs:
         if pair.name in kept:

@@ -21,7 +21,7 @@ _FACES_SHOWN = 2
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Limits):
-    """Measure how well FaceNet verifies small faces of LFW, enlarged by each system.
+    """Measure how well FaceNet verifies small faces of LFW, upscaled by each system.
 
     srgan faces --lfw=lfw-deepfunneled --pairs=pairs.txt --facenet=20180402-114759.pb
     """
@@ -38,20 +38,20 @@ class Settings(Limits):
     output: str = setting("faces", "folder for the figures, the scores, and the embeddings for the next run")
     standardisation: str = setting(
         AUTO,
-        "of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its standard"
+        "standardisation of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its standard"
         " deviation (auto: fixed, but per-image for davidsandberg's models of 2017)",
         choices=(AUTO, "fixed", "per-image"),
     )
     face_crop: int = setting(
         AUTO,
-        "side of the middle of a picture that is scaled to 160x160, pixels (auto: 130 of LFW's 250x250; all of a"
-        " picture of another size)",
+        "side of the central crop of an image that is scaled to 160x160, pixels (auto: 130 of LFW's 250x250; all of an"
+        " image of another size)",
         lower=1,
     )
 
 
 def run(settings):
-    """Prints how well FaceNet verifies small faces of LFW, enlarged by each system; see `evaluation.faces`."""
+    """Prints how well FaceNet verifies small faces of LFW, upscaled by each system; see `evaluation.faces`."""
     from srgan_tf.evaluation.faces import SIZES, EmbeddingCache, Method, bicubic, embed_faces, verify
     from srgan_tf.evaluation.faces_report import tables
     from srgan_tf.evaluation.lfw import read_pairs
@@ -85,7 +85,7 @@ def _protocol(pairs, paths, crop, embedder):
     folds = len({pair.fold for pair in pairs})
     return (
         f"{len(pairs):,} pairs in {folds} folds{'' if folds == 10 else ' (the official list has 10)'}, {len(paths):,}"
-        f" pictures, {f'{crop}x{crop}' if crop else 'LFW: 130x130'} of the middle; {embedder.standardisation}"
+        f" images, {f'{crop}x{crop}' if crop else 'LFW: 130x130'} of the middle; {embedder.standardisation}"
         f" standardisation, batch size {embedder.batch_size}"
     )
 

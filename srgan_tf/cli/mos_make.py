@@ -14,13 +14,13 @@ from srgan_tf.system.errors import UsageError, UserError
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Systems, TestSet):
-    """Write one page on which people give scores to every system's pictures and to HR; see `srgan mos score`.
+    """Write one page on which people rate every system's images and HR; see `srgan mos score`.
 
     srgan mos make TESTSETS study.html
     """
 
     output: str = setting("study.html", "the page", positional="OUTPUT")
-    per_set: int = setting(0, "pictures of each set on the page, spread over it (0: all)", lower=0)
+    per_set: int = setting(0, "images of each set on the page, spread over it (0: all)", lower=0)
     overwrite: bool = setting(False, "replace a page that exists already")
 
     def checked(self):
@@ -45,8 +45,8 @@ def run(settings):
     sets, notes = fit_sets(sets, scale)
     print("".join(f"{note}\n" for note in notes), end="")
     total = sum(len(each.pairs) for each in sets)
-    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
+    with tqdm(total=total, unit="image", leave=False, disable=None) as bar:
         versions = all_versions(sets, systems, external, scale, lambda: bar.update())
-        count = write_study(path, "How good is each picture?", versions)
-    print(f"{path}: {count} pictures to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
+        count = write_study(path, "How good is each image?", versions)
+    print(f"{path}: {count} images to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
     return 0

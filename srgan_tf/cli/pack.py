@@ -19,8 +19,8 @@ class Settings:
     train_dir: str = setting("", "folder of HR photographs, searched recursively", positional="PHOTOS", required=True)
     pack: str = setting(
         "",
-        "folder to write the packed photographs to; trainings on them see the same batches. The same command resumes"
-        " what was stopped, and checks what is complete",
+        "folder to write the packed photographs to; training on them sees the same batches. The same command resumes"
+        " an interrupted run, and checks a complete one",
         positional="PACKED",
         required=True,
     )
@@ -28,7 +28,7 @@ class Settings:
 
 
 def run(settings):
-    """Writes the training pictures into the folder `pack`, all that any crop size can use; returns the exit status."""
+    """Writes the training images into the folder `pack`, all that any crop size can use; returns the exit status."""
     if packed.is_packed(settings.train_dir):
         raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
     scan = folders.scan(settings.train_dir)
@@ -40,5 +40,5 @@ def run(settings):
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
         print(f"  skipped {name}: {reason}")
     count, size = sum(len(shard.pictures) for shard in shards), sum(shard.size for shard in shards)
-    print(f"packed     {count} pictures, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
+    print(f"packed     {count} images, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
     return 0

@@ -8,6 +8,7 @@ from srgan_tf.cli.flags import AUTO, setting
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.training.run_folder import MUTABLE_ON_RESUME
+from srgan_tf.weights import pretrained_names
 
 MOST = 10**9  # steps, or crops
 
@@ -35,8 +36,8 @@ class Settings:
     srgan train --mode=srgan --train_dir=PHOTOS        then G against D
     srgan train --model=espcn --train_dir=PHOTOS       a smaller network
 
-    The defaults are the slides' numbers (Ledig et al. 2017, through TensorLayer's SRGAN); where the slides are silent,
-    the paper's.
+    The defaults are those of "the slides", a university seminar's on SRGAN (Ledig et al. 2017) and TensorLayer's code
+    of it; where the slides are silent, the paper's.
     """
 
     # What to train
@@ -45,8 +46,8 @@ class Settings:
     resume: bool = setting(True, "resume from the newest checkpoint of the run folder, if it has one")
     weights: str = setting(
         "",
-        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or the package's srresnet, srgan,"
-        " espcn or srcnn",
+        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or the package's"
+        f" {pretrained_names()}",
     )
     discriminator: str = setting(
         "", "folder of another run's SRGAN, runs/NAME/srgan, with whose D this one starts (empty: a new D)"
@@ -57,7 +58,7 @@ class Settings:
     train_dir: str = setting(
         "", "folder of HR photographs, searched recursively, or one that was packed (empty: a few embedded ones)"
     )
-    valid_dir: str = setting("", "folder of HR pictures, or with HR/ and LR/, to validate on (empty: an embedded one)")
+    valid_dir: str = setting("", "folder of HR images, or with HR/ and LR/, to validate on (empty: an embedded one)")
     crop_size: int = setting(
         AUTO,
         "side of an HR crop, pixels; the LR crop is smaller by the factor --scale (auto: 384; 64 for srcnn, 17 times"
@@ -70,13 +71,13 @@ class Settings:
     )
     accumulate: int = setting(
         1,
-        "micro-batches that a step's crops are taken in, for the gradients of a large batch in the memory of a small"
-        " one; BN takes its statistics from each",
+        "gradient accumulation: micro-batches per step, for a large batch in the memory of a small one; BN takes its"
+        " statistics from each",
         lower=1,
         upper=MOST,
     )
     crops_per_image: int = setting(
-        1, "crops that come from one decoding of a photograph, in different batches", lower=1, upper=1024
+        1, "crops from one decoding of a photograph, in different batches", lower=1, upper=1024
     )
     cache_gb: float = setting(
         AUTO,
@@ -89,10 +90,10 @@ class Settings:
     # Generator
     model: str = setting(
         "resnet",
-        "resnet is G, of SRResNet and SRGAN; the others, of the tables, learn Y, in a folder of their name",
+        "resnet: the generator of SRResNet and SRGAN; srcnn, espcn, drcn: baselines on luma (Y), in a folder of their name",
         choices=("resnet", "srcnn", "espcn", "drcn"),
     )
-    scale: int = setting(4, "enlargement r: 2, 4 or 8", lower=2)
+    scale: int = setting(4, "upscaling factor: 2, 4 or 8", lower=2)
     blocks: int = setting(16, "residual blocks of G", lower=1)
     initial: str = setting(
         "upsampling",
@@ -100,7 +101,7 @@ class Settings:
         choices=("upsampling", "random"),
     )
     freeze_bn_after: int = setting(
-        -1, "step of a phase from which G uses BN's moving statistics (0: from the start; -1: never)", lower=-1
+        -1, "step after which G uses BN's moving statistics (0: from the start; -1: never)", lower=-1
     )
 
     # Losses
@@ -109,7 +110,7 @@ class Settings:
         "mse; or mse plus vgg22, vgg54, pool4 (the seminar's code) (auto: mse for srresnet, pool4 for srgan)",
         choices=(AUTO, "mse", "vgg22", "vgg54", "pool4"),
     )
-    mse_loss_weight: float = setting(1.0, "weight of the MSE between pictures in [-1, 1]; 0 gives the paper's", lower=0)
+    mse_loss_weight: float = setting(1.0, "weight of the MSE between images in [-1, 1]; 0 gives the paper's", lower=0)
     vgg_loss_weight: float = setting(
         AUTO,
         "weight of the mean squared difference of VGG19's features (auto: 2e-6 for pool4; for vgg22 and vgg54 measured"
@@ -118,7 +119,7 @@ class Settings:
     )
     adversarial_loss_weight: float = setting(1e-3, "weight of -log D(G(LR)) in G's loss", lower=0)
     consistency_loss_weight: float = setting(
-        0.0, "weight of the MSE between LR and SR reduced again, which holds the colours (0: off)", lower=0
+        0.0, "weight of the MSE between LR and SR downscaled again; constrains colour (0: off)", lower=0
     )
     vgg_path: str = setting("", "VGG19 weights without top, Keras layout (empty: Keras downloads them)")
     sequential_updates: bool = setting(False, "update D first and G against the new D, as the slides do")
@@ -144,7 +145,7 @@ class Settings:
     beta1: float = setting(0.9, "first-moment decay of Adam; Muon's for biases and BN", lower=0)
     schedule: str = setting(
         AUTO,
-        "of the learning rate: constant; step, times decay_rate at half the steps; cosine, to zero (auto: constant for"
+        "learning-rate schedule: constant; step, times decay_rate at half the steps; cosine, to zero (auto: constant for"
         " srresnet, step for srgan; for srcnn, espcn and drcn cosine)",
         choices=(AUTO, "constant", "step", "cosine"),
     )
@@ -159,7 +160,7 @@ class Settings:
     balance_colours: bool = setting(
         False, "at the end, move the last layer's bias in generator.weights.h5 so that the mean colours are right"
     )
-    seed: int = setting(0, "of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
+    seed: int = setting(0, "random seed of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
 
     # Hardware
     precision: str = setting(
