@@ -38,8 +38,8 @@ class Settings(Limits):
     output: str = setting("faces", "folder for the figures, the scores, and the embeddings for the next run")
     standardisation: str = setting(
         AUTO,
-        "standardisation of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its standard"
-        " deviation (auto: fixed, but per-image for davidsandberg's models of 2017)",
+        "standardisation of the faces: fixed is (x - 127.5) / 128, per-image subtracts a face's mean and divides by its"
+        " standard deviation (auto: fixed, but per-image for davidsandberg's models of 2017)",
         choices=(AUTO, "fixed", "per-image"),
     )
     face_crop: int = setting(

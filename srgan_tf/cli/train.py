@@ -90,7 +90,8 @@ class Settings:
     # Generator
     model: str = setting(
         "resnet",
-        "resnet: the generator of SRResNet and SRGAN; srcnn, espcn, drcn: baselines on luma (Y), in a folder of their name",
+        "resnet: the generator of SRResNet and SRGAN; srcnn, espcn, drcn: baselines on luma (Y), in a folder of their"
+        " name",
         choices=("resnet", "srcnn", "espcn", "drcn"),
     )
     scale: int = setting(4, "upscaling factor: 2, 4 or 8", lower=2)
@@ -145,8 +146,8 @@ class Settings:
     beta1: float = setting(0.9, "first-moment decay of Adam; Muon's for biases and BN", lower=0)
     schedule: str = setting(
         AUTO,
-        "learning-rate schedule: constant; step, times decay_rate at half the steps; cosine, to zero (auto: constant for"
-        " srresnet, step for srgan; for srcnn, espcn and drcn cosine)",
+        "learning-rate schedule: constant; step, times decay_rate at half the steps; cosine, to zero (auto: constant"
+        " for srresnet, step for srgan; for srcnn, espcn and drcn cosine)",
         choices=(AUTO, "constant", "step", "cosine"),
     )
     decay_rate: float = setting(0.1, "factor of the schedule step", lower=0)

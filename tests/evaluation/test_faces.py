@@ -145,7 +145,7 @@ def test_the_command_prints_the_table_and_computes_only_what_is_new(people, weig
     monkeypatch.setattr(Embedder, "__call__", lambda self, faces: calls.append(len(faces)) or embed(self, faces))
     assert _run(people, f"--weights=ours={weights}") == 0
     out = capsys.readouterr().out
-    assert "16 pairs in 2 folds (the official list has 10), 16 pictures" in out and "fixed standardisation" in out
+    assert "16 pairs in 2 folds (the official list has 10), 16 images" in out and "fixed standardisation" in out
     row = next(line for line in out.splitlines() if line.startswith("20x20")).split()
     assert row[1:3] == ["93.50", "92.22"] and row.count("±") == 3
     assert sum(calls) == 16 * 11
