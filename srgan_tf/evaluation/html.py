@@ -12,16 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MAX_BYTES = 200_000_000  # of pictures in a page, beyond which browsers take long to open it
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src '{{style}}'; script-src '{{script}}'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+{{page}}"""
 _WEBP_SIDE = 16383  # pixels, the longest that WebP can hold
 
 
-def read_template(package: str, name: str) -> tuple[str, dict[str, str]]:
-    """A page with `{{names}}` for `fill`, and the values of `style_hash` and `script_hash`.
-
-    By these hashes the page's content security policy knows its own style and script, and no other.
-    """
+def read_template(package: str, name: str) -> str:
+    """A page with `{{names}}` for `fill`, whose content security policy allows its own style and script alone."""
     template = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    return template, {f"{tag}_hash": _hash(template, tag) for tag in ("style", "script")}
+    return fill(_HEAD, {"style": _hash(template, "style"), "script": _hash(template, "script"), "page": template})
 
 
 def _hash(template, tag):

@@ -66,7 +66,7 @@ def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Ma
     Raises:
         UserError: There is no picture, they exceed `html.MAX_BYTES`, or the file cannot be written.
     """
-    template, hashes = read_template("srgan_tf.evaluation", "mos.html")
+    template = read_template("srgan_tf.evaluation", "mos.html")
     items: list[dict] = []
     encoded, size = [], 0
     for set_name, picture, layers in shown:
@@ -93,7 +93,7 @@ def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Ma
         f'<script type="text/plain" id="picture-{number}">{text}</script>' for number, text in enumerate(encoded)
     )
     values = {"title": escape(title), "study": json_in_script(study), "pictures": "\n".join(pictures)}
-    page = fill(template, hashes | values)
+    page = fill(template, values)
     with atomic_file(path) as partial:
         partial.write_text(page, **LENIENT_UTF8)
     return len(items)

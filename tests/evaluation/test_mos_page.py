@@ -115,7 +115,7 @@ def test_from_the_first_key_to_the_table(driver, tmp_path):
     # Closed and opened again, it continues where it was, with the same order and name.
     driver.get("about:blank")
     driver.get(address)
-    assert rating.find("start").text == "Continue at picture 5" and rating.find("name").get_attribute("value") == "Ann"
+    assert rating.find("start").text == "Continue at image 5" and rating.find("name").get_attribute("value") == "Ann"
     rating.find("start").click()
     assert rating.find("where").text == "5 of 10" or rating.seen()
     order += [rating.rate() for _ in range(6)]

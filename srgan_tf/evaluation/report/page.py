@@ -37,7 +37,7 @@ def write_page(
     Returns:
         Titles of the pictures that the page has no room for, beyond `html.MAX_BYTES`.
     """
-    template, hashes = read_template("srgan_tf.evaluation.report", "page.html")
+    template = read_template("srgan_tf.evaluation.report", "page.html")
     values = {
         "title": escape(title),
         "tables": _tables(rows),
@@ -47,7 +47,7 @@ def write_page(
         "facts": _facts(facts),
     }
     head, tail = template.split("{{pictures}}")
-    file.write(fill(head, hashes | values))
+    file.write(fill(head, values))
     captions = _captions(scores)
     index: list[dict] = []
     left_out, size = [], 0
