@@ -5,12 +5,14 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import ONE_WEIGHTS_HELP, one_weights
+from srgan_tf.inference.export_formats import SUFFIXES
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError
 
-FORMATS = ("savedmodel", "onnx", "litert", "tensorlayerx")
-ENDINGS = {".onnx": "onnx", ".tflite": "litert", ".npz": "tensorlayerx"}  # any other is a folder with a SavedModel
+FORMATS = (*SUFFIXES, "tensorlayerx")
+# Any other name is a folder with a SavedModel.
+ENDINGS = {suffix: name for name, suffix in SUFFIXES.items() if suffix} | {".npz": "tensorlayerx"}
 
 
 @dataclasses.dataclass(frozen=True)

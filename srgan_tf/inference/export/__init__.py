@@ -1,7 +1,7 @@
 """Generators for other software: TensorFlow's SavedModel, ONNX and LiteRT.
 
-A module a format, each with the `SUFFIX` of its file's name ("" for a folder), the `PACKAGES` that it needs, and two
-functions: `write(model, path, metadata)` writes the model, and `load(path)` gives it back as functions by name.
+A module a format, each with the `PACKAGES` that it needs and two functions: `write(model, path, metadata)` writes the
+model, and `load(path)` gives it back as functions by name.
 """
 
 from srgan_tf.inference.export.exporter import FORMATS, Difference, export

@@ -16,6 +16,7 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference.export import litert, onnx, savedmodel
+from srgan_tf.inference.export_formats import SUFFIXES
 from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.models.generator import describe
 from srgan_tf.system.atomic import atomic_file, atomic_folder, keep_existing
@@ -114,9 +115,9 @@ def export(
     exported = describe(generator) | {"format": format, "precision": "float16" if float16 else "float32"}
     exported["versions"] = {package.__name__: package.__version__ for package in (tf, keras)}
     metadata = (metadata or {}) | {"export": exported}
-    if module.SUFFIX:
-        _check_file(path, module.SUFFIX, overwrite)
-        target = atomic_file(path, module.SUFFIX)
+    if suffix := SUFFIXES[format]:
+        _check_file(path, suffix, overwrite)
+        target = atomic_file(path, suffix)
     else:
         _check_folder(path, overwrite)
         target = atomic_folder(path)

@@ -6,7 +6,6 @@ import zipfile
 
 import tensorflow as tf
 
-SUFFIX = ".tflite"
 PACKAGES = ("ai_edge_litert",)
 METADATA = "metadata.json"  # in the archive at the file's end
 

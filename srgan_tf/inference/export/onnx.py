@@ -4,7 +4,6 @@ import json
 
 import tensorflow as tf
 
-SUFFIX = ".onnx"
 PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
 _OPSET = 18  # the latest that tf2onnx writes
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-SUFFIX = ""  # a folder
 PACKAGES = ()
 MAIN_FILE = "saved_model.pb"  # which makes a folder a SavedModel
 METADATA = "metadata.json"  # in the folder "assets"

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference.export import FORMATS, describe_weights, export, metadata
+from srgan_tf.inference.export_formats import SUFFIXES
 from srgan_tf.system.errors import UserError
 from srgan_tf.weights import find_weights, read_manifest
 
@@ -38,7 +39,7 @@ def converted(generator, monkeypatch):
 
 
 def place(folder, format):
-    return folder / f"model{FORMATS[format].SUFFIX}"
+    return folder / f"model{SUFFIXES[format]}"
 
 
 # --- the check
@@ -164,7 +165,7 @@ def test_the_folders_name_may_be_as_long_as_the_system_allows(generator, convert
 def test_another_file_is_never_replaced(generator, converted, tmp_path, format):
     converted(lambda result: result)
     (tmp_path / "holiday.jpg").write_text("")
-    with pytest.raises(UserError, match=rf"the file's name must end in \{FORMATS[format].SUFFIX}"):
+    with pytest.raises(UserError, match=rf"the file's name must end in \{SUFFIXES[format]}"):
         export(generator, tmp_path / "holiday.jpg", format, overwrite=True)
     place(tmp_path, format).mkdir()
     with pytest.raises(UserError, match="a folder; name another file"):
