@@ -16,7 +16,7 @@ class Settings:
     """Read a generator of TensorLayerX's SRGAN, or of krasserm's super-resolution.
 
     srgan import g.npz                                 writes g.weights.h5
-    srgan import gan_generator.h5 theirs.weights.h5
+    srgan import gan_generator.h5 imported.weights.h5
     """
 
     file: str = setting(
