@@ -97,9 +97,9 @@ def _write(folder, results, known, pairs, methods, paths, crop):
     from srgan_tf.evaluation.lfw import read_face
 
     shown = strip([read_face(path, crop) for path in paths[:_FACES_SHOWN]], methods)
-    with atomic_file(folder / "faces.json") as beside:
-        beside.write_text(as_json(results, known), encoding="utf-8")
-    with atomic_file(folder / "roc.png") as beside:
-        beside.write_bytes(curves(results, np.array([pair.same for pair in pairs])))
-    with atomic_file(folder / "faces.png") as beside:
-        shown.save(beside, format="png")
+    with atomic_file(folder / "faces.json") as partial:
+        partial.write_text(as_json(results, known), encoding="utf-8")
+    with atomic_file(folder / "roc.png") as partial:
+        partial.write_bytes(curves(results, np.array([pair.same for pair in pairs])))
+    with atomic_file(folder / "faces.png") as partial:
+        shown.save(partial, format="png")
