@@ -17,6 +17,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "train" not in item.location[0])
 
 
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    """Pictures are compared with what float32 makes of them: on every CPU, also where bfloat16 would be faster."""
+    monkeypatch.setattr("srgan_tf.inference.precision.cpu_flags", set)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder with the published test sets, photographs and VGG19; tests that need it skip where it is absent."""

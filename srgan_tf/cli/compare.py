@@ -65,5 +65,6 @@ def run(settings):
         notes = report.write_comparison(
             settings.report, shown(), known, settings.overwrite, lambda picture: bar.update()
         )
+    print(settings.precision_note(weights), end="")
     print("\n".join([f"Report: {settings.report}", *notes]))
     return report_failures(failures)

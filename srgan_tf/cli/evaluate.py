@@ -74,6 +74,7 @@ def run(settings):
     external = {each.name: find_results(results, each) for each in sets}
     lpips = _load_lpips(settings)
     systems, scale = settings.load(weights)
+    precision = settings.precision_chosen() if weights else None
     sets, notes = fit_sets(sets, scale)
     print("".join(f"{note}\n\n" for note in notes), end="")
 
@@ -103,10 +104,10 @@ def run(settings):
             _show(scored[-1], settings, bar)
         bar.close()
         if any(one.scores for one in scored):
-            print(tables.protocol_text(lpips and lpips.net, settings.rgb))
+            print(tables.protocol_text(lpips and lpips.net, settings.rgb, precision))
         if settings.weights == (AUTO,):
             print(f"\n{HOW_TO_TRAIN}")
-        _write(scored, weights, settings)
+        _write(scored, weights, settings, precision)
     return report_failures([error for one in scored for error in one.failures])
 
 
@@ -145,7 +146,7 @@ def _show(scored, settings, bar):
             bar.write(tables.differences_text(statistics.differences(scored)) + "\n")
 
 
-def _write(scored, weights, settings):
+def _write(scored, weights, settings, precision):
     """Writes CSV and report, as far as they are asked for and there are scores."""
     from srgan_tf.evaluation import report, tables
 
@@ -156,7 +157,7 @@ def _write(scored, weights, settings):
         rows = [row for one in scored for row in tables.rows(one)]
         shown = (item for one in scored for item in _pictures(one))
         net = settings.lpips_net if settings.lpips else None
-        known = facts(weights, protocol=tables.protocol(net, settings.rgb))
+        known = facts(weights, protocol=tables.protocol(net, settings.rgb, precision))
         notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite)
         print("\n".join([f"\nReport: {settings.report}", *notes]))
 

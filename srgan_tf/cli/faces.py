@@ -11,6 +11,7 @@ from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.systems import load_upscalers, named_weights
+from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import sha256
@@ -66,10 +67,13 @@ def run(settings):
     upscalers, scale = load_upscalers(weights, **settings.limits())
     known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
     methods = {"bicubic": bicubic(scale)}
-    methods |= {name: Method(sha256(weights[name]), upscaler.upscale_batch) for name, upscaler in upscalers.items()}
+    for name, upscaler in upscalers.items():
+        digest = sha256(weights[name])
+        identity = digest if upscaler.precision == FLOAT32 else f"{digest} {upscaler.precision}"
+        methods[name] = Method(identity, upscaler.upscale_batch)
     crop = unless_auto(settings.face_crop)
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
-    print(known["protocol"] + "\n")
+    print(f"{known['protocol']}\n{settings.precision_note(weights)}")
     folder = Path(settings.output)
     with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite")) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:

@@ -43,7 +43,7 @@ def run(settings):
     external = [find_results(results, each) for each in sets]
     systems, scale = settings.load(weights)
     sets, notes = fit_sets(sets, scale)
-    print("".join(f"{note}\n" for note in notes), end="")
+    print("".join(f"{note}\n" for note in notes) + settings.precision_note(weights), end="")
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="image", leave=False, disable=None) as bar:
         versions = all_versions(sets, systems, external, scale, lambda: bar.update())

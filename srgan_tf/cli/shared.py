@@ -9,6 +9,7 @@ from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
+from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
 from srgan_tf.system.errors import UsageError
 from srgan_tf.weights import COMPARED_WEIGHTS, pretrained_names, read_manifest
 
@@ -26,7 +27,7 @@ _SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margi
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much memory a network may take."""
+    """How much memory a network may take, and how exact it is."""
 
     tile: int = setting(
         AUTO, "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)", lower=0
@@ -38,6 +39,13 @@ class Limits:
         size=True,
     )
 
+    precision: str = setting(
+        AUTO,
+        "that SRGAN and SRResNet are computed in, other networks always in float32 (auto: float16 on a GPU with tensor"
+        " cores, bfloat16 on a CPU with AMX or AVX512_BF16, where it is faster; else float32)",
+        choices=PRECISIONS,
+    )
+
     def checked(self):
         if self.tile != AUTO and 0 < self.tile < _SMALLEST_TILE:
             raise UsageError(f"--tile={self.tile}: must be {_SMALLEST_TILE} or more, or 0 for whole images")
@@ -45,7 +53,17 @@ class Limits:
 
     def limits(self):
         """What an `Upscaler` takes of them."""
-        return {"tile": unless_auto(self.tile), "max_memory": unless_auto(self.max_memory)}
+        memory = unless_auto(self.max_memory)
+        return {"tile": unless_auto(self.tile), "max_memory": memory, "precision": self.precision}
+
+    def precision_chosen(self):
+        """What SRGAN and SRResNet are computed in, with TensorFlow imported already."""
+        return choose_precision(self.precision)
+
+    def precision_note(self, weights):
+        """A line to print, with its end, where it is not float32 and there are weights."""
+        chosen = self.precision_chosen() if weights else FLOAT32
+        return "" if chosen == FLOAT32 else f"SRGAN and SRResNet computed in {chosen}; --precision=float32 is exact\n"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from srgan_tf.cli.shared import MODEL_HELP, ONE_WEIGHTS_HELP, Limits, one_weight
 from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
+from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system.errors import UsageError
 from srgan_tf.weights import DEFAULT_WEIGHTS
 
@@ -87,6 +88,8 @@ def run(settings):
     failures = []
     if jobs:
         upscaler = upscaler or load_upscaler(system, **settings.limits())
+        if settings.precision not in (AUTO, upscaler.precision):
+            raise UsageError(f"--precision={settings.precision}: {system} is computed in float32; leave it out")
         from srgan_tf.inference.jobs import run as run_jobs
 
         failures = run_jobs(
@@ -99,6 +102,8 @@ def run(settings):
     if output != STREAM:
         for line in _summary(output, jobs, skipped, failures):
             print(line)
+        if len(jobs) > len(failures) and upscaler.precision != FLOAT32:
+            print(settings.precision_note(upscaler), end="")
     return report_failures(failures)
 
 

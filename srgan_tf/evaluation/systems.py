@@ -65,20 +65,24 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
     return found
 
 
-def load_upscaler(weights: str | Path | None = None, *, tile=None, max_memory=None, scale: int = DEFAULT_SCALE):
+def load_upscaler(
+    weights: str | Path | None = None, *, tile=None, max_memory=None, precision="float32", scale: int = DEFAULT_SCALE
+):
     """An `Upscaler`; the first call imports TensorFlow.
 
     Args:
         weights: As `Upscaler` takes them, or "selfex".
         tile: As `Upscaler` takes it.
         max_memory: As `Upscaler` takes it.
+        precision: As `Upscaler` takes it.
         scale: The scale factor of "selfex".
     """
     quiet.import_tensorflow()
     from srgan_tf.inference.networks import SelfExemplars
     from srgan_tf.inference.upscaler import Upscaler
 
-    return Upscaler(SelfExemplars(scale) if weights == SELFEX else weights, tile=tile, max_memory=max_memory)
+    network = SelfExemplars(scale) if weights == SELFEX else weights
+    return Upscaler(network, tile=tile, max_memory=max_memory, precision=precision)
 
 
 def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
@@ -87,7 +91,7 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
     Args:
         weights: Files by name.
         model: "selfex" or "".
-        **limits: `tile` and `max_memory`, as `Upscaler` takes them.
+        **limits: `tile`, `max_memory` and `precision`, as `Upscaler` takes them.
 
     Returns:
         `(upscalers, scale)`: a dict from name, that of `model` among them, and the scale factor, 4 without weights.
@@ -111,7 +115,7 @@ def load_systems(weights: Mapping[str, Path], model: str = "", **limits):
     Args:
         weights: As `load_upscalers` takes them, and so are the others.
         model: "selfex" or "".
-        **limits: `tile` and `max_memory`.
+        **limits: `tile`, `max_memory` and `precision`.
 
     Returns:
         `(systems, scale)`: a dict from name to a function from LR to SR, both uint8 `(H, W, 3)`; and the scale factor.

@@ -18,21 +18,23 @@ _SOURCE = "Ledig et al. 2017, tables 1 and 2"
 _CSV = ("set", "picture", "system", *(metric.key for metric in (*METRICS, SECONDS)))
 
 
-def protocol(lpips_net: str | None = None, rgb: bool = False) -> dict[str, str]:
+def protocol(lpips_net: str | None = None, rgb: bool = False, precision: str | None = None) -> dict[str, str]:
     """How the figures come about.
 
     Args:
         lpips_net: The net of LPIPS if it is measured, one of `lpips.NETS`.
         rgb: Whether RGB is measured.
+        precision: That the generators were computed in, if there were any.
 
     Returns:
-        A dict from a column's heading to a sentence.
+        A dict from a column's heading, or "precision", to a sentence.
     """
     options = {None: True, "rgb": rgb, "lpips": lpips_net is not None}
     texts = {
         column.heading: column.protocol.format(net=lpips_net) if options[column.option] else column.missing
         for column in COLUMNS
     }
+    texts["precision"] = precision and f"SRGAN and SRResNet computed in {precision}"
     return {heading: text for heading, text in texts.items() if text}
 
 
@@ -98,9 +100,9 @@ def _cells(score, columns):
     return [column.text(score.values) or UNKNOWN for column in columns]
 
 
-def protocol_text(lpips_net: str | None = None, rgb: bool = False) -> str:
+def protocol_text(lpips_net: str | None = None, rgb: bool = False, precision: str | None = None) -> str:
     """`protocol` as aligned lines."""
-    sentences = protocol(lpips_net, rgb)
+    sentences = protocol(lpips_net, rgb, precision)
     width = max(map(len, sentences))
     return "\n".join(f"{heading.ljust(width)}  {text}" for heading, text in sentences.items())
 

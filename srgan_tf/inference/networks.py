@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.precision import FLOAT32, choose_precision
 from srgan_tf.models.generator_weights import read_weights
 from srgan_tf.system.errors import UserError
 
@@ -77,31 +78,33 @@ class SelfExemplars(tf.Module):
         return tf.ensure_shape(tf.numpy_function(upscale, [lr], tf.float32), (None, None, None, 3))
 
 
-def load_network(path):
+def load_network(path, precision=FLOAT32):
     """The fastest form of the model in a weights file.
 
     Args:
         path: A file that `models.generator.save_generator` wrote.
+        precision: See `precision.choose_precision`.
 
     Returns:
         A `FusedGenerator` or `KerasNetwork`.
 
     Raises:
-        UserError: See `models.generator.load_generator` and `KerasNetwork`.
+        UserError: See `models.generator.load_generator` and `to_inference_network`.
     """
     weights = read_weights(path)
     if weights is not None:
-        return FusedGenerator(weights)
+        return FusedGenerator(weights, choose_precision(precision))
     from srgan_tf.models.generator import load_generator
 
-    return to_inference_network(load_generator(path))
+    return to_inference_network(load_generator(path), precision)
 
 
-def to_inference_network(model):
+def to_inference_network(model, precision=FLOAT32):
     """The fastest form of a model, which has a copy of its weights.
 
     Args:
         model: A `keras.Model` of `models.generator` or `models.registry`.
+        precision: See `precision.choose_precision`; it is of G, other models are computed in float32.
 
     Returns:
         A `FusedGenerator` or `KerasNetwork`.
@@ -116,4 +119,4 @@ def to_inference_network(model):
 
     if not isinstance(model, keras.Model):
         raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(model).__name__}")
-    return KerasNetwork(model) if is_registered(model) else FusedGenerator(model)
+    return KerasNetwork(model) if is_registered(model) else FusedGenerator(model, choose_precision(precision))

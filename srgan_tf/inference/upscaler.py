@@ -12,6 +12,7 @@ from PIL import Image
 from srgan_tf.inference import arrays, tiling
 from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.networks import load_network, to_inference_network
+from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.inference.tile_runner import Strip, TileRunner
 from srgan_tf.weights import DEFAULT_WEIGHTS, find_weights
 
@@ -47,16 +48,19 @@ class Upscaler:
             costs the least work within the memory.
         max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
             None: half of what is free at the time of the call more, or the smallest tile where that is not enough.
+        precision: That G is computed in: "float32"; "bfloat16" or "float16", see `fused.FusedGenerator`; or "auto", the
+            fastest on this machine, see `precision.choose_precision`. Other networks are computed in float32.
 
     Attributes:
         scale: The scale factor.
+        precision: "float32", "bfloat16" or "float16".
         tile: As it was given.
         max_memory: As it was given.
 
     Raises:
         UserError: There are no such weights, they are damaged, or Keras' backend is not for them: G runs under each,
             the other models under TensorFlow alone.
-        ValueError: `tile` is negative, `max_memory` is not positive, or `weights` is something else.
+        ValueError: `tile` is negative, `max_memory` is not positive, or `weights` or `precision` is something else.
     """
 
     def __init__(
@@ -65,19 +69,21 @@ class Upscaler:
         *,
         tile: int | None = None,
         max_memory: int | None = None,
+        precision: str = FLOAT32,
     ):
         if tile is not None and tile < 0:
             raise ValueError(f"tile must not be negative. Received: {tile}")
         if max_memory is not None and max_memory <= 0:
             raise ValueError(f"max_memory must be positive. Received: {max_memory}")
         if weights is None or isinstance(weights, (str, Path)):
-            network = load_network(find_weights(DEFAULT_WEIGHTS if weights is None else weights))
+            network = load_network(find_weights(DEFAULT_WEIGHTS if weights is None else weights), precision)
         elif hasattr(weights, "margin"):
             network = weights
         else:
-            network = to_inference_network(weights)
+            network = to_inference_network(weights, precision)
         self._runner = TileRunner(network)
         self.scale = self._runner.scale
+        self.precision = str(getattr(network, "precision", FLOAT32))
         self.tile = tile
         self.max_memory = max_memory
 

@@ -242,7 +242,7 @@ USAGE = [
     (["--mode=upscale", "--input=a", "--output=b", "--format=onnx"], "--format=onnx: value should be one of <auto|png"),
     (["--mode=export", "--weights=WEIGHTS", "--output=b", "--format=png"], "one of <auto|savedmodel|onnx|litert"),
     (["--mode=evaluate", "--format=png"], "'format'"),
-    (["--mode=upscale", "--input=a", "--output=b", "--precision=float16"], "'precision'"),
+    (["--mode=upscale", "--input=a", "--output=b", "--precision=half"], "--precision=half: value should be one of"),
     (["--mode=upscale", "--input=WEIGHTS", "--output=b.png", "--quality=5"], "--quality is about JPEG and WebP"),
     (["--mode=upscale", "--input=a", "--output=b", "--quality=101"], "--quality"),
     (["--mode=upscale", "--input=a", "--output=b", "--outscale=0"], "--outscale=0: must be above 0"),

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.evaluation.metrics import psnr
+from srgan_tf.imaging.files import read_rgb
+from srgan_tf.imaging.resize import crop_to_multiple, downscale
+from srgan_tf.inference import precision
+from srgan_tf.inference.precision import choose_precision
+from srgan_tf.inference.upscaler import Upscaler
+
+
+@pytest.mark.parametrize(
+    "flags, chosen",
+    [
+        ({"avx512f", "amx_bf16", "amx_tile"}, "bfloat16"),
+        ({"avx512f", "avx512_bf16"}, "bfloat16"),
+        ({"avx512f", "avx2"}, "float32"),  # where bfloat16 is emulated
+        (set(), "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_cpu_multiplies_it(monkeypatch, flags, chosen):
+    monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
+    assert choose_precision() == choose_precision("auto") == chosen
+    for given in ("float32", "bfloat16", "float16"):
+        assert choose_precision(given) == given
+    assert Upscaler("srgan", precision="auto").precision == chosen
+    assert Upscaler("espcn", precision="auto").precision == Upscaler("srgan").precision == "float32"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert choose_precision() == "float32"
+
+
+@pytest.mark.parametrize("capability, chosen", [((7, 0), "float16"), ((9, 0), "float16"), ((6, 1), "float32")])
+def test_auto_is_float16_where_the_gpu_has_tensor_cores(monkeypatch, capability, chosen):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": capability})
+    assert choose_precision() == chosen
+
+
+def test_an_unknown_one_is_told():
+    with pytest.raises(ValueError, match="precision must be one of .* Received: 'half'"):
+        Upscaler("srgan", precision="half")
+
+
+@pytest.mark.parametrize("weights", ["srresnet", "srgan"])
+def test_bfloat16_costs_no_quality_and_tiles_keep_its_bits(weights):
+    hr = crop_to_multiple(read_rgb(next(iter(embedded_pictures().values()))), 4)[:320, :240]
+    lr = downscale(hr, 4)
+    exact, whole = (Upscaler(weights, tile=0, precision=name).upscale(lr) for name in ("float32", "bfloat16"))
+    assert np.abs(whole.astype(int) - exact).mean() < 0.5 and (whole != exact).any()
+    assert psnr(hr, whole, 4) > psnr(hr, exact, 4) - 0.02
+    tiled = Upscaler(weights, tile=33, precision="bfloat16").upscale(lr)
+    assert (tiled == whole).all()
