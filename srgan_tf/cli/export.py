@@ -5,7 +5,7 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import ONE_WEIGHTS_HELP, one_weights
-from srgan_tf.inference.export_formats import SUFFIXES
+from srgan_tf.inference.export_formats import PRECISIONS, SUFFIXES
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError
@@ -32,7 +32,10 @@ class Settings:
         choices=(AUTO, *FORMATS),
     )
     precision: str = setting(
-        "float32", "number format of the weights of a LiteRT model", choices=("float32", "float16")
+        "float32",
+        "float16: of the weights of a LiteRT model; bfloat16: that a SavedModel computes in, for CPUs with AMX or"
+        " AVX512_BF16",
+        choices=tuple(PRECISIONS),
     )
     overwrite: bool = setting(False, "replace what exists already")
 
@@ -41,8 +44,9 @@ class Settings:
         kind = unless_auto(self.format) or named or "savedmodel"
         if named not in (None, kind):
             raise UsageError(f"{self.output}: named as {named}, but --format={kind}; change one or leave --format out")
-        if self.precision == "float16" and kind != "litert":
-            raise UsageError(f"--precision=float16 is for --format=litert, not {kind}; leave it out")
+        only = PRECISIONS[self.precision]
+        if only not in (None, kind):
+            raise UsageError(f"--precision={self.precision} is for --format={only}, not {kind}; leave it out")
         return dataclasses.replace(self, format=kind)
 
 
@@ -65,7 +69,7 @@ def run(settings):
         settings.format,
         overwrite=settings.overwrite,
         metadata=describe_weights(path),
-        float16=settings.precision == "float16",
+        precision=settings.precision,
     )
     print(
         f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"

@@ -160,7 +160,8 @@ def test_without_weights_the_packages_best_are_taken(run, generator, photos, tmp
     monkeypatch.setattr("srgan_tf.inference.upscaler.Upscaler", upscaler)
     flags = ["--mode=upscale", f"--input={photos / 'one.png'}", f"--output={tmp_path / 'x.png'}", "--overwrite"]
     assert run(*flags)[0] == run(*flags, "--tile=0", "--max_memory=2GiB")[0] == 0
-    assert asked == [(None, {"tile": None, "max_memory": None}), (None, {"tile": 0, "max_memory": 2 * 2**30})]
+    first = {"tile": None, "max_memory": None, "precision": "auto"}
+    assert asked == [(None, first), (None, {"tile": 0, "max_memory": 2 * 2**30, "precision": "auto"})]
 
 
 def test_a_real_photograph(run, shared_data, tmp_path):
@@ -191,8 +192,8 @@ def test_a_real_photograph(run, shared_data, tmp_path):
 def test_export(run, generator, weights, tmp_path, monkeypatch, name, flags, expected):
     calls = []
 
-    def export(given, path, kind, *, overwrite, metadata, float16):
-        calls.append((path, kind, overwrite, float16))
+    def export(given, path, kind, *, overwrite, metadata, precision):
+        calls.append((path, kind, overwrite, precision))
         assert all((a == b).all() for a, b in zip(given.get_weights(), generator.get_weights()))
         assert metadata["weights"]["bytes"] == weights.stat().st_size
         return Difference("a photograph", 1, 0.00012)
@@ -203,7 +204,7 @@ def test_export(run, generator, weights, tmp_path, monkeypatch, name, flags, exp
     assert (status, err) == (0, [])
     said = "checked on a photograph: at most 1 of 255 levels off Keras, in 0.00012 of the values"
     assert out == [f"srresnet-best exported to {output} and {said}"]
-    assert calls == [(output, expected, True, "--precision=float16" in flags)]
+    assert calls == [(output, expected, True, "float16" if "--precision=float16" in flags else "float32")]
 
 
 def test_a_savedmodel_is_exported(run, weights, tmp_path):

@@ -16,9 +16,10 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference.export import litert, onnx, savedmodel
-from srgan_tf.inference.export_formats import SUFFIXES
+from srgan_tf.inference.export_formats import PRECISIONS, SUFFIXES
 from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.models.generator import describe
+from srgan_tf.models.registry import is_registered
 from srgan_tf.system.atomic import atomic_file, atomic_folder, keep_existing
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.quiet import quiet
@@ -71,7 +72,7 @@ def export(
     *,
     overwrite: bool = False,
     metadata: dict[str, Any] | None = None,
-    float16: bool = False,
+    precision: str = "float32",
 ) -> Difference:
     """Writes the fused generator for other software and checks there that it gives what Keras gives.
 
@@ -94,10 +95,12 @@ def export(
         format: A key of `FORMATS`.
         overwrite: Replace such a model that lies there. Anything else there is never replaced.
         metadata: A dict that JSON can hold, as `describe_weights` gives; the model's shape and the versions are added.
-        float16: Keep the weights in float16: half the size, and up to two levels off. Of "litert" only.
+        precision: "float16" keeps the weights of "litert" in it: half the size, and up to two levels off. "bfloat16"
+            computes "savedmodel" in it, see `fused.FusedGenerator`: for CPUs that multiply it. Else "float32".
 
     Returns:
-        The `Difference`: at most 1 level, in at most a hundredth of the values, or with `float16` at most 2 levels.
+        The `Difference`: at most 1 level, in at most a hundredth of the values, or with "float16"
+            at most 2 levels, with "bfloat16" at most 1 on average.
 
     Raises:
         UserError: A package is missing; `path` is taken or cannot be written; the generator cannot be converted; or,
@@ -106,13 +109,15 @@ def export(
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {tuple(FORMATS)}. Received: {format!r}")
-    if float16 and format != "litert":
-        raise ValueError(f"float16 is of the format litert. Received: {format!r}")
+    if PRECISIONS.get(precision, precision) not in (None, format):
+        raise ValueError(f"precision must be one that {format} has, of {PRECISIONS}. Received: {precision!r}")
+    if precision == "bfloat16" and is_registered(generator):
+        raise UserError(f"--precision=bfloat16: {generator.name} is computed in float32; leave it out")
     path, module = Path(path), FORMATS[format]
     missing = [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--format={format} needs {' and '.join(missing)}: pip install 'srgan_tf[export]'")
-    exported = describe(generator) | {"format": format, "precision": "float16" if float16 else "float32"}
+    exported = describe(generator) | {"format": format, "precision": precision}
     exported["versions"] = {package.__name__: package.__version__ for package in (tf, keras)}
     metadata = (metadata or {}) | {"export": exported}
     if suffix := SUFFIXES[format]:
@@ -122,8 +127,8 @@ def export(
         _check_folder(path, overwrite)
         target = atomic_folder(path)
     with target as partial:
-        _write(generator, module, partial, path, metadata, float16)
-        return _compare(generator, module, partial, path, float16)
+        _write(generator, module, partial, path, metadata, precision)
+        return _compare(generator, module, partial, path, precision)
 
 
 def _check_file(path, suffix, overwrite):
@@ -143,12 +148,13 @@ def _check_folder(path, overwrite):
         keep_existing(path, overwrite, "holds a SavedModel already")
 
 
-def _write(generator, module, partial, path, metadata, float16):
+def _write(generator, module, partial, path, metadata, precision):
     """Writes the model to `partial`; errors name `path`."""
-    options = {"float16": True} if float16 else {}
+    options = {"float16": True} if precision == "float16" else {}
+    network = to_inference_network(generator, "bfloat16" if precision == "bfloat16" else "float32")
     try:
         with quiet() as messages:
-            module.write(EightBit(to_inference_network(generator)), partial, metadata, **options)
+            module.write(EightBit(network), partial, metadata, **options)
     except OSError:
         raise
     except tf.errors.OpError as error:
@@ -159,7 +165,7 @@ def _write(generator, module, partial, path, metadata, float16):
         raise UserError(f"{path}: not written, since the generator could not be converted ({reason})") from error
 
 
-def _compare(generator, module, partial, path, float16):
+def _compare(generator, module, partial, path, precision):
     """Compares on a photograph, and on two parts of it at once, on the processor, where arithmetic is float32."""
     source = next(iter(embedded_pictures().values()))
     photograph = downscale(crop_to_multiple(read_rgb(source), 4), 4)
@@ -168,17 +174,23 @@ def _compare(generator, module, partial, path, float16):
         expected = [from_network(generator(to_network(image), training=False)) for image in inputs]
         with quiet():
             results = {name: [run(image) for image in inputs] for name, run in module.load(partial).items()}
-    levels, share = 0, 0.0
+    levels, share, mean = 0, 0.0, 0.0
     for name, arrays in results.items():
         for array, right in zip(arrays, expected):
             if array.shape != right.shape:
                 raise _differs(path, f"in {name}, a picture of {right.shape} becomes {array.shape}")
             difference = np.abs(array.astype(np.int16) - right)
             levels, share = max(levels, int(difference.max())), max(share, float(np.mean(difference > 0)))
-    if float16 and levels > 2:
+            mean = max(mean, float(np.mean(difference)))
+    if precision == "float16" and levels > 2:
         what = f"with weights in float16 it is up to {levels} of 255 levels off the generator on {source.name}"
         raise UserError(f"{path}: not written, since {what}; leave out --precision=float16")
-    if not float16 and (levels > 1 or share > _MAX_SHARE):
+    if precision == "bfloat16" and mean > 1:
+        raise UserError(
+            f"{path}: not written, since in bfloat16 it is {mean:.1f} of 255 levels off the generator on"
+            f" {source.name}, on average; leave out --precision=bfloat16"
+        )
+    if precision == "float32" and (levels > 1 or share > _MAX_SHARE):
         raise _differs(path, f"on {source.name} by up to {levels} of 255 levels, in {share:.1e} of the values")
     return Difference(source.name, levels, share)
 

@@ -95,11 +95,11 @@ def test_another_size_is_not_written(generator, converted, tmp_path):
 
 def test_float16_may_be_two_levels_off_and_no_more(generator, converted, tmp_path):
     converted(few_apart(levels=2, share=0.5))
-    assert export(generator, tmp_path / "model.tflite", "litert", float16=True).levels == 2
+    assert export(generator, tmp_path / "model.tflite", "litert", precision="float16").levels == 2
     written = (tmp_path / "model.tflite").read_bytes()
     converted(few_apart(levels=3, share=1e-4))
     with pytest.raises(UserError, match="up to 3 of 255 levels off .* leave out --precision=float16"):
-        export(generator, tmp_path / "model.tflite", "litert", float16=True, overwrite=True)
+        export(generator, tmp_path / "model.tflite", "litert", precision="float16", overwrite=True)
     assert (tmp_path / "model.tflite").read_bytes() == written
 
 
@@ -210,8 +210,8 @@ def test_a_full_disk_is_one_line(generator, converted, monkeypatch, tmp_path):
 
 
 def test_options_that_do_not_fit_are_refused(generator, tmp_path):
-    with pytest.raises(ValueError, match="float16 is of the format litert. Received: 'onnx'"):
-        export(generator, tmp_path / "model.onnx", "onnx", float16=True)
+    with pytest.raises(ValueError, match="precision must be one that onnx has, .* Received: 'float16'"):
+        export(generator, tmp_path / "model.onnx", "onnx", precision="float16")
     with pytest.raises(ValueError, match=r"format must be one of .*Received: 'coreml'"):
         export(generator, tmp_path / "model", "coreml")
 
@@ -221,7 +221,7 @@ def test_options_that_do_not_fit_are_refused(generator, tmp_path):
 
 def test_the_metadata_say_what_was_exported(generator, converted, tmp_path):
     converted(lambda result: result)
-    export(generator, tmp_path / "model.tflite", "litert", metadata={"a": 1}, float16=True)
+    export(generator, tmp_path / "model.tflite", "litert", metadata={"a": 1}, precision="float16")
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
     exported = {"blocks": 1, "scale": 4, "filters": 16, "format": "litert", "precision": "float16"}
     written = json.loads((tmp_path / "model.tflite").read_text())

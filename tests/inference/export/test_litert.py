@@ -13,7 +13,7 @@ interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 @pytest.fixture(scope="module", params=["float32", "float16"])
 def exported(request, generator, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / f"{request.param}.tflite"
-    export(generator, path, "litert", metadata={"weights": {"sha256": "0123"}}, float16=request.param == "float16")
+    export(generator, path, "litert", metadata={"weights": {"sha256": "0123"}}, precision=request.param)
     return path
 
 
@@ -45,10 +45,10 @@ def test_the_metadata_are_an_archive_at_the_end(exported):
 
 def test_float16_takes_half_the_place(generator, tmp_path, capfd):
     sizes = {}
-    for float16 in (False, True):
-        path = tmp_path / f"{float16}.tflite"
-        export(generator, path, "litert", float16=float16)
-        sizes[float16] = path.stat().st_size
+    for precision in ("float32", "float16"):
+        path = tmp_path / f"{precision}.tflite"
+        export(generator, path, "litert", precision=precision)
+        sizes[precision] = path.stat().st_size
     weights = sum(np.size(weight) for weight in generator.get_weights())
     assert sizes[False] - sizes[True] > 1.5 * weights  # 2 bytes of each, but for the few that stay as they are
     assert capfd.readouterr() == ("", "") and len(list(tmp_path.iterdir())) == 2

@@ -12,6 +12,7 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference.export import export, savedmodel
 from srgan_tf.inference.export.exporter import EightBit
 from srgan_tf.inference.fused import FusedGenerator
+from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import receptive_margin
 
 USER = """
@@ -189,3 +190,14 @@ def test_a_bad_file_among_good_ones_fails_the_call(signatures, bad, reason):
         bad = good[bad][:70]
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
         signatures["serving_bytes"](image_bytes=tf.constant([good["gray"], bad, good["16 bits"]]))
+
+
+def test_in_bfloat16_it_gives_what_the_upscaler_gives(generator, tmp_path):
+    path = tmp_path / "exported"
+    export(generator, path, precision="bfloat16")
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    (sr,) = savedmodel.load(path)["serving_default"](image[None])
+    assert np.abs(sr.astype(int) - Upscaler(generator, precision="bfloat16").upscale(image)).max() <= 1
+    assert json.loads((path / "assets" / "metadata.json").read_text())["export"]["precision"] == "bfloat16"
+    with pytest.raises(ValueError, match="precision must be one that onnx has"):
+        export(generator, tmp_path / "model.onnx", "onnx", precision="bfloat16")
