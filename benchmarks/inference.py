@@ -1,6 +1,9 @@
 """How fast the generator upscales, against the same network with the same weights in other software.
 
-    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--rounds=9] [--mixed=12]
+    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--repetitions=9] [--mixed=12]
+        [--precision=float32,bfloat16]
+
+On a busy machine, only the columns of CPU time say anything: the seconds that a program's threads worked.
 
 Each program has a process of its own, which sleeps while another is timed, and takes float32 pictures in [-1,
 1] from the host to the host. PyTorch and ONNX Runtime are left out where they are not installed. Best without other
@@ -26,16 +29,18 @@ def time_interleaved(programs, pictures, rounds):
     """Times all programs on the same pictures, in rounds.
 
     Returns:
-        For each program: the seconds of the first time, an array of the seconds of the others, and the peak memory of
-        its process until then in bytes.
+        For each program: the seconds of the first time, arrays of the seconds of the others and of those that its
+        threads worked, and the peak memory of its process until then in bytes.
     """
     firsts = {name: program("time", pictures)[0] for name, program in programs.items()}
     for program in programs.values():
         program("time", pictures)  # PyTorch and TorchScript settle in the second run only
-    rounds = [{name: program("time", pictures) for name, program in programs.items()} for _ in range(rounds)]
-    return {
-        name: (firsts[name], np.array([each[name][0] for each in rounds]), rounds[-1][name][1]) for name in programs
-    }
+    print(f"{os.cpu_count()} cores; {shape}; median of {arguments.rounds} rounds")
+    print(
+        "times ours: the median of the rounds' ratios; share: the published network's FLOP/s, of the convolution rate"
+    )
+    for dtype in arguments.precision:
+        if dtype != "float32":  # ONNX Runtime has that graph only
 
 
 def check_agreement(programs, lr, dtype):
@@ -66,17 +71,21 @@ def network_flop(model):
 
 def print_rows(title, results, flop, rate, compilations=None):
     print(f"\n{title}: {flop / 1e9:.1f} GFLOP; convolutions ran at {rate / 1e9:.0f} GFLOP/s")
-    print(f"{'':14} {'first':>8} {'median':>8} {'best':>8} {'times ours':>11} {'GFLOP/s':>8} {'share':>6} {'peak':>9}")
-    for name, (first, seconds, peak) in results.items():
-        ratio = statistics.median(seconds / results["ours"][1])
+    columns = [("first", 8), ("median", 8), ("best", 8), ("CPU", 8), ("times ours", 11), ("times CPU", 10)]
+    columns += [("GFLOP/s", 8), ("share", 6), ("peak", 9)]
+    print(" ".join([" " * 14, *(f"{heading:>{width}}" for heading, width in columns)]))
+    _, our_seconds, our_cpu, _ = results["ours"]
+    for name, (first, seconds, cpu, peak) in results.items():
+        ratio, cpu_ratio = statistics.median(seconds / our_seconds), statistics.median(cpu / our_cpu)
         median = statistics.median(seconds)
-        line = f"{name:14} {first:7.2f}s {median:7.3f}s {seconds.min():7.3f}s {ratio:11.2f}"
+        line = f"{name:14} {first:7.2f}s {median:7.3f}s {seconds.min():7.3f}s"
+        line += f" {statistics.median(cpu):7.3f}s {ratio:11.2f} {cpu_ratio:10.2f}"
         line += f" {flop / median / 1e9:8.0f} {flop / median / rate:6.0%} {peak / 2**30:5.1f} GiB"
         print(line + (f"  {compilations[name]} compilations" if compilations else ""), flush=True)
 
 
 def measure(arguments, context, model, dtype):
-    """Prints all tables of one precision; returns whether a GPU was used."""
+    """Prints all tables of one precision."""
     programs = start_all(context, PROGRAMS, arguments.programs, model, dtype)
     rng = np.random.default_rng(0)
 
@@ -100,10 +109,8 @@ def measure(arguments, context, model, dtype):
         rate = convolution_rate(programs)
         results = time_interleaved(programs, [picture(side, side)], arguments.rounds)
         print_rows(f"{side}x{side}", results, flop * side**2, rate)
-    on_gpu = programs["ours"].on_gpu
     for program in programs.values():
         program.close()
-    return on_gpu
 
 
 def main():
@@ -113,6 +120,7 @@ def main():
     parser.add_argument("--rounds", default=9, type=int, help="rounds of which the median is taken")
     parser.add_argument("--mixed", default=12, type=int, help="pictures of mixed sizes, 60 to 300; 0: none")
     parser.add_argument("--programs", default=list(PROGRAMS), type=lambda text: text.split(","), help="which ones")
+    parser.add_argument("--precision", default=["float32"], type=lambda text: text.split(","), help="one or more")
     arguments = parser.parse_args()
     for name in ("ours", REFERENCE):
         if name not in arguments.programs:
@@ -126,11 +134,10 @@ def main():
     print(
         "times ours: the median of the rounds' ratios; share: the published network's FLOP/s, of the convolution rate"
     )
-    if measure(arguments, context, model, "float32"):
-        for dtype in ("float16", "bfloat16"):
-            # ONNX Runtime has the float32 graph only.
+    for dtype in arguments.precision:
+        if dtype != "float32":  # ONNX Runtime has that graph only
             arguments.programs = [name for name in arguments.programs if name != "onnxruntime"]
-            measure(arguments, context, model, dtype)
+        measure(arguments, context, model, dtype)
 
 
 def _numbers(text):

@@ -30,11 +30,11 @@ def _serve(connection, kind, arguments):
             return
         if verb == "time":
             time.sleep(PAUSE)
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             for value in values[0]:
                 program.run(value)
-            seconds = time.perf_counter() - start
-            connection.send((seconds, peak_memory()))
+            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+            connection.send((seconds, peak_memory(), cpu_seconds))
         else:
             connection.send(getattr(program, verb)(*values))
 
@@ -43,8 +43,8 @@ class Process:
     """A program in its own process.
 
     Called with the name of one of the program's methods and its arguments, it gives what the method returns; called
-    with "time" and a list, it gives the seconds of `program.run` for all in the list together, and the peak of the
-    process' memory until then in bytes.
+    with "time" and a list, it gives the seconds of `program.run` for all in the list together, the peak of the process'
+    memory until then in bytes, and the seconds that all its threads worked meanwhile.
 
     Args:
         context: Of `multiprocessing`, with the method "spawn".
