@@ -338,7 +338,7 @@ def test_the_table_of_the_baselines_does_without_tensorflow(tmp_path):
 
 
 def test_through_a_pipe_goes_the_picture_and_nothing_else(generator, weights, photos):
-    flags = ["--mode=upscale", f"--weights={weights}", "--input=-", "--output=-"]
+    flags = ["--mode=upscale", f"--weights={weights}", "--input=-", "--output=-", "--precision=float32"]
     done = python(evaluate.__file__, *flags, input=(photos / "one.png").read_bytes(), text=False)
     assert (done.returncode, done.stderr) == (0, b"")
     with Image.open(io.BytesIO(done.stdout)) as image:
