@@ -1,6 +1,6 @@
 """How fast the generator upscales, against the same network with the same weights in other software.
 
-    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--repetitions=9] [--mixed=12]
+    python benchmarks/inference.py [--weights=srresnet] [--sizes=64,128,256,512] [--rounds=9] [--mixed=12]
         [--precision=float32,bfloat16]
 
 On a busy machine, only the columns of CPU time say anything: the seconds that a program's threads worked.
@@ -35,12 +35,12 @@ def time_interleaved(programs, pictures, rounds):
     firsts = {name: program("time", pictures)[0] for name, program in programs.items()}
     for program in programs.values():
         program("time", pictures)  # PyTorch and TorchScript settle in the second run only
-    print(f"{os.cpu_count()} cores; {shape}; median of {arguments.rounds} rounds")
-    print(
-        "times ours: the median of the rounds' ratios; share: the published network's FLOP/s, of the convolution rate"
-    )
-    for dtype in arguments.precision:
-        if dtype != "float32":  # ONNX Runtime has that graph only
+    turns = [{name: program("time", pictures) for name, program in programs.items()} for _ in range(rounds)]
+    results = {}
+    for name in programs:
+        seconds, peaks, cpu_seconds = zip(*(turn[name] for turn in turns))
+        results[name] = firsts[name], np.array(seconds), np.array(cpu_seconds), peaks[-1]
+    return results
 
 
 def check_agreement(programs, lr, dtype):
