@@ -34,7 +34,8 @@ def protocol(lpips_net: str | None = None, rgb: bool = False, precision: str | N
         column.heading: column.protocol.format(net=lpips_net) if options[column.option] else column.missing
         for column in COLUMNS
     }
-    texts["precision"] = precision and f"SRGAN and SRResNet computed in {precision}"
+    if precision:
+        texts["precision"] = f"SRGAN and SRResNet computed in {precision}"
     return {heading: text for heading, text in texts.items() if text}
 
 

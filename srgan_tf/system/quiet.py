@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.metadata
 import os
 import sys
 import tempfile
@@ -9,8 +10,9 @@ import warnings
 from collections.abc import Iterator
 
 # What TensorFlow imports, where it is installed, for functions that nothing here calls: as long again as its own import
-# takes. Whoever needs one of these imports it afterwards.
+# takes. Whoever needs one of these imports it afterwards. Only the versions that were tried do without them.
 _NOT_FOR_TENSORFLOW = ("jax", "keras.src", "scipy")
+_WITHOUT_THEM = ("2.21",)
 
 
 @contextlib.contextmanager
@@ -44,7 +46,8 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     with contextlib.ExitStack() as during:
-        during.enter_context(_hidden(_NOT_FOR_TENSORFLOW))
+        if importlib.metadata.version("tensorflow").startswith(_WITHOUT_THEM):
+            during.enter_context(_hidden(_NOT_FOR_TENSORFLOW))
         if gc.isenabled():  # a fifth of the time goes into looking for garbage where there is next to none
             gc.disable()
             during.callback(gc.enable)
