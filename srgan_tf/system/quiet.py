@@ -46,7 +46,7 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     with contextlib.ExitStack() as during:
-        if importlib.metadata.version("tensorflow").startswith(_WITHOUT_THEM):
+        if _version("tensorflow").startswith(_WITHOUT_THEM):
             during.enter_context(_hidden(_NOT_FOR_TENSORFLOW))
         if gc.isenabled():  # a fifth of the time goes into looking for garbage where there is next to none
             gc.disable()
@@ -60,6 +60,14 @@ def import_tensorflow() -> None:
         import tensorflow
     if silent:
         tensorflow.get_logger().setLevel("ERROR")
+
+
+def _version(package):
+    """The installed version; "" where the module comes from a package of another name, such as tensorflow-cpu."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager
