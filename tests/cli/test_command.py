@@ -84,7 +84,7 @@ def test_upscaling_starts_without_what_it_does_not_need(tmp_path):
         "print([name for name in ('keras', 'scipy', 'matplotlib', 'jax', 'pooch', 'skimage') if name in sys.modules])\n"
         "import keras, tensorflow; assert tensorflow.keras.layers.Conv2D is keras.layers.Conv2D"
     )
-    command = [sys.executable, "-c", code, tmp_path / "small.png", tmp_path / "large.png"]
+    command = [sys.executable, "-c", code, tmp_path / "small.png", tmp_path / "large.png", "--precision=float32"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1:] == ["[]"]
 

@@ -3,7 +3,8 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.training.muon import Muon, orthonormal
-from srgan_tf.training.optimizers import LearningRate, make_optimizer, unscale, update
+from srgan_tf.training.optimizers import LearningRate, make_optimizer
+from srgan_tf.training.update import apply_gradients, unscale
 
 
 def test_orthonormal_keeps_the_singular_vectors():
@@ -44,7 +45,7 @@ def test_kernels_by_muon_and_biases_by_adam():
         reference = reference - 0.1 * 0.2 * 40**0.5 * _newton_schulz(matrix).reshape(reference.shape)
         adam.apply([tf.constant(gradient) for gradient in gradients[1:]], vectors)
         found, _, finite = unscale(optimizer, [tf.constant(gradient) for gradient in gradients])
-        update(optimizer, found, model.trainable_variables, finite, finite)
+        apply_gradients(optimizer, found, model.trainable_variables, finite, finite)
     np.testing.assert_allclose(model.layers[0].kernel.numpy(), reference, atol=2e-4)
     for variable, expected in zip(model.trainable_variables[1:], vectors, strict=True):
         np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-4)  # Keras has epsilon elsewhere
@@ -57,7 +58,7 @@ def test_a_step_is_as_large_as_adams():
         before = model.layers[0].kernel.numpy()
         optimizer = make_optimizer(model, LearningRate(1e-2), kind="muon")
         gradient = tf.constant(np.float32(np.random.default_rng(1).normal(size=before.shape) * 1e-6))
-        update(optimizer, [gradient], model.trainable_variables, tf.constant(True), tf.constant(True))
+        apply_gradients(optimizer, [gradient], model.trainable_variables, tf.constant(True), tf.constant(True))
         moved = model.layers[0].kernel.numpy() - before
         assert 1.4e-3 < np.sqrt(np.mean(moved**2)) < 2.4e-3
 
