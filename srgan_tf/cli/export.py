@@ -33,8 +33,8 @@ class Settings:
     )
     precision: str = setting(
         "float32",
-        "float16: of the weights of a LiteRT model; bfloat16: that a SavedModel computes in, for CPUs with AMX or"
-        " AVX512_BF16",
+        "number format: float16 for the weights of a LiteRT model; bfloat16 for the arithmetic of a SavedModel, on CPUs"
+        " with AMX or AVX512_BF16",
         choices=tuple(PRECISIONS),
     )
     overwrite: bool = setting(False, "replace what exists already")

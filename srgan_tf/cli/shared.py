@@ -38,11 +38,10 @@ class Limits:
         lower=1,
         size=True,
     )
-
     precision: str = setting(
         AUTO,
-        "that SRGAN and SRResNet are computed in, other networks always in float32 (auto: float16 on a GPU with tensor"
-        " cores, bfloat16 on a CPU with AMX or AVX512_BF16, where it is faster; else float32)",
+        "number format that SRGAN and SRResNet are computed in, others always in float32 (auto: float16 on a GPU"
+        " with tensor cores, bfloat16 on a CPU with AMX or AVX512_BF16, where it is faster; else float32)",
         choices=PRECISIONS,
     )
 
@@ -63,7 +62,9 @@ class Limits:
     def precision_note(self, weights):
         """A line to print, with its end, where it is not float32 and there are weights."""
         chosen = self.precision_chosen() if weights else FLOAT32
-        return "" if chosen == FLOAT32 else f"SRGAN and SRResNet computed in {chosen}; --precision=float32 is exact\n"
+        return (
+            "" if chosen == FLOAT32 else f"SRGAN and SRResNet computed in {chosen}; --precision=float32 turns it off\n"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-AUTO, FLOAT32 = "auto", "float32"
+from srgan_tf.system.auto import AUTO
+
+FLOAT32 = "float32"
 PRECISIONS = (AUTO, FLOAT32, "bfloat16", "float16")
 _CPU_INFO = Path("/proc/cpuinfo")
 # What a CPU needs for products of bfloat16. With the second alone (EPYC 9004, two cores) G takes 0.7 times the time of
