@@ -5,10 +5,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.models.generator_weights import GeneratorWeights, copy_weights, receptive_radius
+from srgan_tf.models.generator_weights import NEAREST_TAPS, GeneratorWeights, copy_weights, receptive_radius
 
-# What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
-_NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 # Between the last two convolutions, in float32 where the others are in bfloat16. Eight make 99 % of the error in the
 # package's weights, but oneDNN adds up in one order, whatever the size of the picture, only for more than 27.
 _EXACT_CHANNELS = 32
@@ -140,7 +138,7 @@ def _upsampling_kernels(kernel, bias):
 
     As `models.layers.NearestConv2D` has them.
     """
-    kernels = np.einsum("apy,bqx,yxio->abpqio", _NEAREST_TAPS, _NEAREST_TAPS, np.float64(kernel))
+    kernels = np.einsum("apy,bqx,yxio->abpqio", NEAREST_TAPS, NEAREST_TAPS, np.float64(kernel))
     return np.float32(kernels).reshape(4, 2, 2, *kernel.shape[2:]), bias
 
 

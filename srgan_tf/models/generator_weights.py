@@ -13,6 +13,8 @@ from srgan_tf.system.errors import DAMAGE
 METADATA = "srgan_tf"  # attribute of a weights file: the configuration of its model, as JSON
 SUFFIX = ".weights.h5"  # Keras opens no other
 SCALES = (2, 4, 8)
+# What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
+NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 _UNREADABLE: tuple[type[Exception], ...] = (AttributeError, OSError, *DAMAGE)
 
 

@@ -1,11 +1,9 @@
 """Layers written so that they cost less; each equals the standard layers that it names."""
 
 import keras
-import numpy as np
 from keras import ops
 
-# What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
-NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
+from srgan_tf.models.generator_weights import NEAREST_TAPS
 
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
