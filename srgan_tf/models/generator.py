@@ -10,11 +10,12 @@ import h5py
 import keras
 from keras import layers
 
-from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, receptive_radius
+from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, read_config, receptive_radius
+from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_registered, describe_registered, is_registered
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import DAMAGE, UserError, user_errors
+from srgan_tf.system.errors import UserError, user_errors
 
 
 def build_generator(
@@ -112,17 +113,18 @@ def load_generator(
         A `keras.Model`, see `build_generator`; or a model of `models.registry`, if the file has one.
 
     Raises:
-        UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, or does not fit.
+        UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, does not fit, or has NaN or
+            infinity.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; `srgan train` makes one")
     if not path.name.endswith(SUFFIX):
         raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
-    with user_errors(path, "damaged or not a generator's weights", of=(OSError, UserWarning, *DAMAGE)):
+    with user_errors(path, "damaged or not a generator's weights", of=UNREADABLE):
         try:
-            with h5py.File(path, "r") as file:
-                config = json.loads(file.attrs[METADATA])
+            with open_hdf5(path) as file:
+                config = read_config(file)
             if "model" in config:
                 generator = build_registered(**config)
             else:
@@ -133,4 +135,5 @@ def load_generator(
             # Keras only warns where a layer finds nothing in the file and keeps its random weights.
             warnings.simplefilter("error", UserWarning)
             generator.load_weights(path)
+    require_finite(path, generator)
     return generator

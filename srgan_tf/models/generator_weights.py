@@ -4,18 +4,18 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from srgan_tf.system.errors import DAMAGE
+from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5
 
 METADATA = "srgan_tf"  # attribute of a weights file: the configuration of its model, as JSON
 SUFFIX = ".weights.h5"  # Keras opens no other
 SCALES = (2, 4, 8)
 # What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
 NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
-_UNREADABLE: tuple[type[Exception], ...] = (AttributeError, OSError, *DAMAGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,35 +66,72 @@ def copy_weights(generator) -> GeneratorWeights:
 def read_weights(path: Path | str) -> GeneratorWeights | None:
     """The weights in a file that `generator.save_generator` wrote of G.
 
-    None if anything in the file is missing, more or of another shape or type, or if it holds another model:
+    None if anything in the file is missing, more, not finite or of another shape or type, or if it holds another model:
     `generator.load_generator` loads it then or says what is wrong with it.
+
+    Raises:
+        UserError: See `hdf5.open_hdf5`.
     """
     if not Path(path).name.endswith(SUFFIX):
         return None
     try:
-        with h5py.File(path, "r") as file:
-            config = json.loads(file.attrs[METADATA])
-            groups = [group["vars"] for group in file["layers"].values()]
-            arrays = {
-                group.attrs["name"]: tuple(group[str(number)][()] for number in range(len(group)))
-                for group in groups
-                if len(group)
-            }
-        weights = GeneratorWeights(**config, arrays=arrays)
-        complete = {name: [(np.float32, shape) for shape in shapes] for name, shapes in _shapes(weights).items()}
-    except _UNREADABLE:
+        with open_hdf5(path) as file:
+            config = read_config(file)
+            groups = {name: group for name, group in _layers(file) if len(group)}
+            datasets = {name: [group[str(number)] for number in range(len(group))] for name, group in groups.items()}
+            if "model" in config or any(each.dtype != np.float32 for own in datasets.values() for each in own):
+                return None
+            arrays = {name: tuple(each[()] for each in own) for name, own in datasets.items()}
+    except UNREADABLE:
         return None
-    found = {name: [(array.dtype, array.shape) for array in own] for name, own in arrays.items()}
-    return weights if found == complete else None
+    finite = all(np.isfinite(array).all() for own in arrays.values() for array in own)
+    return GeneratorWeights(**config, arrays=arrays) if finite else None
 
 
-def _shapes(weights):
+def read_config(file: h5py.File) -> dict[str, Any]:
+    """The configuration of the model in a weights file, which says no more than what is stored in the file.
+
+    Args:
+        file: Of `hdf5.open_hdf5`.
+
+    Returns:
+        See `generator.describe`.
+
+    Raises:
+        KeyError, TypeError, ValueError: There is none, or another model is stored than it says.
+    """
+    config = dict(json.loads(file.attrs[METADATA]))
+    stored = {name: [group[str(number)].shape for number in range(len(group))] for name, group in _layers(file)}
+    stored = {name: shapes for name, shapes in stored.items() if shapes}
+    most = max([len(stored), *(side for shapes in stored.values() for shape in shapes for side in shape)])
+    for name, value in config.items():
+        if name == "model":
+            continue
+        if type(value) is not int:
+            raise ValueError(f"{name} is {value!r:.40}, not a whole number")
+        if name == "scale" and value not in SCALES:
+            raise ValueError(f"scale is {value}, none of {SCALES}")
+        if not 0 <= value <= most:
+            raise ValueError(f"it says {name}={value}, and no such network is stored")
+    if "model" not in config:
+        expected = _shapes(**config)
+        for name in sorted(expected.keys() | stored.keys()):
+            if stored.get(name) != expected.get(name):
+                raise ValueError(f"of {name} it has {stored.get(name)}; {config} needs {expected.get(name)}")
+    return config
+
+
+def _layers(file):
+    """The name and the variables of each layer in a file of `keras.Model.save_weights`."""
+    for layer in file["layers"].values():
+        if "vars" in layer:
+            yield layer["vars"].attrs["name"], layer["vars"]
+
+
+def _shapes(blocks, scale, filters):
     """The shapes of the arrays that G has, by layer."""
-    if weights.scale not in SCALES:
-        raise ValueError(f"scale must be one of {SCALES}. Received: {weights.scale}")
-    filters = weights.filters
     shapes = {"first_conv": [(9, 9, 3, filters), (filters,)], "last_conv": [(9, 9, filters, 3), (3,)]}
-    pairs = [f"block{block}{half}" for block in range(1, weights.blocks + 1) for half in "ab"]
-    for pair in [*pairs, "trunk", *(f"up{stage}" for stage in range(1, weights.scale.bit_length()))]:
+    pairs = [f"block{block}{half}" for block in range(1, blocks + 1) for half in "ab"]
+    for pair in [*pairs, "trunk", *(f"up{stage}" for stage in range(1, scale.bit_length()))]:
         shapes |= {f"{pair}_conv": [(3, 3, filters, filters)], f"{pair}_bn": [(filters,)] * 4}
     return shapes

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 from keras import layers
 
 from srgan_tf.models import generator, third_party
+from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
@@ -70,8 +70,8 @@ def read_krasserm(path):
     path = Path(path)
     saved = {}
     with (
-        user_errors(path, "cannot be read as the weights of krasserm's generator", of=(OSError, *DAMAGE)),
-        h5py.File(path, "r") as file,
+        user_errors(path, "cannot be read as the weights of krasserm's generator", of=UNREADABLE),
+        open_hdf5(path) as file,
     ):
         for layer in map(_text, file.attrs["layer_names"]):
             for name in map(_text, file[layer].attrs["weight_names"]):
@@ -106,6 +106,7 @@ def _build(path, name, saved):
         rest = ", ".join([*saved][len(expected_layers) :]) or f"no {expected_layers[len(saved)].name}"
         count = len(expected_layers)
         raise UserError(f"{path}: has {len(saved)} layers, {rest}; a {name} generator has {count} with weights")
+    require_finite(path, model)
     return model
 
 

@@ -177,7 +177,7 @@ def test_damage_that_is_a_runtime_error_is_one_line(tmp_path, monkeypatch):
     def damaged(path, mode):
         raise RuntimeError("bad local heap signature")
 
-    monkeypatch.setattr(third_party_weights.h5py, "File", damaged)
+    monkeypatch.setattr(h5py, "File", damaged)
     with pytest.raises(UserError, match="g.h5: cannot be read as the weights of krasserm's generator .bad local heap"):
         third_party_weights.read_krasserm(tmp_path / "g.h5")
 
