@@ -75,7 +75,7 @@ def run(settings):
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
     print(f"{known['protocol']}\n{settings.precision_note(weights)}")
     folder = Path(settings.output)
-    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite")) as cache:
+    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite", embedder.length)) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
             made = embed_faces(paths, methods, embedder, cache, crop=crop, progress=bar.update)
     results = verify(pairs, paths, made)

@@ -10,17 +10,46 @@ shard has a `tf.train.Example` for each picture, and any reader of TFRecords rea
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import os
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 
 from srgan_tf.data.folders import Scan, select, without_gc
 from srgan_tf.data.store import Store, cut
-from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
+from srgan_tf.system.errors import UserError, file_errors, reason
+from srgan_tf.system.json_files import check_shape, read_json
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "photographs packed by srgan_tf", 2
+_REPAIR = "pack the photographs again, which repairs it"
+
+
+class OtherVersion(UserError):
+    """A packed folder of another version of this program."""
+
+
+class _Header(TypedDict):
+    """What every version's manifest begins with."""
+
+    format: Literal["photographs packed by srgan_tf"]
+    version: int
+
+
+class _Shard(TypedDict):
+    file: str
+    pictures: list
+    size: int
+    skipped: list
+    sha256: str
+
+
+class _Content(_Header):
+    source: str
+    shards: list[_Shard]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +57,7 @@ class Shard:
     """One of the large files.
 
     Attributes:
-        file: Its name in the folder.
+        file: Its name in the folder, see `shard_name`.
         pictures: `(name, height, width, offset)` of each. `name` is the path in the source folder, POSIX; the values
             begin at the byte `offset` of the file, 0 while it is still to be written.
         size: Of the file, in bytes; 0 while it is still to be written.
@@ -70,30 +99,57 @@ class Manifest:
 
 
 def is_packed(folder: Path | str) -> bool:
-    """Whether a folder holds packed photographs; no folder, `""`, holds none."""
+    """Whether a folder holds packed photographs, be they damaged; no folder, `""`, holds none."""
+    if not folder:
+        return False
     path = Path(folder, MANIFEST)
-    if folder and path.is_file():
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-            return FORMAT in file.read(100)
-    return False
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        if FORMAT in file.read(100):
+            return True
+    return os.path.isfile(Path(folder, shard_name(0)))
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard in its folder."""
+    return f"photographs-{number:05}.tfrecord"
 
 
 def read_manifest(folder: Path | str) -> Manifest:
     """The `Manifest` of a packed folder.
 
     Raises:
-        UserError: It cannot be read, or is of another version.
+        OtherVersion: It is of another version.
+        UserError: It cannot be read.
     """
     path = Path(folder, MANIFEST)
-    with user_errors(path, "cannot be read", of=(OSError, *DAMAGE), advice="pack the photographs again"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            raise UserError(f"{path}: of version {content['version']}, not {VERSION}; pack into a new folder")
-        shards = []
-        for shard in content["shards"]:
-            pictures, skipped = (tuple(map(tuple, shard.pop(name))) for name in ("pictures", "skipped"))
-            shards.append(Shard(pictures=pictures, skipped=skipped, **shard))
-        return Manifest(content["source"], tuple(shards))
+    content = read_json(path, _Header, "damaged", _REPAIR)
+    if content["version"] != VERSION:
+        raise OtherVersion(f"{path}: of version {content['version']}, not {VERSION}; pack into a new folder")
+    with file_errors(path, "damaged", advice=_REPAIR):
+        check_shape(content, _Content)
+        return Manifest(content["source"], tuple(map(_shard, content["shards"], itertools.count())))
+
+
+def _shard(content, number):
+    """The `Shard` of a manifest; its lists, which are long, are checked by columns."""
+    if content["file"] != shard_name(number):
+        raise ValueError(f"a file {content['file']!r}")
+    for name, kinds in (("pictures", (str, int, int, int)), ("skipped", (str, str))):
+        content[name] = tuple(map(tuple, _checked_rows(content[name], kinds, name)))
+    shard = Shard(**{field.name: content[field.name] for field in dataclasses.fields(Shard)})
+    for name, height, width, offset in shard.pictures if shard.sha256 else ():
+        if min(height, width) < 1 or offset < 0 or offset + 3 * height * width > shard.size:
+            raise ValueError(f"{name} lies beyond {shard.file}")
+    return shard
+
+
+def _checked_rows(rows, kinds, name):
+    if not {*map(type, rows)} <= {list} or not {*map(len, rows)} <= {len(kinds)}:
+        raise ValueError(f"{name} are not lists of {len(kinds)}")
+    for column, kind in zip(zip(*rows), kinds):
+        if {*map(type, column)} != {kind}:
+            raise ValueError(f"{name} have other values than {kind.__name__}")
+    return rows
 
 
 @without_gc()
@@ -138,7 +194,7 @@ def check_size(path: Path, size: int) -> None:
 
 
 def _damaged(path, what):
-    return UserError(f"{path}: damaged ({what}); pack the photographs again, which repairs it")
+    return UserError(f"{path}: damaged ({what}); {_REPAIR}")
 
 
 class PackedStore(Store):

@@ -20,6 +20,7 @@ from srgan_tf.system.atomic import atomic_file, remove_unfinished
 from srgan_tf.system.disk import require_free_bytes, sha256
 from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.lock import exclusive
+from srgan_tf.system.terminal import say
 
 _LOCK = ".lock"
 _SHARD_BYTES = 1 << 30  # of a file, about
@@ -90,7 +91,7 @@ def _plan(pictures, source):
         shard.append((name, picture.height, picture.width, 0))
         size += needed
     shards.append(shard)
-    named = (Shard(f"photographs-{number:05}.tfrecord", tuple(shard)) for number, shard in enumerate(shards))
+    named = (Shard(packed.shard_name(number), tuple(shard)) for number, shard in enumerate(shards))
     return Manifest(digest.hexdigest(), tuple(named))
 
 
@@ -112,14 +113,26 @@ def _locked(folder):
 
 
 def _existing_or_new(plan, folder):
-    """The manifest in the folder, or the plan, which is then written there."""
-    if packed.is_packed(folder):
+    """The manifest in the folder; or the plan, which is then written there, where there is none or it is damaged."""
+    if (manifest := _existing(plan, folder)) is None:
+        _write_manifest(folder, plan)
+    return manifest or plan
+
+
+def _existing(plan, folder):
+    """The manifest in the folder; None where there is none that can be used."""
+    if not packed.is_packed(folder):
+        return None
+    try:
         manifest = packed.read_manifest(folder)
-        if manifest.source != plan.source:
-            raise UserError(f"{folder}: other photographs are packed there; remove it or name another folder")
-        return manifest
-    _write_manifest(folder, plan)
-    return plan
+    except packed.OtherVersion:
+        raise
+    except UserError as error:
+        say(f"{error}: it is written anew")
+        return None
+    if manifest.source != plan.source:
+        raise UserError(f"{folder}: other photographs are packed there; remove it or name another folder")
+    return manifest if len(manifest.shards) == len(plan.shards) else None
 
 
 def _write_manifest(folder, manifest):

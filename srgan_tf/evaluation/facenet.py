@@ -30,6 +30,7 @@ class Embedder:
         standardisation: Not None any more.
         digest: SHA-256 of the model.
         batch_size: Faces in a call.
+        length: D, the numbers of an embedding.
 
     Raises:
         UserError: There is no such model, or it is none that takes 160x160 faces and gives an embedding for each.
@@ -54,6 +55,7 @@ class Embedder:
             found = self._network(tf.fill((count, SIDE, SIDE, 3), 0.5)).numpy()
         except (tf.errors.OpError, ValueError, TypeError):
             return False
+        self.length = found.shape[-1]
         return found.ndim == 2 and len(found) == count
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.floating]:

@@ -52,13 +52,14 @@ class EmbeddingCache:
 
     Args:
         path: Of an SQLite data base; made if there is none.
+        length: D, the numbers of an embedding.
 
     Raises:
         UserError: The file cannot be opened, or is something else.
     """
 
-    def __init__(self, path: Path | str):
-        self._path = Path(path)
+    def __init__(self, path: Path | str, length: int):
+        self._path, self._length = Path(path), length
         with self._user_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(self._path)
@@ -68,10 +69,13 @@ class EmbeddingCache:
         self._file.close()
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
-        """The embedding of a key, `(D,)`, or None."""
+        """The embedding of a key, `(D,)`; None if there is none, or it is damaged: not D finite numbers."""
         with self._user_errors():
             found = self._file.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
-        return np.frombuffer(found[0], np.float32) if found else None
+        if not found or not isinstance(found[0], bytes) or len(found[0]) != 4 * self._length:
+            return None
+        vector = np.frombuffer(found[0], np.float32)
+        return vector if np.isfinite(vector).all() else None
 
     def put(self, embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Adds embeddings by key, all or none of them."""

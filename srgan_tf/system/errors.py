@@ -5,10 +5,13 @@ import pickle
 import struct
 import sys
 import tarfile
+import traceback
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from srgan_tf.system.terminal import printable
 
 # What the standard library, NumPy, h5py and Pillow raise over the contents of a damaged file. RuntimeError is zipfile's
 # and h5py's.
@@ -26,14 +29,20 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# What no file can bring about, and what it can only where a library takes it apart: in this package it is a mistake.
+_MISTAKES = (AssertionError, ImportError, NameError)
+_MISTAKES_HERE = (AttributeError, TypeError)
 
 
 class UserError(Exception):
     """A mistake in the input or in the settings that the user can fix.
 
-    Its message is one line that names the file or flag and says what to do. The command prints it to standard error
-    and exits with status 1.
+    Its message is one line that names the file or flag and says what to do, see `terminal.printable`. The command
+    prints it to standard error and exits with status 1.
     """
+
+    def __str__(self):
+        return printable(super().__str__())
 
 
 class UsageError(UserError):
@@ -76,3 +85,34 @@ def user_errors(
         raise
     except of as error:
         raise UserError(f"{path}: {what} ({reason(error)}){advice and f'; {advice}'}") from None
+
+
+@contextlib.contextmanager
+def file_errors(path: Path | str, what: str, *, advice: str = "") -> Iterator[None]:
+    """Makes whatever reading a file of the user's raises a `UserError`: "PATH: WHAT (REASON); ADVICE".
+
+    Libraries raise anything over a damaged file, so there is no list of errors: all become one, but for what only a
+    mistake of the program raises, which is let through.
+
+    Args:
+        path: The file.
+        what: Such as "damaged".
+        advice: What to do about it.
+    """
+    try:
+        yield
+    except (BrokenPipeError, UserError):
+        raise
+    except Exception as error:
+        if _is_mistake_of_program(error):
+            raise
+        if isinstance(error, OSError) and error.errno is not None:
+            what = "cannot be read"
+        raise UserError(f"{path}: {what} ({reason(error)}){advice and f'; {advice}'}") from None
+
+
+def _is_mistake_of_program(error):
+    if isinstance(error, _MISTAKES_HERE):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        return frame.f_globals.get("__name__", "").split(".")[0] == __package__.split(".")[0]
+    return isinstance(error, _MISTAKES)

@@ -7,18 +7,36 @@ import json
 import os
 import re
 from collections.abc import Callable
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf.system.auto import AUTO
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, reason
+from srgan_tf.system.json_files import check_shape
 from srgan_tf.training.normalization import BatchNormalization
 
 # What the runtime raises in one worker when another is gone; the last two with these words.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 _MAYBE_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
 _MESSAGES_OF_LOSS = re.compile("NCCL|Collective ops is aborted", re.IGNORECASE)
+_ADDRESS = re.compile(r"([^\s:/]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")  # of a worker: a name or IP address, and a port
+
+
+class _Cluster(TypedDict):
+    worker: list[str]
+    chief: NotRequired[list[str]]
+
+
+class _Task(TypedDict):
+    type: str
+    index: int | str
+
+
+class _TfConfig(TypedDict):
+    cluster: _Cluster
+    task: _Task
 
 
 class Distribution:
@@ -208,14 +226,22 @@ def _cluster():
         return [], 0
     try:
         parsed = json.loads(text)
+        check_shape(parsed, _TfConfig)
         cluster, task = parsed["cluster"], parsed["task"]
         peers = [*cluster.get("chief", []), *cluster["worker"]]
+        if strange := [peer for peer in peers if not _is_address(peer)]:
+            raise ValueError(f"{strange[0]!r} is not host:port")
         job, number = task["type"], int(task["index"])
         if job not in ("chief", "worker") or not 0 <= number < len(cluster[job]):
             raise ValueError(f"no {job} number {number}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (LookupError, RecursionError, ValueError) as error:
         raise UserError(
             'TF_CONFIG: not of the form {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index":'
-            f" 0}}}} ({type(error).__name__}: {error})"
+            f" 0}}}} ({type(error).__name__}: {reason(error)})"
         ) from None
     return peers, number + (len(cluster.get("chief", [])) if job == "worker" else 0)
+
+
+def _is_address(peer):
+    found = _ADDRESS.fullmatch(peer)
+    return found is not None and 0 < int(found[2]) < 2**16

@@ -2,17 +2,25 @@
 
 import contextlib
 import json
+import math
 import os
 import socket
 import sys
 import time
 from pathlib import Path
+from typing import TypedDict
 
 import tensorflow as tf
 from tqdm import tqdm
 
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import user_errors
+from srgan_tf.system.json_files import check_shape
+from srgan_tf.system.terminal import say
+
+
+class _Record(TypedDict):
+    step: int
 
 
 class Monitor:
@@ -152,18 +160,25 @@ def _duration(seconds):
 
 
 def _drop_after(path, step):
-    """Takes out the lines of steps after `step`, and a line that was cut off."""
+    """Takes out the lines of steps after `step`, and what is no record of a step: a line that was cut off, say."""
     if not path.exists():
         return
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                lines.append(line)
-        except ValueError:
-            continue
+    lines = path.read_bytes().splitlines()
+    steps = [_step_of(line) for line in lines]
+    if strange := steps[:-1].count(math.inf):
+        say(f"{path}: {strange} lines are no records of a step and are left out")
     with atomic_file(path) as partial:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        partial.write_bytes(b"".join(line + b"\n" for line, own in zip(lines, steps) if own <= step))
+
+
+def _step_of(line):
+    """The step that a line of metrics.jsonl is of; infinity if it is no record."""
+    try:
+        record = json.loads(line)
+        check_shape(record, _Record)
+    except (ValueError, RecursionError):
+        return math.inf
+    return record["step"]
 
 
 def _end_curves_after(folder, step):

@@ -103,8 +103,8 @@ def _train_in(folder, settings, resources):
         The `CropSource` that it was trained on; None if it was not trained.
     """
     distribution = resources.distribution
-    started, facts = run_folder.read_settings(folder, type(settings))
     resumes = Checkpoints(folder, {}).latest_step() is not None
+    started, facts = run_folder.read_settings(folder, type(settings), required=resumes)
     if resumes:
         settings = run_folder.resumed_settings(folder, settings, started)
 

@@ -80,7 +80,7 @@ def pretrain(settings, resources: Resources) -> str:
     checkpoints = Checkpoints(folder, {})
     state = checkpoints.restore(part=True) or {}
     done = state.get("step", 0)
-    started, _ = run_folder.read_settings(folder, type(settings)) if done else ({}, {})
+    started, _ = run_folder.read_settings(folder, type(settings), required=True) if done else ({}, {})
     first = settings.for_pretraining(started)
     weights = folder / "generator.weights.h5"
     if done < first.steps:

@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.auto import AUTO
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, file_errors
+from srgan_tf.system.json_files import check_shape, read_json
 
 # What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
 # folder's path.
@@ -16,6 +18,19 @@ MUTABLE_ON_RESUME = frozenset(
     "run_dir resume dry_run weights discriminator train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps"
     " max_bad_steps log_every valid_every checkpoint_every strategy xla balance_colours".split()
 )
+_ELSEWHERE = "give another --run_dir"
+
+
+class _Facts(TypedDict, total=False):
+    photographs: str
+    validation: str
+    vgg: str
+    vgg_loss_weight: float
+
+
+class _Record(TypedDict):
+    settings: dict
+    facts: _Facts
 
 
 def write_settings(folder: Path, settings: dict, facts: dict) -> str:
@@ -39,36 +54,49 @@ def write_settings(folder: Path, settings: dict, facts: dict) -> str:
     return text
 
 
-def read_settings(folder: Path, settings_class: type) -> tuple[dict, dict]:
+def read_settings(folder: Path, settings_class: type, required: bool = False) -> tuple[dict, dict]:
     """What `write_settings` wrote.
 
     Args:
         folder: Of the phase.
         settings_class: The dataclass of the settings; one that is newer than the run had its default then.
+        required: Whether there must be some, since the folder has checkpoints.
 
     Returns:
-        `(settings, facts)`, or `({}, {})` if there is none.
+        `(settings, facts)`, or `({}, {})` if there are none.
 
     Raises:
-        UserError: The file is damaged, or has settings that this version does not know.
+        UserError: The file is damaged or missing, or has settings that this version does not know.
     """
     path = Path(folder, "settings.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        settings, facts = dict(content["settings"]), dict(content["facts"])
-    except FileNotFoundError:
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise UserError(f"{folder}: a file is in the way; {_ELSEWHERE}")
+    if not os.path.lexists(path):
+        if required:
+            raise UserError(f"{path}: missing, and the checkpoints need it; put it back, or {_ELSEWHERE}")
         return {}, {}
-    except NotADirectoryError:
-        raise UserError(f"{folder}: a file is in the way; give another --run_dir") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}); give another --run_dir") from None
-    fields = {field.name: field.default for field in dataclasses.fields(settings_class)}
+    content = read_json(path, _Record, "damaged", _ELSEWHERE)
+    settings = content["settings"]
+    fields = {field.name: field for field in dataclasses.fields(settings_class)}
     unknown = sorted(settings.keys() - fields.keys())
     if unknown:
-        raise UserError(
-            f"{path}: is of another version of this program, with --{', --'.join(unknown)}; give another --run_dir"
-        )
-    return {name: default for name, default in fields.items() if default != AUTO} | settings, facts
+        raise UserError(f"{path}: is of another version of this program, with --{', --'.join(unknown)}; {_ELSEWHERE}")
+    with file_errors(path, "damaged", advice=_ELSEWHERE):
+        for name, value in settings.items():
+            _check_setting(value, fields[name])
+    defaults = {name: field.default for name, field in fields.items() if field.default != AUTO}
+    return defaults | settings, content["facts"]
+
+
+def _check_setting(value, field):
+    """Refuses with a `ValueError` a value in the file that the flag cannot have had."""
+    if value == AUTO == field.default:
+        return
+    choices = field.metadata.get("choices")
+    check_shape(value, Literal[tuple(choices)] if choices else field.type, field.name)
+    lower, upper = field.metadata.get("lower"), field.metadata.get("upper")
+    if lower is not None and value < lower or upper is not None and value > upper:
+        raise ValueError(f"{field.name} is {value}, out of its range")
 
 
 def resumed_settings(folder: Path, settings, started: dict):
@@ -83,11 +111,11 @@ def resumed_settings(folder: Path, settings, started: dict):
         UserError: The settings differ in what may not change; the message names it.
     """
     if not settings.resume:
-        raise UserError(f"{folder}: holds a run already; give another --run_dir, or resume it with --resume")
+        raise UserError(f"{folder}: holds a run already; {_ELSEWHERE}, or resume it with --resume")
     for flag in ("weights", "discriminator"):
         first = started.get(flag, "")
         if getattr(settings, flag) not in ("", first):
-            raise UserError(f"{folder}: was started with another --{flag}; leave it out, or give another --run_dir")
+            raise UserError(f"{folder}: was started with another --{flag}; leave it out, or {_ELSEWHERE}")
         settings = dataclasses.replace(settings, **{flag: first})
     refuse_changes(folder, started, dataclasses.asdict(settings))
     return settings

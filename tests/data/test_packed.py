@@ -91,13 +91,31 @@ def test_damage_is_one_line(folder):
         packed.scan(packed_folder)
 
 
+def _with(content, **changes):
+    """The content of a manifest with another first shard."""
+    first, *others = content["shards"]
+    return content | {"shards": [first | changes, *others]}
+
+
 @pytest.mark.parametrize(
     "change, reason",
     [
         (lambda content: content | {"version": 1}, "of version 1, not 2; pack into a new folder"),
-        (lambda content: content | {"shards": [{}]}, "cannot be read"),
+        (lambda content: content | {"version": "2"}, "damaged .version is '2', not int"),
+        (lambda content: content | {"shards": [{}]}, "damaged .'file' is missing"),
+        (lambda content: content | {"shards": {"0": 1}}, "damaged .shards is dict, not list"),
+        (lambda content: _with(content, size="12"), r"shards\[0\].size is '12', not int"),
+        (lambda content: _with(content, pictures=[["a.png", 30, "41", 0]]), "pictures have other values than int"),
+        (lambda content: _with(content, pictures=[["a.png", 30, 41]]), "pictures are not lists of 4"),
+        (lambda content: _with(content, pictures=[["a.png", 10**30, 41, 0]]), "a.png lies beyond photographs-00000"),
+        (lambda content: _with(content, pictures=[["a.png", 30, 41, -5000]]), "a.png lies beyond photographs-00000"),
+        (lambda content: _with(content, skipped=[[1, 2]]), "skipped have other values than str"),
+        (lambda content: _with(content, file="../../etc/passwd"), "a file '../../etc/passwd'"),
         (
-            lambda content: content | {"shards": content["shards"] + [content["shards"][0] | {"sha256": ""}]},
+            lambda content: (
+                content
+                | {"shards": content["shards"] + [content["shards"][0] | {"file": packed.shard_name(1), "sha256": ""}]}
+            ),
             "only 1 of 2 files are packed; run `srgan pack` again to resume",
         ),
     ],

@@ -54,6 +54,19 @@ def test_the_manifest_says_what_lies_where(source):
         assert len(content) == shard.size and hashlib.sha256(content).hexdigest() == shard.sha256
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": "photographs packed by srgan_tf", "version": 2}', None])
+def test_packing_again_mends_a_damaged_manifest(source, content):
+    manifest = _pack(source)
+    folder = source.parent / "packed"
+    if content is None:
+        (folder / packed.MANIFEST).unlink()
+    else:
+        (folder / packed.MANIFEST).write_bytes(content)
+    with pytest.raises(UserError, match="manifest.json: .*; pack the photographs again, which repairs it$"):
+        packed.scan(folder)
+    assert _pack(source) == manifest == packed.read_manifest(folder)
+
+
 def test_a_picture_larger_than_a_shard_has_one_of_its_own(source):
     Image.new("RGB", (100, 100)).save(source / "2.png")
     counts = [len(shard.pictures) for shard in _pack(source).shards]

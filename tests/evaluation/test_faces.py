@@ -197,11 +197,24 @@ def test_a_damaged_file_is_one_line(people, capsys, broken, said):
 
 
 def test_the_vectors_are_kept_in_a_plain_data_base(tmp_path):
-    vectors = faces.EmbeddingCache(tmp_path / "vectors.sqlite")
+    vectors = faces.EmbeddingCache(tmp_path / "vectors.sqlite", 2)
     vectors.put({b"one": np.float32([1, 2])})
     vectors.close()
     (row,) = sqlite3.connect(tmp_path / "vectors.sqlite").execute("SELECT key, vector FROM vectors")
     assert row == (b"one", np.float32([1, 2]).tobytes())
+
+
+@pytest.mark.parametrize(
+    "content", [b"\0" * 7, b"\0" * 4, b"", "text of eight", None, 5, np.float32([1, np.nan]).tobytes()]
+)
+def test_a_damaged_vector_is_computed_again(tmp_path, content):
+    vectors = faces.EmbeddingCache(tmp_path / "vectors.sqlite", 2)
+    vectors.put({b"one": np.float32([1, 2])})
+    np.testing.assert_array_equal(vectors.get(b"one"), [1, 2])
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as file:
+        file.execute("UPDATE vectors SET vector = ?", (content,))
+    assert vectors.get(b"one") is None and vectors.get(b"two") is None
+    vectors.close()
 
 
 def test_flags_of_other_modes_are_refused(capsys):

@@ -44,7 +44,16 @@ def test_the_official_folds_are_read(shared_data):
         (LIST + "Ann\t1\t2\n", "5 follow"),
         (LIST.replace("Bob\t1\t2", "Bob\t1"), "line 4 is not of the form NAME i j"),
         (LIST.replace("Ann\t1\tBob\t1", "Ann\tx\tBob\t1"), "line 3 is not of the form NAME i NAME j"),
-        (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), "names pictures that are not there: "),
+        (
+            LIST.replace("Ann\t1\t2", "Cid\t1\t2"),
+            r"names pictures that are not there: .* \(No such file or directory\)",
+        ),
+        (
+            LIST.replace("Ann\t1\t2", f"{'A' * 300}\t1\t2"),
+            r"names pictures that are not there: .* \(File name too long\)",
+        ),
+        ("9" * 5_000 + LIST[1:], "line 1 must be"),
+        (LIST.replace("Ann\t1\t2", f"Ann\t1\t{'2' * 5_000}"), "line 2 is not of the form NAME i j"),
     ],
 )
 def test_what_is_wrong_with_the_list_is_one_line(people, text, said):
@@ -58,6 +67,23 @@ def test_what_is_missing_is_one_line(people):
         lfw.read_pairs(people / "nowhere.txt", people)
     with pytest.raises(UserError, match="nowhere: no such folder"):
         lfw.read_pairs(people / "pairs.txt", people / "nowhere")
+
+
+def test_a_list_that_is_no_text_is_one_line(people):
+    (people / "pairs.txt").write_bytes(b"2\t1\n\xff\t1\t2\n")
+    with pytest.raises(UserError, match="pairs.txt: not text"):
+        lfw.read_pairs(people / "pairs.txt", people)
+
+
+def test_endings_are_found_in_capitals_and_a_dangling_link_is_not_there(people):
+    (people / "Ann" / "Ann_0001.jpg").rename(people / "Ann" / "Ann_0001.JPG")
+    (people / "Bob" / "Bob_0001.jpg").rename(people / "Bob" / "Bob_0001.jfif")
+    pairs = lfw.read_pairs(people / "pairs.txt", people)
+    assert {pair.first.name for pair in pairs} >= {"Ann_0001.JPG", "Bob_0001.jfif"}
+    (people / "Bob" / "Bob_0001.jfif").unlink()
+    (people / "Bob" / "Bob_0001.jpg").symlink_to(people / "gone.jpg")
+    with pytest.raises(UserError, match=r"not there: .*Bob_0001.jpg \(No such file"):
+        lfw.read_pairs(people / "pairs.txt", people)
 
 
 def test_the_middle_of_a_picture_is_taken(tmp_path):

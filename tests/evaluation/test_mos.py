@@ -24,6 +24,9 @@ CODERS = """
 SLEEP = ((0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0), (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4))
 
 
+RATING = {"set": "Set5", "picture": "baby", "system": "srgan", "score": 3}
+
+
 def rater(name, ratings, calibration=None, items=20):
     """A `Rater`; `ratings` from `(picture, system)` to the score."""
     own = {("Set5", picture, system): score for (picture, system), score in ratings.items()}
@@ -118,9 +121,13 @@ def test_who_fails_the_calibration(ratings, calibration, fault):
     "changes, message",
     [
         ({"format": "other"}, "not a rater's file.*'other'"),
-        ({"ratings": [{"score": 6}]}, "a score of 6"),
-        ({"ratings": [{"score": True}]}, "a score of True"),
+        ({"ratings": [RATING | {"score": 6}]}, "a score of 6"),
+        ({"ratings": [RATING | {"score": True}]}, r"ratings\[0\].score is True, not int"),
         ({"ratings": [{"score": 3}]}, "not a rater's file"),
+        ({"ratings": [RATING | {"system": ["srgan"]}]}, r"ratings\[0\].system is list, not str"),
+        ({"ratings": [RATING | {"set": str(number)} for number in range(101)]}, "101 test sets"),
+        ({"items": 1e400}, "items is inf, not int"),
+        ({"study": None}, "study is None, not str"),
         ({"name": "x", "rater": "a-0"}, "the same rater as in .*a.json"),
         ({"study": "another"}, "of another study than .*a.json"),
     ],

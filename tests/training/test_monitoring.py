@@ -46,6 +46,16 @@ def test_a_first_session_starts_no_second_file(tmp_path):
     assert len(list(tmp_path.glob("events.*"))) == 1
 
 
+def test_lines_that_are_no_records_are_left_out_and_counted(tmp_path, capsys):
+    kept = b'{"step": 1, "g_loss": NaN}\n'
+    strange = [b"[1]", b"{}", b"5", b"\xff\xfe", b'{"step": "2"}', b"[" * 5_000, b'{"step": 1' + b"0" * 5_000 + b"}"]
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(kept + b"\n".join(strange) + b'\n{"step": 2}\n{"step": 9}\n{"ste')
+    Monitor(tmp_path, start=3, total=20, name="test").close()
+    assert path.read_bytes() == kept + b'{"step": 2}\n'
+    assert capsys.readouterr().out == f"{path}: {len(strange)} lines are no records of a step and are left out\n"
+
+
 def test_an_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(UserError, match="metrics.jsonl and curves cannot be written"):

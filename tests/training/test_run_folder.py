@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from srgan_tf.cli.flags import setting
 from srgan_tf.cli.train import Settings
 from srgan_tf.data.folders import PictureFile
 from srgan_tf.system.errors import UserError
@@ -10,24 +11,50 @@ from srgan_tf.training import run_folder
 
 @dataclasses.dataclass
 class _Known:
-    steps: int | str = "auto"
-    seed: int = 0
+    steps: int = setting("auto", "steps")
+    seed: int = setting(0, "seed", lower=0)
     newer: str = "default"
+    kind: str = setting("a", "kind", choices=("a", "b"))
 
 
 def test_settings_round_trip(tmp_path):
     run_folder.write_settings(tmp_path / "new", {"steps": 3, "seed": 1}, {"device": "CPU"})
     found = run_folder.read_settings(tmp_path / "new", _Known)
-    assert found == ({"steps": 3, "seed": 1, "newer": "default"}, {"device": "CPU"})
+    assert found == ({"steps": 3, "seed": 1, "newer": "default", "kind": "a"}, {"device": "CPU"})
     assert run_folder.read_settings(tmp_path / "none", _Known) == ({}, {})
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["settings.json"]
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"settings": {}}', "[]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        '{"settings": {}}',
+        "[]",
+        '{"settings": [], "facts": {}}',
+        '{"settings": {"seed": "1"}, "facts": {}}',
+        '{"settings": {"steps": 1.5}, "facts": {}}',
+        '{"settings": {"kind": "c"}, "facts": {}}',
+        '{"settings": {"seed": -1}, "facts": {}}',
+        '{"settings": {}, "facts": {"vgg_loss_weight": "1"}}',
+        '{"settings": {}, "facts": {"photographs": 5}}',
+        "\0",
+    ],
+)
 def test_damaged_settings_are_named(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)
-    with pytest.raises(UserError, match="settings.json: damaged"):
+    with pytest.raises(UserError, match="settings.json: damaged") as error:
         run_folder.read_settings(tmp_path, _Known)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_are_missing_beside_checkpoints_are_named(tmp_path):
+    with pytest.raises(UserError, match="settings.json: missing, and the checkpoints need it; put it back, or give an"):
+        run_folder.read_settings(tmp_path, _Known, required=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: a file is in the way"):
+        run_folder.read_settings(tmp_path / "file", _Known)
 
 
 def test_settings_of_another_version_are_refused_in_a_line(tmp_path):
