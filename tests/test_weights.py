@@ -43,3 +43,14 @@ def test_a_file_comes_first_and_an_unknown_name_is_told(tmp_path, monkeypatch):
         weights.find_weights("srresnot")
     (tmp_path / "srresnet").write_bytes(b"own")
     assert weights.find_weights("srresnet").read_bytes() == b"own"
+
+
+def test_pretrained_weights_are_taken_by_their_name_alone(tmp_path, monkeypatch):
+    from srgan_tf import Upscaler
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "espcn").write_bytes(b"own")
+    assert weights.find_pretrained("espcn").parent == weights.FOLDER
+    assert Upscaler.from_pretrained("espcn", tile=32).tile == 32
+    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, espcn or srcnn"):
+        Upscaler.from_pretrained("./espcn")

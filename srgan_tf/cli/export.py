@@ -10,9 +10,10 @@ from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError
 
-FORMATS = (*SUFFIXES, "tensorlayerx")
+FORMATS = (*SUFFIXES, "keras", "tensorlayerx")
 # Any other name is a folder with a SavedModel.
-ENDINGS = {suffix: name for name, suffix in SUFFIXES.items() if suffix} | {".npz": "tensorlayerx"}
+ENDINGS = {suffix: name for name, suffix in SUFFIXES.items() if suffix} | {".keras": "keras", ".npz": "tensorlayerx"}
+TENSORLAYERX = "load_weights(..., format='npz_dict')"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +23,14 @@ class Settings:
     srgan export srgan exported
     srgan export runs/default/srgan/generator.weights.h5 generator.onnx
     srgan export srgan srgan.tflite --precision=float16
+    srgan export srgan srgan.keras                          the Keras model with its layers, also for --weights
     """
 
     weights: str = setting("", ONE_WEIGHTS_HELP, positional="WEIGHTS", required=True)
     output: str = setting("", "a file, or the folder of a SavedModel", positional="OUTPUT", required=True)
     format: str = setting(
         AUTO,
-        "format of the output (auto: as the name of the output says, .onnx, .tflite or .npz; else savedmodel)",
+        "format of the output (auto: as the name of the output says, .onnx, .tflite, .keras or .npz; else savedmodel)",
         choices=(AUTO, *FORMATS),
     )
     precision: str = setting(
@@ -44,6 +46,8 @@ class Settings:
         kind = unless_auto(self.format) or named or "savedmodel"
         if named not in (None, kind):
             raise UsageError(f"{self.output}: named as {named}, but --format={kind}; change one or leave --format out")
+        if kind == "keras" and Path(self.output).suffix != ".keras":
+            raise UsageError(f"{self.output}: the name of a whole Keras model must end in .keras")
         only = PRECISIONS[self.precision]
         if only not in (None, kind):
             raise UsageError(f"--precision={self.precision} is for --format={only}, not {kind}; leave it out")
@@ -57,11 +61,14 @@ def run(settings):
     from srgan_tf.inference.export import describe_weights, export
     from srgan_tf.models.generator import load_generator
     from srgan_tf.models.third_party_weights import write_tensorlayerx
+    from srgan_tf.models.whole_model import write_model
 
-    if settings.format == "tensorlayerx":
+    writers = {"keras": (write_model, "keras.models.load_model"), "tensorlayerx": (write_tensorlayerx, TENSORLAYERX)}
+    if settings.format in writers:
+        write, reader = writers[settings.format]
         keep_existing(Path(settings.output), settings.overwrite)
-        write_tensorlayerx(load_generator(path), settings.output)
-        print(f"{name} written to {settings.output}, for load_weights(..., format='npz_dict')")
+        write(load_generator(path), settings.output)
+        print(f"{name} written to {settings.output}, for {reader}")
         return 0
     difference = export(
         load_generator(path),

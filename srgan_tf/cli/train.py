@@ -46,7 +46,7 @@ class Settings:
     resume: bool = setting(True, "resume from the newest checkpoint of the run folder, if it has one")
     weights: str = setting(
         "",
-        "weights that G starts from, instead of the run's own: a file (*.weights.h5), or the package's"
+        "weights that G starts from, instead of the run's own: a file (*.weights.h5, *.keras), or the package's"
         f" {pretrained_names()}",
     )
     discriminator: str = setting(

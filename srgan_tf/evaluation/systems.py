@@ -33,7 +33,8 @@ def named_weights(given: Iterable[str]) -> dict[str, Path]:
         name, equals, file = text.partition("=")
         if not equals or Path(text).is_file():
             file, path = text, Path(text)
-            name = "-".join(filter(None, (path.parent.name, path.name.removesuffix(".h5").removesuffix(".weights"))))
+            stem = path.name.removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
+            name = "-".join(filter(None, (path.parent.name, stem)))
         if not file:
             raise UserError(f"--weights={text}: no such weights file; give NAME=FILE")
         if name in ("", ".", "..") or "/" in name or os.sep in name:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,7 +14,7 @@ from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.networks import load_network, to_inference_network
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.inference.tile_runner import Strip, TileRunner
-from srgan_tf.weights import DEFAULT_WEIGHTS, find_weights
+from srgan_tf.weights import DEFAULT_WEIGHTS, find_pretrained, find_weights
 
 if TYPE_CHECKING:
     import keras
@@ -41,9 +41,9 @@ class Upscaler:
     holds for one of their pictures at a time.
 
     Args:
-        weights: A weights file (`.weights.h5`); the name of weights that the package brings ("srresnet", "srgan"); a
-            generator, see `models.generator.build_generator`, whose weights are copied; None: "srgan"; or
-            a network that is to be run as it is, see `tile_runner.TileRunner`.
+        weights: A weights file (`.weights.h5`, `.keras`); the name of weights that the package brings, see
+            `from_pretrained`; a generator, see `models.generator.build_generator`, whose weights are copied; None:
+            "srgan"; or a network that is to be run as it is, see `tile_runner.TileRunner`.
         tile: Side of the largest tile in LR pixels, without its margin; 0 takes every picture whole; None takes what
             costs the least work within the memory.
         max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
@@ -86,6 +86,23 @@ class Upscaler:
         self.precision = str(getattr(network, "precision", FLOAT32))
         self.tile = tile
         self.max_memory = max_memory
+
+    @classmethod
+    def from_pretrained(cls, name: str = DEFAULT_WEIGHTS, **options: Any) -> "Upscaler":
+        """An `Upscaler` with weights that the package brings, whatever files lie in the current folder.
+
+            large = Upscaler.from_pretrained("srresnet").upscale(image)
+
+        Args:
+            name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "espcn", by far the fastest on a CPU; or
+                "srcnn".
+            **options: Of `Upscaler`.
+
+        Raises:
+            UserError: There are no weights of this name, or their file is damaged.
+            ValueError: As `Upscaler`.
+        """
+        return cls(find_pretrained(name), **options)
 
     def upscale(self, image: ImageT) -> ImageT:
         """Upscales a picture.

@@ -83,6 +83,9 @@ class BicubicUpsampling(PixelShuffle):
         self._kernel = np.float32(np.einsum("ay,bx->yxab", taps, taps).reshape(5, 5, 1, scale**2))
         self._pad = EdgePadding(_BICUBIC_REACH, dtype=self.dtype)
 
+    def build(self, input_shape):
+        self._pad.build(input_shape)
+
     def call(self, inputs):
         height, width = ops.shape(inputs)[1:3]
         channels = inputs.shape[-1]

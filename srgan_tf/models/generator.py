@@ -14,6 +14,8 @@ from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generato
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_registered, describe_registered, is_registered
+from srgan_tf.models.whole_model import SUFFIX as WHOLE_SUFFIX
+from srgan_tf.models.whole_model import as_weights_file, check_layers
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError, user_errors
 
@@ -106,19 +108,21 @@ def load_generator(
     """Builds the G that `save_generator` wrote and loads its weights, all of them or none.
 
     Args:
-        path: A file that `save_generator` wrote.
+        path: A file that `save_generator` wrote, or a whole model of a generator, a `.keras` file.
         normalization: See `build_generator`.
 
     Returns:
         A `keras.Model`, see `build_generator`; or a model of `models.registry`, if the file has one.
 
     Raises:
-        UserError: The file is missing, not named `.weights.h5`, damaged, not a generator's, does not fit, or has NaN or
-            infinity.
+        UserError: The file is missing, named otherwise than `.weights.h5` or `.keras`, damaged, not a generator's, does
+            not fit, or has NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; `srgan train` makes one")
+    if path.suffix == WHOLE_SUFFIX:
+        return _load_whole(path, normalization)
     if not path.name.endswith(SUFFIX):
         raise UserError(f"{path}: the name of a weights file must end in .weights.h5; rename it")
     with user_errors(path, "damaged or not a generator's weights", of=UNREADABLE):
@@ -136,4 +140,18 @@ def load_generator(
             warnings.simplefilter("error", UserWarning)
             generator.load_weights(path)
     require_finite(path, generator)
+    return generator
+
+
+def _load_whole(path, normalization):
+    """The generator in a `.keras` file."""
+    with user_errors(path, "damaged or not a generator's whole model", of=UNREADABLE):
+        with as_weights_file(path) as (weights, layers_of_file):
+            try:
+                generator = load_generator(weights)
+                check_layers(layers_of_file, generator)
+                if normalization is not layers.BatchNormalization:
+                    generator = load_generator(weights, normalization=normalization)
+            except UserError as error:
+                raise UserError(str(error).replace(str(weights), str(path))) from None
     return generator

@@ -5,17 +5,27 @@ from srgan_tf.models import baselines, third_party
 
 def _module_of(name):
     """The module of a model, which has `config_of`, `scale_of` and `margin_of`."""
-    return third_party if name in third_party.ARCHITECTURES else baselines
+    return third_party if is_third_party(name) else baselines
+
+
+def is_third_party(name):
+    """Whether a model of this name is another project's."""
+    return name in third_party.ARCHITECTURES
+
+
+def is_baseline(name):
+    """Whether a model of this name is a baseline of the tables."""
+    return name in baselines.BUILDERS
 
 
 def is_registered(model):
     """Whether a `keras.Model` is one of these, and not G."""
-    return model.name in third_party.ARCHITECTURES or model.name in baselines.BUILDERS
+    return is_third_party(model.name) or is_baseline(model.name)
 
 
 def build_registered(model, **config):
     """Builds a model from what `describe_registered` gave; raises KeyError or TypeError for an unknown one."""
-    if model in third_party.ARCHITECTURES:
+    if is_third_party(model):
         return third_party.build_third_party(model, **config)
     return baselines.BUILDERS[model](**config)
 

@@ -45,7 +45,22 @@ def find_weights(text: Path | str) -> Path:
             f"{text}: no such weights file, nor weights of the package ({', '.join(manifest)});"
             " `srgan train` makes a file"
         )
-    entry = manifest[text]
+    return find_pretrained(text)
+
+
+def find_pretrained(name: str) -> Path:
+    """The file of pretrained weights, checked against the manifest.
+
+    Args:
+        name: A key of `read_manifest`.
+
+    Raises:
+        UserError: There are none of this name, or the file is not the one of the manifest.
+    """
+    manifest = read_manifest()
+    if name not in manifest:
+        raise UserError(f"{name}: the package has no weights of this name, but {pretrained_names()}")
+    entry = manifest[name]
     path = FOLDER / entry["file"]
     content = path.read_bytes() if path.is_file() else b""
     if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:

@@ -215,9 +215,18 @@ def test_a_savedmodel_is_exported(run, weights, tmp_path):
     assert status == 1 and len(err) == 1 and "--overwrite replaces it" in err[0]
 
 
+def test_a_whole_model_is_exported_and_read(run, weights, tmp_path):
+    whole = tmp_path / "g.keras"
+    flags = ["--mode=export", f"--weights={weights}", f"--output={whole}"]
+    assert run(*flags) == (0, [f"srresnet-best written to {whole}, for keras.models.load_model"], [])
+    assert run(*flags)[0] == 1
+    written = run("--mode=export", f"--weights={whole}", f"--output={tmp_path / 'g.npz'}")
+    assert written[:2] == (0, [f"{tmp_path.name}-g written to {tmp_path / 'g.npz'}, for {export.TENSORLAYERX}"])
+
+
 def test_the_formats_are_those_that_the_package_writes():
-    assert export.FORMATS == (*FORMATS, "tensorlayerx")
-    assert export.ENDINGS == {".onnx": "onnx", ".tflite": "litert", ".npz": "tensorlayerx"}
+    assert export.FORMATS == (*FORMATS, "keras", "tensorlayerx")
+    assert export.ENDINGS == {".onnx": "onnx", ".tflite": "litert", ".keras": "keras", ".npz": "tensorlayerx"}
 
 
 # --- mistakes
@@ -252,6 +261,7 @@ USAGE = [
     (["--mode=export", "--weights=WEIGHTS", "--output=a.npz", "--precision=float16"], "is for --format=litert"),
     (["--mode=export", "--weights=WEIGHTS", "--output=a.onnx", "--format=savedmodel"], "a.onnx: named as onnx"),
     (["--mode=export", "--weights=WEIGHTS", "--output=b.onnx", "--format=tensorlayerx"], "b.onnx: named as onnx, but"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=a", "--format=keras"], "a: the name of a whole Keras model must"),
     (["--mode=import", "--weights=WEIGHTS", "--krasserm=x"], "'weights'"),
     (["--mode=import", "--tensorlayerx=x", "--krasserm=x"], "import reads one file; give either"),
     (["--mode=faces", "--lfw=x", "--pairs=x", "--facenet=x", "--overwrite"], "'overwrite'"),
