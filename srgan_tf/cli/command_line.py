@@ -3,7 +3,7 @@
 import os
 import sys
 
-from srgan_tf.system.errors import UsageError, UserError
+from srgan_tf.system.errors import UsageError, UserError, reason
 
 NAME = "srgan"
 
@@ -23,7 +23,7 @@ def report_failures(failures):
 def run(function, argv):
     """Calls `function(argv)`, which returns an exit status.
 
-    A `UserError` becomes one line and status 1, a `UsageError` status 2.
+    A `UserError` becomes one line and status 1, a `UsageError` status 2. So does what the system says of a file.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -42,3 +42,8 @@ def run(function, argv):
         # `| head` has seen enough. Python would complain once more when it closes the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as if SIGPIPE had ended it
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print_error(UserError(f"{os.fsdecode(error.filename)}: {reason(error)}"))
+        return 1

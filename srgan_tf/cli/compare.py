@@ -14,6 +14,7 @@ from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.records import Pictures
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,5 +67,5 @@ def run(settings):
             settings.report, shown(), known, settings.overwrite, lambda picture: bar.update()
         )
     print(settings.precision_note(weights), end="")
-    print("\n".join([f"Report: {settings.report}", *notes]))
+    say(f"Report: {settings.report}", *notes)
     return report_failures(failures)

@@ -7,6 +7,7 @@ from srgan_tf.cli.flags import setting
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError, user_errors
+from srgan_tf.system.terminal import say
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # its first bytes
 
@@ -57,7 +58,7 @@ def run(settings):
     model = (read_krasserm if is_krasserms else read_tensorlayerx)(source)
     save_generator(model, output)
     what = ", ".join(f"{name} {value}" for name, value in describe(model).items())
-    print(f"{output}: {what}; use it with --weights={output}")
+    say(f"{output}: {what}; use it with --weights={output}")
     return 0
 
 

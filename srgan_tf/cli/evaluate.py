@@ -17,6 +17,7 @@ from srgan_tf.evaluation.records import HR, Pictures
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError
+from srgan_tf.system.terminal import printable, say
 
 FETCH = "fetch"  # in the place of LPIPS' weights
 HOW_TO_TRAIN = (
@@ -76,7 +77,7 @@ def run(settings):
     systems, scale = settings.load(weights)
     precision = settings.precision_chosen() if weights else None
     sets, notes = fit_sets(sets, scale)
-    print("".join(f"{note}\n\n" for note in notes), end="")
+    say(*(line for note in notes for line in (note, "")))
 
     with contextlib.ExitStack() as cleanup:
         pictures = settings.pictures
@@ -88,7 +89,9 @@ def run(settings):
         for each in sets:
             if cropped := find_cropped(each.pairs, scale):
                 names = ", ".join(cropped)
-                bar.write(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {names}\n")
+                bar.write(
+                    printable(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {names}") + "\n"
+                )
             scored.append(
                 score_set(
                     each,
@@ -159,7 +162,7 @@ def _write(scored, weights, settings, precision):
         net = settings.lpips_net if settings.lpips else None
         known = facts(weights, protocol=tables.protocol(net, settings.rgb, precision))
         notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite)
-        print("\n".join([f"\nReport: {settings.report}", *notes]))
+        say("", f"Report: {settings.report}", *notes)
 
 
 def _pictures(scored):

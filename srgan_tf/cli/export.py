@@ -9,6 +9,7 @@ from srgan_tf.inference.export_formats import PRECISIONS, SUFFIXES
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError
+from srgan_tf.system.terminal import say
 
 FORMATS = (*SUFFIXES, "keras", "tensorlayerx")
 # Any other name is a folder with a SavedModel.
@@ -68,7 +69,7 @@ def run(settings):
         write, reader = writers[settings.format]
         keep_existing(Path(settings.output), settings.overwrite)
         write(load_generator(path), settings.output)
-        print(f"{name} written to {settings.output}, for {reader}")
+        say(f"{name} written to {settings.output}, for {reader}")
         return 0
     difference = export(
         load_generator(path),
@@ -78,7 +79,7 @@ def run(settings):
         metadata=describe_weights(path),
         precision=settings.precision,
     )
-    print(
+    say(
         f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"
         f" levels off Keras, in {difference.share:.2g} of the values"
     )

@@ -15,6 +15,7 @@ from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import sha256
+from srgan_tf.system.terminal import say
 from srgan_tf.weights import COMPARED_WEIGHTS
 
 _FACES_SHOWN = 2
@@ -73,14 +74,15 @@ def run(settings):
         methods[name] = Method(identity, upscaler.upscale_batch)
     crop = unless_auto(settings.face_crop)
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
-    print(f"{known['protocol']}\n{settings.precision_note(weights)}")
+    say(known["protocol"], *settings.precision_note(weights).splitlines(), "")
     folder = Path(settings.output)
     with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite", embedder.length)) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
             made = embed_faces(paths, methods, embedder, cache, crop=crop, progress=bar.update)
     results = verify(pairs, paths, made)
     _write(folder, results, known, pairs, methods, paths, crop)
-    print(f"{tables(results)}\n\n{folder}: faces.png, roc.png, faces.json, and the embeddings for the next run")
+    print(tables(results))
+    say("", f"{folder}: faces.png, roc.png, faces.json, and the embeddings for the next run")
     return 0
 
 

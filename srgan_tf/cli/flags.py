@@ -14,6 +14,10 @@ from absl import flags
 from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UsageError
 
+MOST = 10**9  # of a number that has no bound of its own
+MAX_THREADS = 256
+_MOST_BYTES = 2**60
+_MAX_NAME = 255  # bytes of a file's name that systems allow
 _BYTES = {"": 1, "b": 1} | {  # of a size's unit
     prefix + ending: base**power
     for power, prefix in enumerate("kmgt", 1)
@@ -44,7 +48,7 @@ def setting(
         choices: The values that it may have.
         many: Whether the flag may be given more than once.
         lower: The smallest number allowed.
-        upper: The largest number allowed.
+        upper: The largest number allowed; None: `MOST`.
         size: Whether it is a number of bytes, which may be written as 2GiB or 500MB.
         positional: What `--help` calls the word that may be given in the flag's place, such as "INPUT". Words are taken
             in the order of the fields whose flags are not given; the last such field takes all the remaining ones if it
@@ -96,6 +100,9 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
             print(help_page(settings_class, argv[0]))
             sys.exit(0)
         _take_words(fields, values, words, argv[0])
+    except UnicodeDecodeError:
+        files = " ".join(word for word in argv if word.lstrip("-").startswith("flagfile"))
+        raise UsageError(f"{files}: not text; give a file with a flag a line, --name=value") from None
     except (flags.Error, ValueError) as error:
         raise UsageError(f"{' '.join(str(error).split())} (--help lists the flags)") from None
     given = {field.name: _value(field, values[field.name]) for field in fields}
@@ -143,13 +150,29 @@ def _take_words(fields, values, words, command):
 def _value(field, flag):
     """What a settings class gets of a flag."""
     if field.metadata["many"]:
-        return tuple(map(_expand, flag.value))
+        return tuple(_path(field, text) for text in flag.value)
     if not isinstance(flag.value, str):
         return flag.value
     if not flag.value and flag.present:
-        name = field.metadata["positional"] if field.metadata["only_word"] else f"--{field.name}"
-        raise UsageError(f"{name} is given without a value; leave it out or give one")
-    return _expand(flag.value)
+        raise UsageError(f"{_flag_name(field)} is given without a value; leave it out or give one")
+    return _path(field, flag.value)
+
+
+def _flag_name(field):
+    return field.metadata["positional"] if field.metadata["only_word"] else f"--{field.name}"
+
+
+def _path(field, text):
+    """A text, which may be a path, with the home folder; refuses one that no file can have."""
+    path = _expand(text)
+    if "\0" in path:
+        raise UsageError(f"{_flag_name(field)}={path}: has a null byte, which no name can have")
+    longest = max(path.rpartition("=")[2].split(os.sep), key=lambda name: len(os.fsencode(name)))
+    if (length := len(os.fsencode(longest))) > _MAX_NAME:
+        raise UsageError(
+            f"{_flag_name(field)}: the name {longest[:20]}... has {length} bytes; systems allow {_MAX_NAME}"
+        )
+    return path
 
 
 def unless_auto(value: Any) -> Any:
@@ -180,10 +203,12 @@ class _Size(flags.ArgumentParser):
         found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", str(argument).lower())
         if not found or found[2] not in _BYTES:
             raise ValueError("not a size such as 2GiB, 500MB or a number of bytes")
-        size = int(float(found[1]) * _BYTES[found[2]])
+        size = float(found[1]) * _BYTES[found[2]]
+        if size > _MOST_BYTES:
+            raise ValueError(f"must be {_MOST_BYTES >> 40:,} TiB or less")
         if size < self.lower:
-            raise ValueError(f"{size} bytes, must be {self.lower} or more")
-        return size
+            raise ValueError(f"{int(size)} bytes, must be {self.lower} or more")
+        return int(size)
 
     def flag_type(self):
         return "size"
@@ -219,7 +244,7 @@ def _define(field, values):
         if extra["size"]:
             parser = _Size(extra["lower"])
         else:
-            parser = {int: flags.IntegerParser, float: _Finite}[field.type](extra["lower"], extra["upper"])
+            parser = {int: flags.IntegerParser, float: _Finite}[field.type](extra["lower"], extra["upper"] or MOST)
         if default == AUTO:
             parser = _NumberOrAuto(parser)
         flags.DEFINE(parser, name, default, extra["help"], flag_values=values, serializer=flags.ArgumentSerializer())

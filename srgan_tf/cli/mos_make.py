@@ -10,6 +10,7 @@ from srgan_tf.cli.shared import Systems, TestSet, find_results
 from srgan_tf.evaluation.picture_sets import fit_sets, subset
 from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
+from srgan_tf.system.terminal import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +44,10 @@ def run(settings):
     external = [find_results(results, each) for each in sets]
     systems, scale = settings.load(weights)
     sets, notes = fit_sets(sets, scale)
-    print("".join(f"{note}\n" for note in notes) + settings.precision_note(weights), end="")
+    say(*notes, *settings.precision_note(weights).splitlines())
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="image", leave=False, disable=None) as bar:
         versions = all_versions(sets, systems, external, scale, lambda: bar.update())
         count = write_study(path, "How good is each image?", versions)
-    print(f"{path}: {count} images to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
+    say(f"{path}: {count} images to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
     return 0

@@ -7,6 +7,7 @@ from srgan_tf.cli.flags import setting
 from srgan_tf.evaluation.mos import opinions, read_raters
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ def run(settings):
     raters = read_raters(settings.files)
     failed = [rater for rater in raters if rater.fault()]
     for rater in failed:
-        print(f"{rater.name} ({rater.path}) fails the calibration: {rater.fault()}")
+        say(f"{rater.name} ({rater.path}) fails the calibration: {rater.fault()}")
     if settings.exclude_failed:
         raters = [rater for rater in raters if rater not in failed]
         if not raters:
@@ -40,5 +41,5 @@ def run(settings):
     figure = Path(settings.output, "mos.png")
     with atomic_file(figure) as partial:
         partial.write_bytes(distributions(found))
-    print(f"\n{figure}: how often each score was given")
+    say("", f"{figure}: how often each score was given")
     return 0

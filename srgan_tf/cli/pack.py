@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from srgan_tf.cli.flags import setting
+from srgan_tf.cli.flags import MAX_THREADS, setting
 from srgan_tf.data import folders, packed
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Settings:
         positional="PACKED",
         required=True,
     )
-    workers: int = setting(2, "threads that decode", lower=1)
+    workers: int = setting(2, "threads that decode", lower=1, upper=MAX_THREADS)
 
 
 def run(settings):
@@ -32,13 +33,13 @@ def run(settings):
     if packed.is_packed(settings.train_dir):
         raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
     scan = folders.scan(settings.train_dir)
-    print(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:], sep="\n")
+    say(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:])
     quiet.import_tensorflow()
     from srgan_tf.data import packing
 
     shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
-        print(f"  skipped {name}: {reason}")
+        say(f"  skipped {name}: {reason}")
     count, size = sum(len(shard.pictures) for shard in shards), sum(shard.size for shard in shards)
-    print(f"packed     {count} images, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
+    say(f"packed     {count} images, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
     return 0

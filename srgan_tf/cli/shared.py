@@ -11,6 +11,7 @@ from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
 from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
 from srgan_tf.system.errors import UsageError
+from srgan_tf.system.terminal import say
 from srgan_tf.weights import COMPARED_WEIGHTS, pretrained_names, read_manifest
 
 ONE_WEIGHTS_HELP = f"network: a weights file, or the package's {pretrained_names()}"
@@ -107,7 +108,7 @@ class TestSet:
             folder = find_set(self.data)
             sets, ignored = find_sets(folder), find_ignored(folder)
             if ignored:
-                print(f"{folder}: left out, because they are in no folder with HR/: {abbreviate(ignored)}\n")
+                say(f"{folder}: left out, because they are in no folder with HR/: {abbreviate(ignored)}", "")
             return sets
         pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
         print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")

@@ -4,13 +4,11 @@ import dataclasses
 import signal
 import sys
 
-from srgan_tf.cli.flags import AUTO, setting
+from srgan_tf.cli.flags import AUTO, MAX_THREADS, setting
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.training.run_folder import MUTABLE_ON_RESUME
 from srgan_tf.weights import pretrained_names
-
-MOST = 10**9  # steps, or crops
 
 # What the slides, or else the paper, take for each phase where a flag is left at auto.
 _PHASES = {
@@ -67,14 +65,13 @@ class Settings:
         upper=2**15,
     )
     batch_size: int = setting(
-        AUTO, "crops a step, on all devices together (auto: 16; 128 for srcnn, 64 for drcn)", lower=1, upper=MOST
+        AUTO, "crops a step, on all devices together (auto: 16; 128 for srcnn, 64 for drcn)", lower=1
     )
     accumulate: int = setting(
         1,
         "gradient accumulation: micro-batches per step, for a large batch in the memory of a small one; BN takes its"
         " statistics from each",
         lower=1,
-        upper=MOST,
     )
     crops_per_image: int = setting(
         1, "crops from one decoding of a photograph, in different batches", lower=1, upper=1024
@@ -85,7 +82,7 @@ class Settings:
         " tenth of them would not fit there)",
         lower=0,
     )
-    workers: int = setting(2, "threads that decode, crop and degrade", lower=1)
+    workers: int = setting(2, "threads that decode, crop and degrade", lower=1, upper=MAX_THREADS)
 
     # Generator
     model: str = setting(
@@ -95,7 +92,7 @@ class Settings:
         choices=("resnet", "srcnn", "espcn", "drcn"),
     )
     scale: int = setting(4, "upscaling factor: 2, 4 or 8", lower=2)
-    blocks: int = setting(16, "residual blocks of G", lower=1)
+    blocks: int = setting(16, "residual blocks of G", lower=1, upper=1024)
     initial: str = setting(
         "upsampling",
         "G's first weights: 'upsampling' starts as bilinear upsampling, 'random' as the slides do (Glorot)",
@@ -127,14 +124,13 @@ class Settings:
 
     # Optimisation
     steps: int = setting(
-        AUTO, "optimisation steps of the phase (auto: 1000000 for srresnet, 200000 for srgan)", lower=1, upper=MOST
+        AUTO, "optimisation steps of the phase (auto: 1000000 for srresnet, 200000 for srgan)", lower=1
     )
     pretrain_steps: int = setting(
         AUTO,
         "steps of the SRResNet that mode srgan starts from and trains first as far as they are not done"
         " (auto: those that the run's own was started with, or else 1000000)",
         lower=1,
-        upper=MOST,
     )
     optimizer: str = setting(
         AUTO,

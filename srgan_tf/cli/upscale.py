@@ -13,6 +13,7 @@ from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system.errors import UsageError
+from srgan_tf.system.terminal import say
 from srgan_tf.weights import DEFAULT_WEIGHTS
 
 
@@ -100,8 +101,7 @@ def run(settings):
             max_pixels=int(settings.max_megapixels * 1e6),
         )
     if output != STREAM:
-        for line in _summary(output, jobs, skipped, failures):
-            print(line)
+        say(*_summary(output, jobs, skipped, failures))
         if len(jobs) > len(failures) and upscaler.precision != FLOAT32:
             print(settings.precision_note(upscaler), end="")
     return report_failures(failures)

@@ -20,6 +20,7 @@ from srgan_tf.imaging.errors import PictureError
 from srgan_tf.system.disk import cache_folder, require_free_bytes
 from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 from srgan_tf.system.lock import exclusive
+from srgan_tf.system.terminal import printable
 
 _RETRY_DELAYS = (1, 2, 4)  # seconds before each retry
 _TIMEOUT = (10, 30)  # seconds, to connect and between two chunks
@@ -105,7 +106,7 @@ class _TransientError(Exception):
 
 
 def _report(line):
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
 
 
 def _part(path):

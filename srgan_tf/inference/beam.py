@@ -9,8 +9,10 @@ import sys
 from srgan_tf.imaging.raster import MAX_PIXELS
 from srgan_tf.inference.plan import KINDS
 from srgan_tf.system.errors import UserError, exit_status
+from srgan_tf.system.terminal import say
 
 SCRIPT = "srgan_tf.inference.beam"
+_MOST = 1e9  # of megapixels, or GB
 
 try:
     import apache_beam
@@ -53,13 +55,22 @@ def parse(argv):
     add("--overwrite", action="store_true", help="also replace existing results")
     add("--format", choices=KINDS, help="of all results (default: each picture's own; PNG for GIF)")
     add("--quality", type=int, choices=range(1, 101), metavar="1..100", help="of JPEG (default: 95), WebP (lossless)")
-    add("--max_megapixels", type=float, default=MAX_PIXELS / 1e6, help="larger inputs are bad (default: %(default)g)")
-    add("--max_memory_gb", type=float, help="that a process may take (default: by what is free for each processor)")
+    add(
+        "--max_megapixels", type=positive, default=MAX_PIXELS / 1e6, help="larger inputs are bad (default: %(default)g)"
+    )
+    add("--max_memory_gb", type=positive, help="that a process may take (default: by what is free for each processor)")
     settings, flags = parser.parse_known_args(argv[1:])
     for name, value in vars(settings).items():
         if value == "":
             raise UserError(f"--{name} is given without a value; leave it out or give one")
     return settings, flags
+
+
+def positive(text):
+    number = float(text)
+    if not 0 < number <= _MOST:
+        raise ValueError
+    return number
 
 
 def _absolute(path):
@@ -145,11 +156,11 @@ def run(argv):
     counts = {beam_steps.UPSCALED: 0, beam_steps.EXISTING: 0, beam_steps.BAD: 0}
     for counter in result.metrics().query(MetricsFilter().with_namespace(beam_steps.METRICS_NAMESPACE))["counters"]:
         counts[counter.key.metric.name] += counter.result
-    print(f"{counts[beam_steps.UPSCALED]} upscaled to {output}")
+    say(f"{counts[beam_steps.UPSCALED]} upscaled to {output}")
     if counts[beam_steps.EXISTING]:
         print(f"{counts[beam_steps.EXISTING]} left as they are, because they exist (--overwrite replaces them)")
     if counts[beam_steps.BAD]:
-        print(f"{counts[beam_steps.BAD]} bad pictures, listed with their reasons in {output}{beam_steps.BAD_PICTURES}")
+        say(f"{counts[beam_steps.BAD]} bad pictures, listed with their reasons in {output}{beam_steps.BAD_PICTURES}")
 
 
 def main(argv):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from srgan_tf.models.generator import load_generator, save_generator
+from srgan_tf.system.terminal import say
 from srgan_tf.training.steps import to_network
 
 CROPS = 1024  # that the mean colours are measured on
@@ -51,4 +52,4 @@ def balance_file(path: Path, batches: Iterable) -> None:
         keras.config.set_dtype_policy(policy)  # mode srgan has another phase to come
     off = ", ".join(f"{name} {value:+.2f}" for name, value in zip("RGB", balance_colours(generator, batches)))
     save_generator(generator, path)
-    print(f"colours    were off by {off} levels of 255, and are balanced in {path}")
+    say(f"colours    were off by {off} levels of 255, and are balanced in {path}")

@@ -24,6 +24,7 @@ from srgan_tf.models.vgg import build_vgg
 from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.lock import run_lock
+from srgan_tf.system.terminal import say
 from srgan_tf.training import balance, colours, hardware, loop, run_folder, steps
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.distribution import Distribution
@@ -144,7 +145,7 @@ def _train_in(folder, settings, resources):
                 settings=loop_settings(settings),
                 distribution=distribution,
             )
-    print(f"{phase_name(settings)}: {done} steps done; the weights are in {folder}/generator.weights.h5")
+    say(f"{phase_name(settings)}: {done} steps done; the weights are in {folder}/generator.weights.h5")
     return crops
 
 
@@ -216,7 +217,7 @@ def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: 
     progress = Progress()
     if resumes:
         progress = Progress(**(checkpoints.restore() or {}))
-        print(f"{phase_name(settings)}: resumes from step {progress.step} of {settings.steps} in {folder}")
+        say(f"{phase_name(settings)}: resumes from step {progress.step} of {settings.steps} in {folder}")
     return TrainState(networks, optimizers, rate, average, snapshot, checkpoints, progress)
 
 
@@ -254,9 +255,9 @@ def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Pro
     if before.get("vgg") != now["vgg"]:
         raise UserError(f"{folder}: was started with other VGG19 weights than --vgg_path={settings.vgg_path}")
     if before.get("photographs") != now["photographs"]:
-        print(f"{folder}: the photographs are different from before; the crops continue with them")
+        say(f"{folder}: the photographs are different from before; the crops continue with them")
     if before.get("validation") != now["validation"]:
-        print(f"{folder}: the validation pictures are different from before; the best PSNR is reset")
+        say(f"{folder}: the validation pictures are different from before; the best PSNR is reset")
         progress.best_psnr = -math.inf
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from srgan_tf.data import folders, packed
 from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import say
 from srgan_tf.training import hardware, run_folder
 from srgan_tf.training.checkpoints import Checkpoints
 from srgan_tf.training.distribution import Distribution
@@ -48,7 +49,7 @@ def find_photographs(settings) -> Sequence[folders.PictureFile]:
     else:
         scan = folders.embedded_scan("train", min_side=settings.crop_size)
     where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
-    print(f"training   {scan.summary()[0]} ({where})", *scan.summary()[1:], sep="\n")
+    say(f"training   {scan.summary()[0]} ({where})", *scan.summary()[1:])
     return list(scan.pictures)
 
 
@@ -60,13 +61,13 @@ def find_validation(settings) -> Sequence[folders.Pair]:
         embedded = folders.embedded_scan("valid").pictures
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
-    print(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
+    say(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
     fitting, note = folders.drop_mismatched_lr(pairs, settings.scale)
     if note:
-        print(f"  {note}")
+        say(f"  {note}")
     pairs, skipped = usable_pairs(fitting, settings.scale)
     for path, reason in skipped:
-        print(f"  skipped {path}: {reason}")
+        say(f"  skipped {path}: {reason}")
     return pairs
 
 
@@ -92,5 +93,5 @@ def pretrain(settings, resources: Resources) -> str:
         train_phase(first, resources)
     if not weights.exists():
         return ""
-    print(f"srgan: starts from {weights}, step {checkpoints.latest_step() or 0}")
+    say(f"srgan: starts from {weights}, step {checkpoints.latest_step() or 0}")
     return str(weights)

@@ -147,6 +147,26 @@ def test_usage_errors_are_a_line_and_exit_with_2(srgan, words, said):
     assert status == 2 and out == "" and err.startswith("srgan: error: ") and err.count("\n") == 1 and said in err
 
 
+@pytest.mark.parametrize("word", ["a/" * 3_000 + "a.png", "loop.png"])
+def test_what_the_system_says_of_a_name_is_one_line(srgan, tmp_path, monkeypatch, word):
+    monkeypatch.chdir(tmp_path)
+    Path("loop.png").symlink_to("loop.png")
+    for command in (["upscale", word], ["evaluate", word, "--weights=none"], ["train", f"--train_dir={word}"]):
+        status, _, err = srgan(*command)
+        assert status in (1, 2) and err.startswith("srgan: error: ") and err.count("\n") == 1
+
+
+def test_a_name_commands_no_terminal(srgan, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a\x1b[2J\n.png", "\x9b31mb.txt"):
+        Path(tmp_path, "photos", name).write_text("no picture")
+    for command in (["upscale", "photos", "out"], ["pack", "photos", "out"], ["evaluate", "photos", "--weights=none"]):
+        status, out, err = srgan(*command)
+        assert status == 1 and not {*(out + err)} & {"\x1b", "\x9b"}
+        assert "a\\x1b[2J\\n.png" in err
+
+
 def test_one_picture_is_written_beside_itself_and_named_by_its_enlargement(srgan, made, photo):
     folder = photo.parent
     (folder / "twice.weights.h5").touch()

@@ -15,6 +15,7 @@ class Settings:
 
     memory: int = setting(AUTO, "memory", lower=1000, size=True)
     factor: float = setting(1.0, "factor", lower=0)
+    count: int = setting(1, "count")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +70,53 @@ def test_sizes(text, expected):
         ("1e9", "not a size"),
         ("999", "999 bytes, must be 1000 or more"),
         ("0.5K", "512 bytes, must be 1000 or more"),
+        ("9" * 400, "must be 1,048,576 TiB or less"),
+        ("9" * 5_000 + "TiB", "must be 1,048,576 TiB or less"),
     ],
 )
 def test_what_is_no_size(text, said):
     with pytest.raises(UserError) as error:
         parse(Settings, ["script.py", f"--memory={text}"])
     assert said in str(error.value) and "--memory" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["1e308", "-1e308", "1e999", "nan", "9" * 5_000, "", "1_0e400"])
+def test_absurd_numbers_are_refused(text):
+    for flag in ("factor", "count"):
+        with pytest.raises(UsageError, match=flag) as error:
+            parse(Settings, ["script.py", f"--{flag}={text}"])
+        assert "\n" not in str(error.value)
+
+
+def test_names_that_no_file_can_have_are_refused():
+    for words, said in (
+        (["é" * 128], "--source: the name .* has 256 bytes; systems allow 255"),
+        (["a/" + "b" * 300 + "/c"], "--source: the name bbbbbbbbbbbbbbbbbbbb... has 300 bytes"),
+        (["a", "name=/x/" + "b" * 256], "--others: the name .* has 256 bytes"),
+        (["a\0b"], "--source=a.x00b: has a null byte"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse(Words, ["script.py", *words])
+    assert parse(Words, ["script.py", "é" * 127 + "/" + "b" * 255]).source
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00--quick", b"--source=a\0b", b"--\x80", bytes(range(256)), b"--quick=\x1b"]
+)
+def test_a_binary_flag_file_is_one_line(tmp_path, content):
+    (tmp_path / "flags").write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        parse(Words, ["script.py", "a", f"--flagfile={tmp_path}/flags"])
+    assert len(str(error.value).splitlines()) == 1
+    (tmp_path / "more").write_text(f"--flagfile={tmp_path}/flags")
+    with pytest.raises(UsageError):
+        parse(Words, ["script.py", "a", f"--flagfile={tmp_path}/more"])
+
+
+def test_a_flag_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "flags").write_bytes(b"\xff")
+    with pytest.raises(UsageError, match="--flagfile=.*/flags: not text"):
+        parse(Words, ["script.py", "a", f"--flagfile={tmp_path}/flags"])
 
 
 def test_a_stray_argument_may_be_an_unquoted_pattern():

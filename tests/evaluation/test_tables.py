@@ -127,6 +127,20 @@ def test_csv_of_a_picture_whose_name_is_no_text(tmp_path):
     assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("s,c\\udcff,nearest,")
 
 
+def test_no_name_in_a_csv_is_a_formula(tmp_path):
+    names = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "a=1", "photo-1")
+    tables.write_csv([Score(name, name, name, {"psnr": -2.0}) for name in names], tmp_path / "scores.csv")
+    with open(tmp_path / "scores.csv", newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [row[:3] for row in rows] == [[f"'{name}"] * 3 for name in names[:6]] + [[name] * 3 for name in names[6:]]
+    assert {row[3] for row in rows} == {"-2.000000"}  # a number is one
+
+
+def test_a_table_shows_no_control_characters():
+    lines = tables.aligned(("set\x1b", "n"), [("a\nb", "1"), ("c\x9b", "2")], labels=1)
+    assert lines == ["set\\x1b  n", "-------  -", "a\\nb     1", "c\\x9b    2"] and len({*map(len, lines)}) == 1
+
+
 def test_csv_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="scores.csv: cannot be written"):
