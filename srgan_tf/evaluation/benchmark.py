@@ -10,7 +10,7 @@ from pathlib import Path
 from srgan_tf.evaluation.external_results import load_external_result
 from srgan_tf.evaluation.lpips import Lpips
 from srgan_tf.evaluation.metrics import METRICS, SECONDS, Comparison
-from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair
+from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_channel
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic, upscale_nearest
@@ -134,7 +134,7 @@ class _Item:
 
     def __init__(self, pair):
         self.pair = pair
-        self.hr = self.lr = self.error = None
+        self.hr = self.lr = self.luma_channel = self.error = None
         # By system: output, and dicts of the metrics' values; LPIPS apart, since it is measured at the same time.
         self.upscaled, self.external, self.values, self.lpips = {}, {}, {}, {}
 
@@ -169,6 +169,7 @@ class _Item:
 
 def _load(item, scale, external):
     item.hr, item.lr = load_pair(item.pair, scale)
+    item.luma_channel = luma_channel(item.pair)
     for system, paths in external.items():
         item.external[system] = load_external_result(paths[item.pair.name], item.pair, item.hr, scale)
 
@@ -181,7 +182,7 @@ def _upscale(item, systems):
 
 def _measure(item, wanted, pictures_folder):
     for system, image in item.images.items():
-        comparison = Comparison(item.hr, image)
+        comparison = Comparison(item.hr, image, item.luma_channel)
         values = {metric.key: metric.function(comparison) for metric in wanted}
         item.values[system] = item.values.get(system, {}) | values
         if pictures_folder is not None and system in item.upscaled:

@@ -157,6 +157,15 @@ def load_pair(pair: Pair, scale: int = 4) -> tuple[Image, Image]:
     return hr, lr
 
 
+def luma_channel(pair: Pair) -> str:
+    """The channel on which the published tables score a pair, see `metrics.compared`: "gray" if HR's file is, else "y".
+
+    Raises:
+        UserError: HR cannot be read.
+    """
+    return "gray" if files.is_gray(pair.hr) else "y"
+
+
 def size_text(image: Image) -> str:
     """Width and height, for messages."""
     return f"{image.shape[1]}x{image.shape[0]}"

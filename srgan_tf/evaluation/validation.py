@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from srgan_tf.data.folders import Pair
 from srgan_tf.evaluation import metrics
-from srgan_tf.evaluation.picture_sets import load_pair, min_side, too_small
+from srgan_tf.evaluation.picture_sets import load_pair, luma_channel, min_side, too_small
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import upscale_bicubic
@@ -96,8 +96,9 @@ class Validation:
             except MemoryError:
                 reason = "out of memory while it was upscaled for validation; validate on smaller pictures"
                 raise UserError(f"{pair.lr or pair.hr}: {reason}") from None
-            psnr.append(metrics.psnr(hr, sr))
-            ssim.append(metrics.ssim(hr, sr))
+            channels = luma_channel(pair)
+            psnr.append(metrics.psnr(hr, sr, channels=channels))
+            ssim.append(metrics.ssim(hr, sr, channels=channels))
             if number < STRIPS:
                 parts = (upscale_bicubic(lr, self._scale), sr, hr)
                 strips[pair.name] = np.concatenate([_centre(part) for part in parts], axis=1)

@@ -27,3 +27,15 @@ def luma(image: ArrayLike) -> np.ndarray:
         `(...)` float64 in [16, 235], not rounded.
     """
     return 16 + np.asarray(image, np.float64) @ (_LUMA / 255)
+
+
+def full_range_luma(image: ArrayLike) -> np.ndarray:
+    """`luma` stretched to full range: of R = G = B their value.
+
+    Args:
+        image: `(..., 3)` RGB in [0, 255], uint8 or floating point.
+
+    Returns:
+        `(...)` float64 in [0, 255], not rounded.
+    """
+    return np.asarray(image, np.float64) @ (_LUMA / _LUMA.sum())

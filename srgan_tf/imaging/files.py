@@ -162,3 +162,16 @@ def probe(path: Path | str) -> tuple[int, int]:
             raise PictureError(path, "truncated: its end is missing")
         rotated = _orientation(image, getexif) in (5, 6, 7, 8)
         return (width, height) if rotated else (height, width)
+
+
+def is_gray(path: Path | str) -> bool:
+    """Whether the file holds one channel of gray, with or without transparency; R = G = B and palettes do not count.
+
+    Args:
+        path: As of `read_rgb`.
+
+    Raises:
+        UserError: There is no such file, or it is not a picture.
+    """
+    with _opened(path) as (_, image):
+        return Image.getmodebase(image.mode) == "L"

@@ -3,6 +3,8 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from srgan_tf.data.folders import Pair, find_pairs
 from srgan_tf.evaluation import metrics
@@ -76,6 +78,17 @@ def test_scores_are_those_of_the_metrics(picture_pairs):
     }
     assert scores[1] == Score("ours", "a", "bicubic", values, pixels=40 * 32)
     assert [score["lpips"] is None for score in scores] == [False, False, True, True]  # b is smaller than 30
+
+
+def test_a_gray_original_is_scored_on_its_own_values(picture_pairs):
+    gray = Image.open(picture_pairs[0].hr).convert("L")
+    gray.save(picture_pairs[0].hr)
+    scores, _ = score(picture_pairs[:1], BASELINES)
+    hr, lr = load_pair(picture_pairs[0])
+    sr = BASELINES["bicubic"](lr)
+    original = np.asarray(gray)[4:36, 4:28]
+    expected = peak_signal_noise_ratio(original, sr[4:-4, 4:-4, 0], data_range=255)
+    assert scores[1]["psnr"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_external_results(picture_pairs, tmp_path):

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srgan_tf.evaluation.metrics import daala_kernel, paper_ssim, psnr, ssim
 
@@ -144,6 +144,16 @@ def test_rgb(pictures):
     assert ssim(*pictures, channels="rgb") == pytest.approx(expected, abs=1e-6)
     with pytest.raises(ValueError, match="'luma'"):
         psnr(*pictures, channels="luma")
+
+
+def test_gray_is_compared_by_its_own_values(pictures):
+    first, second = (picture[..., 0] for picture in pictures)
+    inside = np.s_[4:-4, 4:-4]
+    shown = [np.repeat(gray[..., None], 3, 2) for gray in (first, second)]
+    expected = peak_signal_noise_ratio(first[inside], second[inside], data_range=255)
+    assert psnr(*shown, channels="gray") == pytest.approx(expected, abs=1e-9)
+    assert ssim(*shown, channels="gray") == pytest.approx(wang(first[inside] * 1.0, second[inside] * 1.0), abs=1e-9)
+    assert paper_ssim(*shown, channels="gray") == pytest.approx(dump_ssim(first[inside] * 1.0, second[inside] * 1.0))
 
 
 @pytest.mark.parametrize("metric, smallest", [(psnr, 9), (ssim, 19), (paper_ssim, 9)])

@@ -39,3 +39,9 @@ def test_luma_equals_scikit_image():
 
 def test_luma_of_floats_is_not_rounded():
     np.testing.assert_allclose(color.luma(RGB + 0.25), color.luma(RGB) + 219 / 255 / 4, atol=1e-10)
+
+
+def test_full_range_luma_keeps_gray():
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_allclose(color.full_range_luma(np.repeat(levels[:, None], 3, 1)), levels, atol=1e-10)
+    np.testing.assert_allclose(color.full_range_luma(RGB), (color.luma(RGB) - 16) * 255 / 219, atol=1e-10)

@@ -61,6 +61,12 @@ def test_transparency_is_laid_on_white(tmp_path, suffix, gray):
     np.testing.assert_allclose(files.read_rgb(path), expected, atol=1)
 
 
+@pytest.mark.parametrize("mode, expected", [("1", True), ("L", True), ("LA", True), ("I;16", True), ("RGB", False)])
+def test_gray_files_are_known(tmp_path, mode, expected):
+    Image.new(mode, (4, 3)).save(tmp_path / "a.png")
+    assert files.is_gray(tmp_path / "a.png") is expected
+
+
 def test_one_bit(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(GRAY > 127).save(path)
