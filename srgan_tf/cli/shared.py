@@ -9,6 +9,7 @@ from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
+from srgan_tf.imaging.degradation.ranges import parse_ranges
 from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import say
@@ -113,6 +114,33 @@ class TestSet:
         pairs = [Pair(name, path, None) for name, path in embedded_pictures().items()]
         print(f"No --data given: {len(pairs)} photographs of scikit-image; without --train_dir, training saw most.\n")
         return [PictureSet("scikit-image", tuple(pairs))]
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoDegradation:
+    """How LR is degraded at random."""
+
+    degradation_strength: float = setting(
+        1.0, "strength of the random degradations: 1: as the ranges say; 0: none but MATLAB's bicubic", lower=0, upper=1
+    )
+    degradation_ranges: str = setting(
+        "",
+        "changes to what the random degradations are drawn from, such as 'quality=60:95 noise=0.3'; docs/photos.md has"
+        " the table of names (empty: its defaults)",
+    )
+
+    def checked(self):
+        try:
+            parse_ranges(self.degradation_ranges)
+        except ValueError as error:
+            raise UsageError(f"--degradation_ranges: {error}") from None
+        return self
+
+    def photo_degradation(self, scale, seed):
+        """A `Degradation`."""
+        from srgan_tf.imaging.degradation.chain import Degradation  # only here: SciPy takes a while
+
+        return Degradation(scale, self.degradation_strength, parse_ranges(self.degradation_ranges), seed)
 
 
 def one_weights(text):

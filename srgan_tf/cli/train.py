@@ -5,10 +5,13 @@ import signal
 import sys
 
 from srgan_tf.cli.flags import AUTO, MAX_THREADS, setting
+from srgan_tf.cli.shared import PhotoDegradation
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.training.run_folder import MUTABLE_ON_RESUME
 from srgan_tf.weights import pretrained_names
+
+BICUBIC, PHOTO = "bicubic", "photo"
 
 # What the slides, or else the paper, take for each phase where a flag is left at auto.
 _PHASES = {
@@ -27,12 +30,13 @@ _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(PhotoDegradation):
     """Train a generator for 4x super-resolution.
 
     srgan train --mode=srresnet --train_dir=PHOTOS     G alone, on the content loss
     srgan train --mode=srgan --train_dir=PHOTOS        then G against D
     srgan train --model=espcn --train_dir=PHOTOS       a smaller network
+    srgan train --degradation=photo --train_dir=PHOTOS for photographs with blur, noise and JPEG artefacts
 
     The defaults are those of "the slides", a university seminar's on SRGAN (Ledig et al. 2017) and TensorLayer's code
     of it; where the slides are silent, the paper's.
@@ -57,6 +61,11 @@ class Settings:
         "", "folder of HR photographs, searched recursively, or one that was packed (empty: a few embedded ones)"
     )
     valid_dir: str = setting("", "folder of HR images, or with HR/ and LR/, to validate on (empty: an embedded one)")
+    degradation: str = setting(
+        BICUBIC,
+        "how LR is made of HR: bicubic, MATLAB's; or photo, random chains of blur, resizing, noise and JPEG",
+        choices=(BICUBIC, PHOTO),
+    )
     crop_size: int = setting(
         AUTO,
         "side of an HR crop, pixels; the LR crop is smaller by the factor --scale (auto: 384; 64 for srcnn, 17 times"
@@ -157,7 +166,7 @@ class Settings:
     balance_colours: bool = setting(
         False, "at the end, move the last layer's bias in generator.weights.h5 so that the mean colours are right"
     )
-    seed: int = setting(0, "random seed of weights, shuffling, crops and flips", lower=0, upper=2**32 - 1)
+    seed: int = setting(0, "random seed of weights, shuffling, crops, flips and degradations", lower=0, upper=2**32 - 1)
 
     # Hardware
     precision: str = setting(
@@ -189,6 +198,7 @@ class Settings:
         Raises:
             UsageError: A combination is impossible; the message names the flags.
         """
+        super().checked()
         settings = _fill_auto(self)
         for is_wrong, message in _mistakes(settings, vgg_weight_given=self.vgg_loss_weight != AUTO):
             if is_wrong:
@@ -255,6 +265,12 @@ def _mistakes(settings, vgg_weight_given):
 
 def _mistakes_of_data(settings):
     yield settings.scale not in (2, 4, 8), f"--scale={settings.scale}: must be 2, 4 or 8"
+    for name in ("degradation_strength", "degradation_ranges"):
+        is_given = getattr(settings, name) != getattr(Settings, name)
+        yield (
+            is_given and settings.degradation != PHOTO,
+            f"--{name} cannot be combined with --degradation={settings.degradation}; add --degradation={PHOTO}",
+        )
     crop = f"--crop_size={settings.crop_size}:"
     yield settings.crop_size % settings.scale, f"{crop} must be a multiple of --scale={settings.scale}"
     yield (

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import JpegCrops, Store
+from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.resize import resize_matrix
 
 _MAX_CROPS_PER_CALL = 16  # that one call of Python brings
@@ -28,6 +29,7 @@ def batches(
     share: ArrayLike | None = None,
     xla: bool = True,
     on_device: bool = False,
+    degradation: Degradation | None = None,
 ) -> Iterable:
     """The batches number `start` to `stop - 1` of a run, or a share of each.
 
@@ -42,6 +44,7 @@ def batches(
         xla: Compile `make_pairs`, which makes it some five times as fast.
         on_device: Call `make_pairs` on the device that computes where a batch is taken, instead of in these threads on
             the CPU.
+        degradation: Makes LR, a chain drawn for each crop; it is called in these threads. None: MATLAB's bicubic.
 
     Returns:
         An iterable of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
@@ -64,8 +67,13 @@ def batches(
         block, call = number // len(firsts), number % len(firsts)
         first = block * sampler.block + tf.gather(firsts, call)
         *loaded, flips = tf.numpy_function(read, [first], types, stateful=False)
-        padded = _decode(*loaded)
-        return tf.ensure_shape(padded, [count, k, side, side, 3]), tf.ensure_shape(flips, [count, k])
+        padded = tf.ensure_shape(_decode(*loaded), [count, k, side, side, 3])
+        flips = tf.ensure_shape(flips, [count, k])
+        if degradation is None:
+            return padded, flips
+        lr = tf.numpy_function(functools.partial(_degrade, degradation, sampler), [first, padded], tf.uint8)
+        lr_side = sampler.crop_size // scale
+        return padded, flips, tf.ensure_shape(lr, [count, k, lr_side, lr_side, 3])
 
     @tf.autograph.experimental.do_not_convert
     def interleave(*values):
@@ -148,6 +156,19 @@ def _cut(pixels, rows, columns):
     return tf.cond(is_whole, lambda: inner, lambda: tf.gather(tf.gather(inner, rows - top), columns - left, axis=1))
 
 
+def _degrade(degradation, sampler, first, padded):
+    """LR of samples from number `first` on, whose crops `(n, k, side, side, 3)` have their margin of HR."""
+    count, k = padded.shape[:2]
+    lr_side, margin = sampler.crop_size // sampler.scale, 2
+    corners = sampler.samples(int(first), count).corners - margin * sampler.scale
+    lr = np.empty((count, k, lr_side, lr_side, 3), np.uint8)
+    for sample, crop in np.ndindex(count, k):
+        chain = degradation.draw((int(first) + sample) * k + crop)
+        whole = chain.apply(padded[sample, crop], tuple(corners[sample, crop].tolist()))
+        lr[sample, crop] = whole[margin:-margin, margin:-margin]
+    return lr
+
+
 def _interleave(values, rounds, share, batch_size):
     """Lays the crops of a block of samples out in batches, see `Sampler`.
 
@@ -175,19 +196,21 @@ def _interleave(values, rounds, share, batch_size):
     return tf.reshape(tf.stack(interleaved), [k * rounds, len(share), *values.shape[3:]])
 
 
-def make_pairs(padded, flips, scale):
-    """Makes LR of HR, and flips and rotates both, on whichever device it is called.
+def make_pairs(padded, flips, lr=None, *, scale):
+    """Makes LR of HR if there is none, and flips and rotates both, on whichever device it is called.
 
     Args:
         padded: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`.
         flips: int32 `(B,)` tensor, see `data.sampling.Samples`.
+        lr: uint8 `(B, S / scale, S / scale, 3)` tensor; None: made by `degrade`.
         scale: Factor between HR and LR.
 
     Returns:
         `(lr, hr)`: uint8 `(B, S / scale, S / scale, 3)` and uint8 `(B, S, S, 3)` tensors.
     """
     margin = 2 * scale
-    return _flip(degrade(padded, scale), flips), _flip(padded[:, margin:-margin, margin:-margin], flips)
+    lr = degrade(padded, scale) if lr is None else lr
+    return _flip(lr, flips), _flip(padded[:, margin:-margin, margin:-margin], flips)
 
 
 def degrade(padded, scale):

@@ -278,8 +278,15 @@ def build_crops(settings, resources: Resources) -> CropSource:
         seed=settings.seed,
         crops_per_image=settings.crops_per_image,
     )
+    is_photo = settings.degradation == "photo"
     batches = functools.partial(
-        pipeline.batches, store, sampler, workers=settings.workers, xla=settings.xla != "off", on_device=on_device
+        pipeline.batches,
+        store,
+        sampler,
+        workers=settings.workers,
+        xla=settings.xla != "off",
+        on_device=on_device,
+        degradation=settings.photo_degradation(settings.scale, settings.seed) if is_photo else None,
     )
     return CropSource(store, batches, cache)
 

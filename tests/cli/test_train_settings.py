@@ -82,6 +82,11 @@ def test_the_five_systems_of_the_table():
         (["--optimizer=momentum"], "optimizer"),
         (["--schedule=plateau"], "schedule"),
         (["--model=espcn", "--decay_rate=0.3"], "--decay_rate"),
+        (["--degradation=jpeg"], "degradation"),
+        (["--degradation_strength=0.5"], "--degradation=photo"),
+        (["--degradation_ranges=noise=0"], "--degradation=photo"),
+        (["--degradation=photo", "--degradation_ranges=noise=2"], "--degradation_ranges: noise=2"),
+        (["--degradation=photo", "--degradation_strength=2"], "degradation_strength"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_flag(flags, named):

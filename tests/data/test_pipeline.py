@@ -7,6 +7,7 @@ from srgan_tf.data import folders, packed, packing, pipeline
 from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import PhotographStore, Store
 from srgan_tf.imaging import files
+from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.system.errors import UserError
 
@@ -30,10 +31,18 @@ def _open(folder, *, cache_bytes=0, crop_size=32, scale=4):
     return PhotographStore(scan.pictures, scale, cache_bytes), scan.pictures
 
 
-def _dataset(store, start, stop, *, share=None, xla=True, on_device=False, **options):
+def _dataset(store, start, stop, *, share=None, xla=True, on_device=False, degradation=None, workers=2, **options):
     sampler = Sampler(store.sizes, **options)
     return pipeline.batches(
-        store, sampler, start=start, stop=stop, workers=2, share=share, xla=xla, on_device=on_device
+        store,
+        sampler,
+        start=start,
+        stop=stop,
+        workers=workers,
+        share=share,
+        xla=xla,
+        on_device=on_device,
+        degradation=degradation,
     )
 
 
@@ -111,6 +120,34 @@ def test_a_batch_is_a_function_of_seed_and_step(photographs):
 
 def test_the_device_can_make_the_pairs(photographs):
     _assert_same(_batches(photographs, 0, 3), _batches(photographs, 0, 3, on_device=True))
+
+
+def test_photo_lr_is_the_chain_of_its_crop(photographs):
+    wholes = [crop_to_multiple(np.array(Image.open(path)), 4) for path in sorted(photographs.iterdir())]
+    degradation = Degradation(4, seed=3)
+    batches = _batches(photographs, 5, 15, degradation=degradation)
+    for number, (small, large) in enumerate((pair for batch in batches for pair in zip(*batch)), 5 * 2):
+        picture, top, left, flip = _locate(large, wholes)
+        whole = np.pad(wholes[picture], ((8, 8), (8, 8), (0, 0)), mode="edge")
+        lr = degradation.draw(number).apply(whole[top:, left:][:48, :48], (top - 8, left - 8))
+        np.testing.assert_array_equal(list(_flips(small))[flip], lr[2:-2, 2:-2])
+
+
+@pytest.mark.parametrize("crops_per_image", [1, 3])
+def test_photo_lr_is_a_function_of_seed_step_and_crop(photographs, tmp_path, crops_per_image):
+    options = {"crops_per_image": crops_per_image, "batch_size": 4, "degradation": Degradation(4, seed=3), "xla": False}
+    whole = _batches(photographs, 0, 9, **options)
+    bicubic = _batches(photographs, 0, 9, **options | {"degradation": None})
+    for (lr, hr), (lr_bicubic, hr_bicubic) in zip(whole, bicubic):
+        np.testing.assert_array_equal(hr, hr_bicubic)
+        assert (lr != lr_bicubic).any()
+    _assert_same(whole[4:], _batches(photographs, 4, 9, cache_bytes=10**9, workers=4, **options))
+    _assert_same(whole[:3], _batches(photographs, 0, 3, on_device=True, **options))
+    share = [(lr[[1, 3]], hr[[1, 3]]) for lr, hr in whole]
+    _assert_same(share, _batches(photographs, 0, 9, share=[1, 3], **options))
+    packing.pack(folders.scan(photographs).pictures, photographs, tmp_path / "packed")
+    _assert_same(whole, _batches(tmp_path / "packed", 0, 9, **options))
+    _assert_same(bicubic, _batches(photographs, 0, 9, **options | {"degradation": Degradation(4, 0.0, seed=3)}))
 
 
 def test_every_picture_comes_once_an_epoch_in_another_order(photographs):
