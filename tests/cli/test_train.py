@@ -57,6 +57,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
         "--freeze_bn_after=8",
         "--ema_decay=0.9",
         "--clip_norm=1",
+        "--degradation=photo",
     )
     out, _ = _finish(_start(tmp_path / "whole", *flags))
     assert "SRGAN starts from an SRResNet" in out
