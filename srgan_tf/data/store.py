@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import ExifTags, Image
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
+from srgan_tf.imaging.header import read_header
 from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.errors import UserError
 
@@ -185,15 +185,15 @@ def _changed(picture, height, width):
 
 
 def _jpeg_crops(picture, rows, columns):
-    """A `JpegCrops`; None if the file is no JPEG or one that only Pillow decodes as `files.read_rgb` does."""
+    """A `JpegCrops`; None if the file is no JPEG or one that TensorFlow does not decode as `files.read_rgb` does."""
     try:
         data = picture.path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            if image.mode not in ("RGB", "L") or image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
-                return None
-            width, height = image.size
+        header = read_header(io.BytesIO(data))
     except Exception:  # reading the whole picture reports it
         return None
+    if header.kind != "jpeg" or header.channels not in (1, 3) or header.orientation != 1:
+        return None
+    height, width = header.size
     if (height, width) != (picture.height, picture.width):
         raise _changed(picture, height, width)
     top, left = max(0, rows.min() - _EDGE), max(0, columns.min() - _EDGE)

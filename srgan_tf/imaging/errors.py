@@ -1,8 +1,11 @@
 """What goes wrong with a picture's file, as an error that names it."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pyvips
 
 from srgan_tf.system.errors import DAMAGE, UserError, reason
 
@@ -42,5 +45,17 @@ def picture_errors(path: Path | str) -> Iterator[None]:
         raise PictureError(path, "a folder, not a picture") from None
     except OSError as error:
         raise PictureError(path, reason(error) if error.errno else f"damaged or truncated ({reason(error)})") from None
+    except pyvips.Error as error:
+        cause, of_system = vips_reason(error)
+        raise PictureError(path, cause if of_system else f"damaged or truncated ({cause})") from None
     except DAMAGE as error:
         raise PictureError(path, f"cannot be read ({reason(error)})") from None
+
+
+def vips_reason(error: pyvips.Error) -> tuple[str, bool]:
+    """The line of a `pyvips.Error` that states the cause, and whether it comes from the operating system."""
+    system = re.search(r"system error: (.+)", str(error))
+    if system:
+        return system[1], True
+    lines = [line.strip() for line in str(error).splitlines()[1:]]
+    return next(filter(None, lines), "its end is missing"), False

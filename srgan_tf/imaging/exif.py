@@ -21,9 +21,11 @@ _KEPT_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x
 _DROPPED_TAGS = {0xA002, 0xA003, 0xA005}  # the stored width and height, and the compatibility IFD
 _FOR_SOFTWARE = (b"{", b"<?xml", b"ImageJ=")  # descriptions by which programs find the pixels, wrong for larger ones
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 _RATIONALS = (5, 10)  # types of two numbers of 4 bytes
-_MAX_ENTRIES, _MAX_VALUE_BYTES = 1 << 16, 1 << 24  # what is above is damage
+_MAX_ENTRIES, _MAX_VALUE_BYTES = 1 << 16, 1 << 24  # of an IFD; what is above is damage
+IFD_ERRORS = ValueError, OverflowError, OSError, struct.error  # of what is no IFD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Exif:
 
     Attributes:
         layout: How the values are stored.
-        orientation: 1 to 8; 1 is upright.
+        orientation: 1 to 8, of which 1 is upright; None if it is not stated.
         tags: Entries of the first IFD that describe the photograph.
         sub_ifds: `{tag: IFD}` of the camera's settings and of the place.
     """
 
     layout: _Layout
-    orientation: int
+    orientation: int | None
     tags: dict
     sub_ifds: dict
 
@@ -79,8 +81,8 @@ class Exif:
     def add_to_tiff(self, path: Path | str) -> None:
         """Adds everything but the orientation to a TIFF file of one page: a new first IFD behind its end."""
         with open(path, "r+b") as file:
-            layout, first = _header(file)
-            stored, after = _read_ifd(file, layout, first)
+            layout, first = read_layout(file)
+            stored, after = read_ifd(file, layout, first)
             tags = _byte_swapped(self.tags, self.layout, layout) | stored
             sub_ifds = {tag: _byte_swapped(entries, self.layout, layout) for tag, entries in self.sub_ifds.items()}
             end = file.seek(0, os.SEEK_END)
@@ -90,25 +92,28 @@ class Exif:
             file.write(struct.pack(layout.offset, end))
 
 
-def read_exif(source: bytes | BinaryIO) -> Exif | None:
-    """What is kept of an EXIF block, or of the first IFD of a TIFF file.
+def read_exif(source: bytes | BinaryIO, first: int | None = None) -> Exif | None:
+    """What is kept of an EXIF block, or of an IFD of a TIFF file.
 
     Args:
         source: The block as bytes, or the open TIFF file.
+        first: Where the IFD is. None: where the head says.
 
     Returns:
         An `Exif`; None if the structure is damaged.
     """
     file = io.BytesIO(source.removeprefix(_HEADER)) if isinstance(source, bytes) else source
     try:
-        layout, first = _header(file)
-        main, _ = _read_ifd(file, layout, first)
+        layout, begin = read_layout(file)
+        main, _ = read_ifd(file, layout, begin if first is None else first)
         sub_ifds = {
-            tag: _read_ifd(file, layout, _integer(main[tag], layout))[0] for tag in (_EXIF_IFD, _GPS_IFD) if tag in main
+            tag: read_ifd(file, layout, integers(main, tag, layout)[0])[0]
+            for tag in (_EXIF_IFD, _GPS_IFD)
+            if integers(main, tag, layout)
         }
-    except (ValueError, OverflowError, OSError, struct.error):
+    except IFD_ERRORS:
         return None
-    orientation = _integer(main[_ORIENTATION], layout) if _ORIENTATION in main else 1
+    orientation = (*integers(main, _ORIENTATION, layout), None)[0]
     tags = {tag: entry for tag, entry in main.items() if tag in _KEPT_TAGS}
     if tags.get(_DESCRIPTION, (2, 0, b""))[2].startswith(_FOR_SOFTWARE):
         del tags[_DESCRIPTION]
@@ -116,15 +121,22 @@ def read_exif(source: bytes | BinaryIO) -> Exif | None:
         for tag in _DROPPED_TAGS & entries.keys():
             del entries[tag]
     sub_ifds = {tag: entries for tag, entries in sub_ifds.items() if entries}
-    return Exif(layout, orientation if 1 <= orientation <= 8 else 1, tags, sub_ifds)
+    return Exif(layout, orientation if orientation in (None, *range(1, 9)) else 1, tags, sub_ifds)
 
 
-def _integer(entry, layout):
-    return int.from_bytes(entry[2], "little" if layout.order == "<" else "big")
+def integers(entries: dict, tag: int, layout: _Layout) -> tuple[int, ...]:
+    """The values of an entry of integers in an IFD; nothing if there is none."""
+    kind, count, value = entries.get(tag, (_SHORT, 0, b""))
+    letter = _INTEGERS.get(kind)
+    return struct.unpack(f"{layout.order}{count}{letter}", value) if letter else ()
 
 
-def _header(file):
-    """The layout of a TIFF structure and the offset of its first IFD."""
+def read_layout(file: BinaryIO) -> tuple[_Layout, int]:
+    """The layout of a TIFF structure and the offset of its first IFD.
+
+    Raises:
+        One of `IFD_ERRORS`: There is none.
+    """
     file.seek(0)
     head = file.read(16)
     if head[:4] in (b"II*\0", b"MM\0*"):
@@ -136,17 +148,22 @@ def _header(file):
     return layout, struct.unpack_from(layout.offset, head, place)[0]
 
 
-def _read_ifd(file, layout, offset):
-    """The IFD at `offset`, without damaged entries; and the bytes that point to the next one."""
+def read_ifd(file: BinaryIO, layout: _Layout, offset: int) -> tuple[dict, bytes]:
+    """The IFD at `offset`, without damaged entries; and the bytes that point to the next one.
+
+    Raises:
+        One of `IFD_ERRORS`: There is none.
+    """
     file.seek(offset)
     (number,) = struct.unpack(layout.number, file.read(struct.calcsize(layout.number)))
     length = struct.calcsize(layout.entry)
     body = file.read(min(number, _MAX_ENTRIES) * length)
     after = file.read(layout.inline)
-    entries = {}
+    entries, room = {}, _MAX_VALUE_BYTES  # many entries may share one long value
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: len(body) // length * length]):
         size = _TYPE_BYTES.get(kind, 0) * count
-        if layout.inline < size <= _MAX_VALUE_BYTES:
+        if layout.inline < size <= room:
+            room -= size
             file.seek(*struct.unpack(layout.offset, value))
             value = file.read(size)
         if 0 < size <= len(value):

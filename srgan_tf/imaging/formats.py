@@ -1,8 +1,9 @@
-"""The formats that pictures are written in, by the names of files."""
+"""The formats of pictures: those that are read and written, and those that are refused by their name."""
 
+import re
 from pathlib import Path
 
-from srgan_tf.imaging.errors import PictureError
+from srgan_tf.imaging.errors import PictureError, UnsupportedPicture
 
 KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP"}  # and their names in messages
 SUFFIXES = {
@@ -15,8 +16,48 @@ SUFFIXES = {
     ".bmp": "bmp",
 }  # of `suffix.lower()`
 READABLE_SUFFIXES = frozenset({*SUFFIXES, ".gif"})
-NOT_A_PICTURE = "not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)"
+SIGNATURE_BYTES = 1024  # of a file that say what it is
+RAW = "a camera's raw file; develop it first, to PNG or TIFF"
+_SIGNATURES = {  # no decoder of another kind is ever reached
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "jpeg": rb"\xff\xd8\xff",
+    "webp": rb"RIFF....WEBP",
+    "tiff": rb"II[*+]\0(?!.{4}(CR|IIII))|MM\0[*+]",
+    "bmp": rb"BM",
+    "gif": rb"GIF8[79]a",
+}
+_REFUSED = {
+    "AVIF; convert it to PNG first": rb"....ftyp(avi[fs]|(mif1|msf1).{4,40}avi[fs])",
+    "HEIC; convert it to PNG or JPEG first": rb"....ftyp(he[iv][cfmsx]|mif1|msf1)",
+    "JPEG XL; convert it to PNG first": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+    "JPEG 2000; convert it to PNG first": rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
+    "a Photoshop file; save it as PNG or TIFF": rb"8BPS",
+    "an SVG drawing; render it as PNG first": (
+        rb"(\xef\xbb\xbf)?\s*(?=<)(?!<!doctype html|<html)[^\0]*?<(\w+:)?svg[\s>]"
+    ),
+    # CR2, IIQ; CR3, ORF, RW2, RAF, X3F, CRW, MRW; those that are TIFF otherwise are found by their tags.
+    RAW: rb"II\*\0.{4}(CR|IIII)|....ftypcrx |IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|II.{4}HEAPCCDR|\0MRM",
+}
+_NOT_A_PICTURE = "not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)"
 _MAX_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, what the encoders allow
+
+
+def detect(head: bytes) -> str:
+    """What a file is, by its first `SIGNATURE_BYTES`, whatever its name.
+
+    Returns:
+        A key of `KINDS`, or "gif".
+
+    Raises:
+        UnsupportedPicture: It is nothing that is read here; the reason names what it is.
+    """
+    for kind, signature in _SIGNATURES.items():
+        if re.match(signature, head, re.DOTALL):
+            return kind
+    for name, signature in _REFUSED.items():
+        if re.match(signature, head, re.DOTALL):
+            raise UnsupportedPicture(name)
+    raise UnsupportedPicture(_NOT_A_PICTURE if head else "the file is empty")
 
 
 def kind_of(path: Path | str) -> str:

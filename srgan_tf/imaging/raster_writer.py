@@ -12,9 +12,9 @@ import numpy as np
 import pyvips
 import tifffile
 
-from srgan_tf.imaging.errors import PictureError
+from srgan_tf.imaging.errors import PictureError, vips_reason
 from srgan_tf.imaging.formats import KINDS, check_side, kind_of
-from srgan_tf.imaging.raster import vips_image, vips_reason, with_interpretation
+from srgan_tf.imaging.raster import vips_image, with_interpretation
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import free_bytes
 from srgan_tf.system.errors import user_errors

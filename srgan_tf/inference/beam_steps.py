@@ -22,7 +22,8 @@ from apache_beam.transforms.window import GlobalWindows
 
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.formats import READABLE_SUFFIXES
-from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
+from srgan_tf.imaging.header import MAX_PIXELS
+from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster
 from srgan_tf.inference.plan import output_name
 from srgan_tf.system.errors import UserError

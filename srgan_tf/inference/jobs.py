@@ -4,13 +4,12 @@ import concurrent.futures
 import errno
 import os
 import sys
-import warnings
 
-from PIL import Image
 from tqdm import tqdm
 
 from srgan_tf.imaging import files
-from srgan_tf.imaging.raster import MAX_PIXELS, open_raster
+from srgan_tf.imaging.header import MAX_PIXELS
+from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.system.errors import UserError
 
@@ -71,8 +70,7 @@ def _pixel_counts(jobs):
             return 0
         return height * width
 
-    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `open_raster` has a limit of its own
+    with concurrent.futures.ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
         return list(pool.map(count, jobs))
 
 

@@ -150,7 +150,7 @@ def test_transparent_palettes_and_color_keys(tmp_path):
     [
         (np.float16, "floating-point"),
         (np.float32, "floating-point"),
-        (np.float64, "cannot be read"),
+        (np.float64, "floating-point"),
         (np.int32, "32-bit"),
         (np.uint32, "32-bit"),
         (np.int16, "signed"),
@@ -344,14 +344,13 @@ def test_half_a_file(tmp_path, monkeypatch, suffix, options, at_once):
         for source, name in ((path, path), (data[:length], "standard input")):
             with pytest.raises(UserError) as error, open_raster(source):
                 pass  # told before the first strip is read
-            assert re.match(
-                rf"{re.escape(str(name))}: (damaged or truncated|cannot be read) \([^\n]+\)$", str(error.value)
-            )
+            reasons = r"truncated: its end is missing|(damaged or truncated|cannot be read) \([^\n]+\)"
+            assert re.match(rf"{re.escape(str(name))}: ({reasons})$", str(error.value))
 
 
 def test_what_is_no_picture(tmp_path, no_pictures):
     (tmp_path / "draw.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
-    for name, reason in [*no_pictures, ("draw.svg", "not a")]:
+    for name, reason in [*no_pictures, ("draw.svg", "an SVG drawing; render it")]:
         with pytest.raises(PictureError) as error:
             read(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
@@ -366,7 +365,7 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path, suffi
     read(path, max_pixels=3500)
     path.write_bytes(path.read_bytes()[: 2000 if suffix == ".gif" else 700 if suffix != ".tif" else None])
     words = "70x50 pixels, more than 0.003499 megapixels, .* --max_megapixels$"
-    with pytest.raises(UserError, match=rf"bomb\{suffix}: {words if suffix != '.webp' else 'cannot be read'}"):
+    with pytest.raises(UserError, match=rf"bomb\{suffix}: {words}"):
         read(path, max_pixels=3499)
 
 
@@ -411,8 +410,3 @@ for path in sys.argv[1:]:
 """
     done = run_python("-c", code, *sorted(tmp_path.iterdir()))
     assert (done.stdout, done.stderr) == ("(50, 70, 3)\n" * 5, "")
-
-
-def test_files_and_resize_need_no_libvips(run_python):
-    code = "import sys; sys.modules['pyvips'] = None; import srgan_tf.imaging.files, srgan_tf.imaging.resize"
-    run_python("-c", code)

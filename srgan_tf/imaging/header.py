@@ -1,0 +1,399 @@
+"""What the file of a picture says before its pixels are decoded: kind, size, pages, orientation, metadata, and whether
+it is complete."""
+
+import dataclasses
+import itertools
+import os
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+from PIL import BmpImagePlugin, GifImagePlugin, ImageFile
+
+from srgan_tf.imaging import xmp
+from srgan_tf.imaging.errors import UnsupportedPicture
+from srgan_tf.imaging.exif import IFD_ERRORS, Exif, integers, read_exif, read_ifd, read_layout
+from srgan_tf.imaging.formats import RAW, SIGNATURE_BYTES, detect
+from srgan_tf.imaging.png_text import XMP_MARK, hidden
+
+MAX_PIXELS = 256_000_000  # a larger picture is taken for a decompression bomb
+BY_PILLOW: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
+    "bmp": BmpImagePlugin.BmpImageFile,  # which libvips does not read
+    "gif": GifImagePlugin.GifImageFile,
+}
+# How a PNG's numbers are to be shown, and what was written about it (PNG 3rd edition, section 11.3).
+_PNG_COLOR = b"cICP", b"mDCV", b"cLLI", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT"
+_PNG_TEXT = b"tEXt", b"zTXt", b"iTXt"
+_PNG_CHUNKS = {b"IHDR", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *_PNG_TEXT}
+_JPEG_FRAMES = {0xC0 + number for number in range(16)} - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_JPEG_APP1, _JPEG_EXIF = 0xE1, b"Exif\0\0"
+_JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # channels of gray, RGB, a palette, CMYK and YCbCr
+_MAX_METADATA_BYTES = 1 << 26  # in all; what is above is left out
+_MAX_PAGES = 1 << 16
+_TAIL = 1 << 16  # bytes
+
+
+class TiffTag:
+    """Tags of TIFF 6.0, Adobe's supplements and DNG."""
+
+    SUBFILE_TYPE, OLD_SUBFILE_TYPE, WIDTH, HEIGHT, BITS, PHOTOMETRIC = 254, 255, 256, 257, 258, 262
+    STRIP_OFFSETS, SAMPLES, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 277, 279, 324, 325
+    SUB_IFDS, EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, DNG_VERSION = 330, 338, 339, 700, 50706
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """See the module.
+
+    Attributes:
+        kind: A key of `formats.KINDS`, or "gif".
+        height: Pixels, as stored: not turned.
+        width: Pixels, as stored.
+        complete: Whether the end of the (first) picture is there, by the structure of the file.
+        frames: Pictures in the file, without thumbnails and masks; of a GIF always 1, since they are found by decoding.
+        page: Number of the first picture among all of a TIFF.
+        channels: Of a JPEG, as stored: 1 gray, 3 color, 4 CMYK. Of a TIFF whose last channel is nothing known, those
+            before it. Else 0.
+        progressive: Whether the picture comes in several passes, which decoders hold as a whole: interlaced PNG,
+            progressive JPEG.
+        exif: An `Exif`, or None.
+        xmp: XMP packet, or None.
+        chunks: Of a PNG, `(kind, data)` of those that say how its numbers are to be shown, and of its texts.
+    """
+
+    kind: str
+    height: int
+    width: int
+    complete: bool
+    frames: int = 1
+    page: int = 0
+    channels: int = 0
+    progressive: bool = False
+    exif: Exif | None = None
+    xmp: bytes | None = None
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def orientation(self) -> int:
+        """1 to 8, 1 upright: what EXIF says, and where it says nothing XMP."""
+        return self.exif and self.exif.orientation or xmp.orientation(self.xmp) or 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(height, width)` of the upright picture."""
+        return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Reads the header of a picture of any kind, whatever the file's name says.
+
+    Args:
+        file: Open for reading and seeking.
+
+    Raises:
+        UnsupportedPicture: It is nothing that is read here, or is so damaged that it has no size.
+        Others: What `errors.picture_errors` makes a `PictureError`.
+    """
+    file.seek(0)
+    kind = detect(file.read(SIGNATURE_BYTES))
+    header = _READERS[kind](file)
+    if header is None or header.height < 1 or header.width < 1:
+        raise UnsupportedPicture("damaged or truncated (its size is missing)")
+    return header
+
+
+def check_header(header: Header, max_pixels: float | None = None) -> None:
+    """Refuses a picture that is too large or cut short.
+
+    Args:
+        header: Of the picture.
+        max_pixels: What the user allows, by the flag --max_megapixels. None: `MAX_PIXELS`.
+
+    Raises:
+        UnsupportedPicture: It has more pixels, or its end is missing.
+    """
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    if header.height * header.width > limit:
+        size = f"{header.width}x{header.height} pixels, more than {limit / 1e6:g} megapixels"
+        advice = "" if max_pixels is None else ", or allow more with --max_megapixels"
+        raise UnsupportedPicture(f"{size}, taken for a decompression bomb; cut it into smaller pictures{advice}")
+    if not header.complete:
+        raise UnsupportedPicture("truncated: its end is missing")
+
+
+def _end(file):
+    return file.seek(0, os.SEEK_END)
+
+
+class _Room:
+    """What may still be read of metadata, some of which could fill the memory."""
+
+    def __init__(self):
+        self._left = _MAX_METADATA_BYTES
+
+    def read(self, file, length):
+        """`length` bytes of the file; nothing where there is no room for them."""
+        if length > self._left:
+            return b""
+        self._left -= length
+        return file.read(length)
+
+
+def _png(file):
+    chunks = list(_png_chunks(file))
+    first = dict(reversed(chunks))
+    if len(first.get(b"IHDR", b"")) < 13:
+        return None
+    width, height, *_, interlace = struct.unpack(">IIBBBBB", first[b"IHDR"])
+    blocks = [found for kind, data in chunks if kind in _PNG_TEXT and (found := hidden(kind, data))]
+    blocks = dict(reversed(blocks))
+    exif = first.get(b"eXIf") or blocks.get("exif")
+    kept = (kind in _PNG_COLOR or kind in _PNG_TEXT and data and not hidden(kind, data) for kind, data in chunks)
+    return Header(
+        "png",
+        height,
+        width,
+        b"IEND" in first,
+        frames=int.from_bytes(first.get(b"acTL", b"\0\0\0\1")[:4], "big"),
+        progressive=interlace > 0,
+        exif=read_exif(exif) if exif else None,
+        xmp=blocks.get("xmp"),
+        chunks=tuple(itertools.compress(chunks, kept)),
+    )
+
+
+def _png_chunks(file):
+    """Yields the kind and the data of those chunks that are of use here, up to the end of the picture."""
+    size, position, room = _end(file), 8, _Room()
+    while position + 12 <= size:
+        file.seek(position)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if kind in _PNG_CHUNKS:
+            yield kind, room.read(file, length)
+        if kind == b"IEND":
+            return
+        position += 12 + length
+
+
+def _jpeg(file):
+    """Up to the first scan, whose end is looked for: mostly it is that of the file.
+
+    Phones append a second picture or a video, so that else the tail is searched and then everything, from the scan on:
+    compressed data cannot hold FFD9, but a thumbnail in the header does.
+    """
+    frame, exif, packet, more = None, None, None, []
+    for marker, data in _jpeg_segments(file):
+        if marker in _JPEG_FRAMES:
+            frame = frame or (marker, data[:6])
+        elif data.startswith(_JPEG_EXIF):
+            exif = exif or data
+        elif data.startswith(XMP_MARK):
+            packet = packet or data.removeprefix(XMP_MARK)
+        elif data.startswith(_JPEG_MORE_XMP):
+            more.append(data.removeprefix(_JPEG_MORE_XMP))
+    if frame is None or len(frame[1]) < 6:
+        return None
+    _, height, width, channels = struct.unpack(">BHHB", frame[1])
+    return Header(
+        "jpeg",
+        height,
+        width,
+        _jpeg_ends(file),
+        channels=channels,
+        progressive=frame[0] in _JPEG_PROGRESSIVE,
+        exif=read_exif(exif) if exif else None,
+        xmp=xmp.joined(packet, more),
+    )
+
+
+def _jpeg_segments(file):
+    """Yields the marker and the data of those segments that are of use here, up to the first scan."""
+    room = _Room()
+    file.seek(2)
+    while (marker := file.read(2)) != b"\xff\xda" and len(marker) == 2:
+        if marker[0] != 0xFF or marker[1] in (0x00, 0xFF):  # padding
+            file.seek(-1, os.SEEK_CUR)
+        elif not 0xD0 <= marker[1] <= 0xD9:
+            length = int.from_bytes(file.read(2).rjust(2, b"\xff"), "big") - 2  # at the file's end: beyond it
+            end = file.tell() + length
+            if marker[1] == _JPEG_APP1 or marker[1] in _JPEG_FRAMES:
+                yield marker[1], room.read(file, max(0, length))
+            file.seek(end)
+
+
+def _jpeg_ends(file):
+    scan = file.tell()
+    size = _end(file)
+    for start in (size - 2, size - _TAIL):
+        file.seek(max(scan, start))
+        if b"\xff\xd9" in file.read():
+            return True
+    file.seek(scan)
+    last = b""
+    while block := file.read(_TAIL):
+        if b"\xff\xd9" in last + block:
+            return True
+        last = block[-1:]
+    return False
+
+
+def _webp(file):
+    size, room = _end(file), _Room()
+    file.seek(4)
+    end = 8 + int.from_bytes(file.read(4), "little")
+    width = height = frames = 0
+    exif = packet = None
+    position = 12
+    while position + 8 <= min(end, size):
+        file.seek(position)
+        kind, length = struct.unpack("<4sI", file.read(8))
+        if kind == b"VP8X":
+            data = file.read(10).ljust(10, b"\0")
+            width, height = (1 + int.from_bytes(data[place : place + 3], "little") for place in (4, 7))
+        elif kind == b"VP8L" and not width:
+            bits = int.from_bytes(file.read(5)[1:], "little")
+            width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        elif kind == b"VP8 " and not width:
+            width, height = (side & 0x3FFF for side in struct.unpack("<HH", file.read(10)[6:].ljust(4, b"\0")))
+        elif kind == b"EXIF":
+            exif = room.read(file, length)
+        elif kind == b"XMP ":
+            packet = room.read(file, length)
+        frames += kind == b"ANMF"
+        position += 8 + length + length % 2
+    exif = read_exif(exif) if exif else None
+    return Header("webp", height, width, end <= size, frames=max(1, frames), exif=exif, xmp=packet)
+
+
+def _tiff(file):
+    try:
+        layout, offset = read_layout(file)
+        pages = _tiff_pages(file, layout, offset)
+    except IFD_ERRORS:
+        return None
+    everything = [entries for _, entries in pages]
+    nested = [_tiff_or_nothing(file, layout, place) for place in integers(pages[0][1], TiffTag.SUB_IFDS, layout)]
+
+    def value(entries, tag, default=0):
+        return (*integers(entries, tag, layout), default)[0]
+
+    def is_picture(entries):
+        kind = value(entries, TiffTag.SUBFILE_TYPE)
+        return not kind & 0b101 and value(entries, TiffTag.OLD_SUBFILE_TYPE) != 2  # neither thumbnail nor mask
+
+    if (
+        any(value(entries, TiffTag.PHOTOMETRIC) in (32803, 34892) for entries in (*everything, *nested))
+        or TiffTag.DNG_VERSION in everything[0]
+        or (nested and not is_picture(everything[0]))
+    ):
+        raise UnsupportedPicture(RAW)
+    pictures = [number for number, entries in enumerate(everything) if is_picture(entries)] or [0]
+    offset, entries = pages[pictures[0]]
+    _check_tiff_values(entries, layout)
+    size = _end(file)
+    starts, lengths = (
+        [number for tag in tags for number in integers(entries, tag, layout)]
+        for tags in ((TiffTag.STRIP_OFFSETS, TiffTag.TILE_OFFSETS), (TiffTag.STRIP_BYTES, TiffTag.TILE_BYTES))
+    )
+    _, _, packet = entries.get(TiffTag.XMP, (0, 0, None))
+    return Header(
+        "tiff",
+        value(entries, TiffTag.HEIGHT),
+        value(entries, TiffTag.WIDTH),
+        all(start + length <= size for start, length in itertools.zip_longest(starts, lengths, fillvalue=0)),
+        frames=len(pictures),
+        page=pictures[0],
+        # TIFF 6.0 calls 0 "unspecified data"; where the tag is missing, programs mean transparency.
+        channels=value(entries, TiffTag.SAMPLES, 1) - 1
+        if integers(entries, TiffTag.EXTRA_SAMPLES, layout) == (0,)
+        else 0,
+        exif=read_exif(file, offset),
+        xmp=packet,
+    )
+
+
+def _tiff_pages(file, layout, offset):
+    """The offset and the IFD of each page; one at least."""
+    pages, seen = [], set()
+    while offset and offset not in seen and len(seen) < _MAX_PAGES:
+        seen.add(offset)
+        try:
+            entries, after = read_ifd(file, layout, offset)
+        except IFD_ERRORS:
+            break
+        pages.append((offset, entries))
+        offset = int.from_bytes(after, "little" if layout.order == "<" else "big")
+    if not pages:
+        raise ValueError("no page")
+    return pages
+
+
+def _tiff_or_nothing(file, layout, offset):
+    try:
+        return read_ifd(file, layout, offset)[0]
+    except IFD_ERRORS:
+        return {}
+
+
+def _check_tiff_values(entries, layout):
+    """Refuses values whose range is unknown, and channels that do not make up a gray or RGB picture."""
+    bits = max(integers(entries, TiffTag.BITS, layout), default=1)
+    formats = set(integers(entries, TiffTag.SAMPLE_FORMAT, layout)) - {1, 4}  # unsigned, and not said
+    photometric = (*integers(entries, TiffTag.PHOTOMETRIC, layout), 1)[0]
+    samples = (*integers(entries, TiffTag.SAMPLES, layout), 1)[0]
+    if bits > 16 and not formats & {3, 6}:
+        reason = f"{bits}-bit values; save it with 8 or 16 bits"
+    elif formats:
+        values = "signed values" if formats == {2} else "floating-point values of unknown range"
+        reason = f"{values}; save it with 8 or 16 bits"
+    elif photometric in (8, 9, 10):
+        reason = "L*a*b* colors; save it as RGB"
+    elif samples - _TIFF_COLORS.get(photometric, samples) not in (0, 1):
+        reason = f"{samples} channels that are neither gray nor RGB; save it as one of these"
+    else:
+        return
+    raise UnsupportedPicture(reason)
+
+
+def _by_pillow(kind):
+    def read(file):
+        file.seek(0)
+        image = BY_PILLOW[kind](file)
+        width, height = image.size
+        complete = (_bmp_is_complete if kind == "bmp" else _gif_is_complete)(file, image)
+        return Header(kind, height, width, complete)
+
+    return read
+
+
+def _gif_is_complete(file, image):
+    """Whether the blocks of the first frame reach their terminator."""
+    file.seek(image.tile[0][2])
+    while length := file.read(1):
+        if length == b"\0":
+            return True
+        file.seek(length[0], os.SEEK_CUR)
+    return False
+
+
+def _bmp_is_complete(file, image):
+    """Whether all rows are there; the size in the header is not used, since many programs state it wrongly."""
+    codec, (_, _, _, height), start, options = image.tile[0]
+    if codec == "raw":
+        length = options[1] * height  # bytes of a row, with its padding
+    else:  # run lengths, whose extent only the header knows
+        file.seek(34)
+        length = int.from_bytes(file.read(4), "little")
+    return start + length <= _end(file)
+
+
+_READERS = {
+    "png": _png,
+    "jpeg": _jpeg,
+    "webp": _webp,
+    "tiff": _tiff,
+    "bmp": _by_pillow("bmp"),
+    "gif": _by_pillow("gif"),
+}
