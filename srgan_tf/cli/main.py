@@ -15,6 +15,7 @@ MODES = {
     "train": ("srgan_tf.cli.train", "trains SRResNet, SRGAN and smaller networks on your photographs"),
     "pack": ("srgan_tf.cli.pack", "decodes photographs into TFRecords, which training reads faster"),
     "evaluate": ("srgan_tf.cli.evaluate", "scores networks on a test set: PSNR, SSIM, LPIPS, speed"),
+    "reproduce": ("srgan_tf.cli.reproduce", "writes the slides' tables with the package's own figures beside them"),
     "compare": ("srgan_tf.cli.compare", "shows your images, upscaled by several networks, side by side"),
     "export": ("srgan_tf.cli.export", "writes a network as SavedModel, ONNX, LiteRT or for TensorLayerX"),
     "import": ("srgan_tf.cli.convert", "reads a network of TensorLayerX or of krasserm's super-resolution"),

