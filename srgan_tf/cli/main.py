@@ -14,6 +14,7 @@ MODES = {
     "upscale": ("srgan_tf.cli.upscale", "upscales your images"),
     "train": ("srgan_tf.cli.train", "trains SRResNet, SRGAN and smaller networks on your photographs"),
     "pack": ("srgan_tf.cli.pack", "decodes photographs into TFRecords, which training reads faster"),
+    "degrade": ("srgan_tf.cli.degrade", "makes degraded test sets of your photographs"),
     "evaluate": ("srgan_tf.cli.evaluate", "scores networks on a test set: PSNR, SSIM, LPIPS, speed"),
     "reproduce": ("srgan_tf.cli.reproduce", "writes the slides' tables with the package's own figures beside them"),
     "compare": ("srgan_tf.cli.compare", "shows your images, upscaled by several networks, side by side"),

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from srgan_tf.evaluation.metrics import SHAVE, WINDOW
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.system.errors import UserError
+
+if TYPE_CHECKING:
+    from srgan_tf.imaging.degradation.chain import Degradation  # SciPy takes a while
 
 Image = NDArray[np.uint8]  # RGB, (H, W, 3)
 _MIN_SIDE = 2 * SHAVE + WINDOW  # from which the metrics have something to compare, pixels
@@ -128,12 +132,13 @@ def too_small(height: int, width: int, scale: int) -> str:
     return f"{width}x{height} is too small to be scored; {min_side(scale)} pixels a side are needed"
 
 
-def load_pair(pair: Pair, scale: int = 4) -> tuple[Image, Image]:
-    """Reads HR and LR of a pair; LR is made by MATLAB's bicubic if the pair has no file of it.
+def load_pair(pair: Pair, scale: int = 4, degradation: "Degradation | None" = None) -> tuple[Image, Image]:
+    """Reads HR and LR of a pair; LR is made if the pair has no file of it.
 
     Args:
         pair: A `data.folders.Pair`.
         scale: Scale factor from LR to HR.
+        degradation: Makes LR, by a chain that is drawn by the pair's name. None: MATLAB's bicubic.
 
     Returns:
         `(hr, lr)`, uint8 RGB `(scale H, scale W, 3)` and `(H, W, 3)`; HR is cropped to multiples of `scale`.
@@ -147,7 +152,7 @@ def load_pair(pair: Pair, scale: int = 4) -> tuple[Image, Image]:
     if min(height, width) < min_side(scale):
         raise UserError(f"{pair.hr}: {too_small(original.shape[0], original.shape[1], scale)}")
     if pair.lr is None:
-        return hr, downscale(hr, scale)
+        return hr, degradation.draw_for(pair.name).apply(hr) if degradation else downscale(hr, scale)
     lr = files.read_rgb(pair.lr)
     if (lr.shape[0] * scale, lr.shape[1] * scale) != (height, width):
         raise UserError(

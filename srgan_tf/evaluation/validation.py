@@ -12,6 +12,7 @@ from srgan_tf.data.folders import Pair
 from srgan_tf.evaluation import metrics
 from srgan_tf.evaluation.picture_sets import load_pair, luma_channel, min_side, too_small
 from srgan_tf.imaging import files
+from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.upscaler import Upscaler
@@ -70,12 +71,16 @@ class Validation:
         generator: Scored with the weights that it has at the time of the call.
         pairs: A list of `data.folders.Pair`, see `usable_pairs`.
         scale: Scale factor.
+        degradation: See `load_pair`.
     """
 
-    def __init__(self, generator: keras.Model, pairs: Sequence[Pair], scale: int):
+    def __init__(
+        self, generator: keras.Model, pairs: Sequence[Pair], scale: int, degradation: Degradation | None = None
+    ):
         self._generator = generator
         self._pairs = pairs
         self._scale = scale
+        self._degradation = degradation
 
     def __call__(self) -> tuple[dict[str, float], dict[str, NDArray[np.uint8]]]:
         """Scores the generator as it is.
@@ -90,7 +95,7 @@ class Validation:
         psnr, ssim, strips = [], [], {}
         upscaler = Upscaler(self._generator)  # copies the weights
         for number, pair in enumerate(self._pairs):
-            hr, lr = load_pair(pair, self._scale)
+            hr, lr = load_pair(pair, self._scale, self._degradation)
             try:
                 sr = upscaler.upscale(lr)
             except MemoryError:

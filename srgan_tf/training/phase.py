@@ -16,6 +16,7 @@ from srgan_tf.data.folders import Pair, PictureFile
 from srgan_tf.data.sampling import Sampler
 from srgan_tf.data.store import PhotographStore, Store
 from srgan_tf.evaluation.validation import Validation
+from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.models.baselines import BUILDERS, loss_border
 from srgan_tf.models.discriminator import build_discriminator
 from srgan_tf.models.generator import build_generator, describe, load_generator, save_generator
@@ -140,7 +141,7 @@ def _train_in(folder, settings, resources):
                 state,
                 step=step,
                 make_batches=functools.partial(crops.batches, stop=settings.steps, share=share),
-                validate=Validation(state.snapshot.model, resources.pairs, settings.scale),
+                validate=Validation(state.snapshot.model, resources.pairs, settings.scale, find_degradation(settings)),
                 monitor=monitor,
                 settings=loop_settings(settings),
                 distribution=distribution,
@@ -278,7 +279,6 @@ def build_crops(settings, resources: Resources) -> CropSource:
         seed=settings.seed,
         crops_per_image=settings.crops_per_image,
     )
-    is_photo = settings.degradation == "photo"
     batches = functools.partial(
         pipeline.batches,
         store,
@@ -286,9 +286,14 @@ def build_crops(settings, resources: Resources) -> CropSource:
         workers=settings.workers,
         xla=settings.xla != "off",
         on_device=on_device,
-        degradation=settings.photo_degradation(settings.scale, settings.seed) if is_photo else None,
+        degradation=find_degradation(settings),
     )
     return CropSource(store, batches, cache)
+
+
+def find_degradation(settings) -> Degradation | None:
+    """What makes LR of HR; None for MATLAB's bicubic."""
+    return settings.photo_degradation(settings.scale, settings.seed) if settings.degradation == "photo" else None
 
 
 def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> steps.LossWeights:

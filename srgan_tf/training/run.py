@@ -65,6 +65,8 @@ def find_validation(settings) -> Sequence[folders.Pair]:
     fitting, note = folders.drop_mismatched_lr(pairs, settings.scale)
     if note:
         say(f"  {note}")
+    if settings.degradation == "photo" and any(pair.lr is None for pair in fitting):
+        say("  LR is degraded as in training")
     pairs, skipped = usable_pairs(fitting, settings.scale)
     for path, reason in skipped:
         say(f"  skipped {path}: {reason}")

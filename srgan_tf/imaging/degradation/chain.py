@@ -1,6 +1,7 @@
 """Draws a chain of steps, and applies it to a picture."""
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -86,6 +87,16 @@ class Degradation:
         to_lr = [drawer.resize_to(1 / self.scale, final[0]), drawer.final_sinc(final[1])]
         made += [*to_lr, jpeg] if final[2, 0] < 0.5 else [jpeg, *to_lr]
         return Chain(tuple(step for step in made if step is not None), self.seed, number)
+
+    def draw_for(self, name: str) -> Chain:
+        """The chain of a picture by its name, so that it does not depend on what else is in the set.
+
+        Args:
+            name: Its relative path in the set without suffix, POSIX. The first 8 bytes of its SHA-256, big-endian, are
+                the number of the draw.
+        """
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+        return self.draw(int.from_bytes(digest[:8], "big"))
 
     def _clean(self):
         return 1 - self.strength * (1 - self.ranges.clean)

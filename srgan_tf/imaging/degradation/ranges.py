@@ -64,7 +64,7 @@ def parse_ranges(text: str) -> Ranges:
         if name not in rows:
             raise ValueError(f"{name!r} is none of {', '.join(rows)}")
         if not equals or name in changed:
-            raise ValueError(f"{name} must be given once, as {name}={_shown(rows[name].default)}")
+            raise ValueError(f"{name} must be given once, as {name}={shown(rows[name].default)}")
         changed[name] = _value(rows[name], value)
     return Ranges(**changed)
 
@@ -83,5 +83,6 @@ def _value(row, text):
     return (numbers[0], numbers[-1]) if is_range else numbers[0]
 
 
-def _shown(value):
+def shown(value: Any) -> str:
+    """A number or range of `Ranges` as `parse_ranges` reads it."""
     return ":".join(f"{number:g}" for number in value) if isinstance(value, tuple) else f"{value:g}"

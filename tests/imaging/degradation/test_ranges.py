@@ -1,6 +1,11 @@
+import dataclasses
+from pathlib import Path
+
 import pytest
 
-from srgan_tf.imaging.degradation.ranges import Ranges, parse_ranges
+from srgan_tf.imaging.degradation.ranges import Ranges, parse_ranges, shown
+
+PAGE = Path(__file__).parents[3] / "docs/photos.md"
 
 
 def test_names_are_changed_and_others_kept():
@@ -25,3 +30,12 @@ def test_names_are_changed_and_others_kept():
 def test_mistakes_are_named(text, message):
     with pytest.raises(ValueError, match=message):
         parse_ranges(text)
+
+
+def test_the_page_has_the_table():
+    rows = [
+        f"| `{row.name}` | {shown(row.default)} | {row.metadata['unit']} | {row.metadata['what']} |"
+        for row in dataclasses.fields(Ranges)
+    ]
+    assert "\n".join(rows) in PAGE.read_text(encoding="utf-8")
+    assert parse_ranges(" ".join(f"{row.name}={shown(row.default)}" for row in dataclasses.fields(Ranges))) == Ranges()

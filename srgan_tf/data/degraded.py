@@ -1,0 +1,120 @@
+"""Degraded pictures: LR of whole photographs, with a record of what was drawn, from which others can make the same."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import features
+
+from srgan_tf.data.folders import Pair
+from srgan_tf.imaging import files
+from srgan_tf.imaging.degradation.chain import Degradation
+from srgan_tf.imaging.errors import PictureError
+from srgan_tf.imaging.resize import crop_to_multiple
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, atomic_folder, check_writable, keep_existing
+from srgan_tf.system.errors import UserError, user_errors
+
+RECORD = "degradations.json"
+_PARTS = {"HR", "LR", RECORD}  # all that the folder of a set holds
+
+
+def check_set_target(folder: Path | str, overwrite: bool = False) -> None:
+    """Whether a degraded set can be written there, to be asked before the work.
+
+    Raises:
+        UserError: Something else is there, or a set and `overwrite` is false; or nothing can be written there.
+    """
+    folder = Path(folder)
+    check_writable(folder.resolve())
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: a file; name a new folder for the set")
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _PARTS)
+    if foreign:
+        raise UserError(f"{folder}: holds {foreign[0]}, which is no part of a degraded set; name a new folder")
+    keep_existing(folder, overwrite, "holds a set already")
+
+
+def write_set(
+    pairs: Iterable[Pair], folder: Path | str, degradation: Degradation, progress: Callable[[], Any] = lambda: None
+) -> list[UserError]:
+    """Writes the degraded set of some pictures: copies of the files in `HR/`, PNG files in `LR/`, and `RECORD`.
+
+    The folder is complete or not there; see `check_set_target`.
+
+    Args:
+        pairs: The pictures and their names; LR files that they have are not looked at.
+        folder: Where to.
+        degradation: Draws a chain for each.
+        progress: Called after each.
+
+    Returns:
+        Why pictures were left out.
+
+    Raises:
+        UserError: No picture is left, or the folder cannot be written.
+    """
+    drawn: dict[str, dict] = {}
+    failures: list[UserError] = []
+    with atomic_folder(folder) as partial:
+        for pair in pairs:
+            try:
+                lr, drawn[pair.name] = _degrade(pair.hr, pair.name, degradation)
+                _copy(pair.hr, partial / "HR" / (pair.name + pair.hr.suffix))
+                files.write(partial / "LR" / f"{pair.name}.png", lr)
+            except PictureError as error:
+                failures.append(error)
+            progress()
+        if not drawn:
+            raise UserError(f"{folder}: no picture could be degraded; the first: {failures[0]}")
+        (partial / RECORD).write_text(_record(degradation, drawn), **LENIENT_UTF8)
+    return failures
+
+
+def write_picture(source: Path, target: Path, degradation: Degradation) -> None:
+    """Writes LR of one picture, and beside it the record under the same name with the suffix `.json`.
+
+    Raises:
+        UserError: It cannot be read, or one of them cannot be written.
+    """
+    lr, drawn = _degrade(source, source.stem, degradation)
+    files.write(target, lr)
+    with atomic_file(target.with_suffix(".json")) as partial:
+        partial.write_text(_record(degradation, {source.stem: drawn}), **LENIENT_UTF8)
+
+
+def _degrade(path, name, degradation):
+    """LR of a file, and what was drawn."""
+    chain = degradation.draw_for(name)
+    hr = crop_to_multiple(files.read_rgb(path), degradation.scale)
+    if not hr.size:
+        raise PictureError(path, f"has a side below {degradation.scale} pixels")
+    try:
+        lr = chain.apply(hr)
+    except MemoryError:
+        raise PictureError(path, "out of memory while it was degraded; cut it into smaller pictures") from None
+    return lr, {"number": chain.number, "sha256": pixels_digest(lr), "steps": chain.record()}
+
+
+def pixels_digest(pixels: NDArray[np.uint8]) -> str:
+    """The SHA-256 of the values of a picture `(H, W, 3)`, row by row, in hexadecimal."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def _copy(source, target):
+    with user_errors(target, "cannot be written"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _record(degradation, pictures):
+    settings = dataclasses.asdict(degradation)
+    versions = {"libjpeg-turbo": features.version_feature("libjpeg_turbo"), "Pillow": features.version("pil")}
+    return json.dumps(settings | {"versions": versions, "pictures": pictures}, indent=1) + "\n"
