@@ -45,10 +45,10 @@ def run(settings):
 
     weights, results = settings.find()
     report.check_target(settings.report, settings.overwrite)
-    paths = pictures_by_name(Path(settings.input))
+    failures: list = []
+    paths = pictures_by_name(Path(settings.input), failures.append)
     external = {name: find_external_results(folder, name, list(paths)) for name, folder in results.items()}
     systems, scale = settings.load(weights)
-    failures = []
 
     def shown():
         for name, path in paths.items():

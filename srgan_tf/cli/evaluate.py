@@ -65,7 +65,8 @@ def run(settings):
 
     weights, results = settings.find()
     _check_targets(settings)
-    sets = settings.sets()
+    unreadable: list = []
+    sets = settings.sets(unreadable.append)
     external = {each.name: find_results(results, each) for each in sets}
     lpips = load_lpips(settings.lpips, settings.lpips_net)
     systems, scale = settings.load(weights)
@@ -105,7 +106,7 @@ def run(settings):
         if settings.weights == (AUTO,):
             print(f"\n{HOW_TO_TRAIN}")
         _write(scored, weights, settings, precision)
-    return report_failures([error for one in scored for error in one.failures])
+    return report_failures(unreadable + [error for one in scored for error in one.failures])
 
 
 def _check_targets(settings):

@@ -105,15 +105,16 @@ class TestSet:
         positional="DATA",
     )
 
-    def sets(self):
-        """A list of `PictureSet`."""
+    def sets(self, on_error=None):
+        """A list of `PictureSet`; `on_error` as `data.walk.find_pictures` has it."""
         if self.data:
             if Path(self.data).suffix and not Path(self.data).is_dir():
                 raise UsageError(
                     f"{self.data}: no folder and no known set; `srgan upscale {self.data}` upscales an image"
                 )
             folder = find_set(self.data)
-            sets, ignored = find_sets(folder), find_ignored(folder)
+            sets = find_sets(folder, on_error=on_error)
+            ignored = find_ignored(folder, on_error=on_error)
             if ignored:
                 say(f"{folder}: left out, because they are in no folder with HR/: {abbreviate(ignored)}", "")
             return sets

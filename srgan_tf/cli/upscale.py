@@ -83,7 +83,8 @@ def run(settings):
             upscaler = load_upscaler(weights, **settings.limits())
             scale = upscaler.scale
         output = _beside(Path(settings.input), scale or DEFAULT_SCALE, unless_auto(settings.format))
-    jobs, skipped = plan(settings.input, output, unless_auto(settings.format), settings.overwrite)
+    unreadable: list = []
+    jobs, skipped = plan(settings.input, output, unless_auto(settings.format), settings.overwrite, unreadable.append)
     if settings.quality != AUTO and jobs and not {"jpeg", "webp"} & {job.kind for job in jobs}:
         raise UsageError(f"--quality is about JPEG and WebP, not {jobs[0].kind}; leave it out, or set --format")
     failures = []
@@ -101,10 +102,10 @@ def run(settings):
             max_pixels=int(settings.max_megapixels * 1e6),
         )
     if output != STREAM:
-        say(*_summary(output, jobs, skipped, failures))
+        say(*_summary(output, jobs, skipped, len(failures), len(unreadable)))
         if len(jobs) > len(failures) and upscaler.precision != FLOAT32:
             print(settings.precision_note(upscaler), end="")
-    return report_failures(failures)
+    return report_failures(unreadable + failures)
 
 
 def _is_one_picture(source):
@@ -117,11 +118,11 @@ def _beside(path, scale, kind):
     return str(path.with_name(f"{name.stem}_x{scale:g}{name.suffix}"))
 
 
-def _summary(output, jobs, skipped, failures):
+def _summary(output, jobs, skipped, failed, unreadable):
     """The lines that say what was done."""
-    failed = f", {len(failures)} failed" if failures else ""
-    if len(jobs) > len(failures) or len(jobs) > 1:
-        yield f"{len(jobs) - len(failures)} upscaled to {output}{failed}"
+    counts = "".join(f", {count} {what}" for count, what in ((failed, "failed"), (unreadable, "unreadable")) if count)
+    if len(jobs) > failed or len(jobs) > 1 or unreadable:
+        yield f"{len(jobs) - failed} upscaled to {output}{counts}"
     if len(skipped) > 1 or skipped and jobs:
         yield f"{len(skipped)} left as they are, because they exist (--overwrite replaces them)"
     elif skipped:

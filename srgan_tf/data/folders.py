@@ -5,20 +5,19 @@ import dataclasses
 import gc
 import importlib.util
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from srgan_tf.data import listing
+from srgan_tf.data import layouts, listing
+from srgan_tf.data.walk import OnError, find_files, find_pictures, is_picture
 from srgan_tf.imaging import files
-from srgan_tf.imaging.formats import READABLE_SUFFIXES
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import printable
 
 EMBEDDED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 EMBEDDED_VALIDATION = ("chelsea",)
 _MAX_LISTED = 10  # skipped files that a summary lists
 _MAX_IN_ERROR = 3  # files that an error names
-_ROLE = re.compile(r"([_-](HR|LR|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Scan:
         if not self.skipped:
             return [counts]
         lines = [f"{counts}, {len(self.skipped)} skipped:"]
-        lines += [f"  {path}: {reason}" for path, reason in self.skipped[:_MAX_LISTED]]
+        lines += [printable(f"  {path}: {reason}") for path, reason in self.skipped[:_MAX_LISTED]]
         if len(self.skipped) > _MAX_LISTED:
             lines.append(f"  and {len(self.skipped) - _MAX_LISTED} more")
         return lines
@@ -62,48 +61,6 @@ class Pair:
     name: str
     hr: Path
     lr: Path | None
-
-
-def _find(folder):
-    """All files below a folder but hidden ones, sorted by relative POSIX path; links followed, each folder once.
-
-    They are strings: `Path`s of a large folder would take seconds to sort.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    found, seen = [], {os.path.realpath(folder)}
-    for root, folders, names in os.walk(folder, followlinks=True):
-        inside = []
-        for name in sorted(folders):
-            real = os.path.realpath(os.path.join(root, name))
-            if not name.startswith(".") and real not in seen:
-                seen.add(real)
-                inside.append(name)
-        folders[:] = inside
-        found += [os.path.join(root, name) for name in names if not name.startswith(".")]
-    return sorted(found, key=lambda path: path.replace(os.sep, "/"))
-
-
-def _is_picture(path):
-    return os.path.splitext(path)[1].lower() in READABLE_SUFFIXES
-
-
-def find_pictures(folder: Path | str) -> list[Path]:
-    """The picture files below a folder, by their suffix; they are not opened.
-
-    Hidden files and folders are left out. Links are followed, but no folder is entered twice.
-
-    Args:
-        folder: Searched with all its subfolders.
-
-    Returns:
-        A list of paths, sorted by their path relative to `folder`.
-
-    Raises:
-        UserError: There is no such folder.
-    """
-    return [Path(path) for path in _find(folder) if _is_picture(path) and os.path.isfile(path)]
 
 
 @contextlib.contextmanager
@@ -119,11 +76,16 @@ def without_gc() -> Iterator[None]:
 
 
 @without_gc()
-def _scan(paths, min_side, name, folder=None):
-    found = dict.fromkeys(paths, "not a picture")
-    candidates = [path for path in paths if _is_picture(path)]
+def _scan(paths, min_side, name, folder=None, problems=()):
+    found = {problem.path: problem.reason for problem in problems}
+    found |= {path: "a link that leads nowhere" if _leads_nowhere(path) else "not a picture" for path in paths}
+    candidates = [path for path in paths if is_picture(path)]
     found.update(zip(candidates, listing.probe_files(folder, candidates)))
     return select(found.items(), min_side, name)
+
+
+def _leads_nowhere(path):
+    return not is_picture(path) and os.path.islink(path) and not os.path.exists(path)
 
 
 def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
@@ -160,16 +122,18 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
     Of a large folder the sizes are cached for the next call; see `data.listing`.
 
     Args:
-        folder: Searched with all its subfolders; hidden files are passed over in silence.
+        folder: Searched with all its subfolders; what is `walk.is_leftover` is passed over in silence.
         min_side: Pictures with a shorter side, in pixels, are skipped.
 
     Returns:
-        A `Scan`. Files that are too small, truncated or no pictures are its `skipped`.
+        A `Scan`. Files that are too small, truncated or no pictures are its `skipped`, and folders that may not be
+        read.
 
     Raises:
         UserError: There is no such folder, or nothing usable in it.
     """
-    return _scan(_find(folder), min_side, folder, folder)
+    problems: list = []
+    return _scan(find_files(folder, problems.append), min_side, folder, folder, problems)
 
 
 def embedded_pictures() -> dict[str, Path]:
@@ -211,48 +175,58 @@ def embedded_scan(which: str, min_side: int = 1) -> Scan:
     return _scan(paths, min_side, "scikit-image's photographs")
 
 
-def pictures_by_name(folder: Path | str, role: re.Pattern[str] | None = None) -> dict[str, Path]:
-    """Picture files by their relative path without suffix; also without what `role` matches at its end.
+def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dict[str, Path]:
+    """Picture files by their relative path without suffix.
+
+    Args:
+        folder: Searched with all its subfolders.
+        on_error: See `walk.find_pictures`.
 
     Raises:
         UserError: There is no such folder, no picture in it, or two have one name.
     """
-    named: dict[str, Path] = {}
-    for path in find_pictures(folder):
-        relative = path.relative_to(folder)
-        stem = (role.sub("", relative.stem) if role else "") or relative.stem
-        other = named.setdefault(relative.with_name(stem).as_posix(), path)
-        if other != path:
-            raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
-    if not named:
+    problems: list[UserError] = []
+    found = find_pictures(folder, problems.append if on_error else None)
+    if problems and not found:
+        raise problems[0]
+    if on_error:
+        for problem in problems:
+            on_error(problem)
+    if not found:
         raise UserError(f"{folder}: no pictures; put some there or name another folder")
-    return named
+    return _distinct((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)
+
+
+def without_roles(named: Mapping[str, Path]) -> dict[str, Path]:
+    """Pictures by their names without the endings that say HR or LR and the scale factor, `layouts.ROLE`.
+
+    Raises:
+        UserError: Two have one name then.
+    """
+    return _distinct((_without_role(name), path) for name, path in named.items())
+
+
+def _without_role(name):
+    folder, slash, stem = name.rpartition("/")
+    return folder + slash + (layouts.ROLE.sub("", stem) or stem)
+
+
+def _distinct(named):
+    found: dict[str, Path] = {}
+    for name, path in named:
+        if (other := found.setdefault(name, path)) != path:
+            raise UserError(f"{path}: has the same name as {other} but for its ending; rename or remove one")
+    return found
 
 
 def abbreviate(paths: Iterable) -> str:
     """The first of some paths as text, and how many more there are."""
     paths = sorted(paths)
     more = f" and {len(paths) - _MAX_IN_ERROR} more" if len(paths) > _MAX_IN_ERROR else ""
-    return ", ".join(map(str, paths[:_MAX_IN_ERROR])) + more
+    return ", ".join(map(printable, paths[:_MAX_IN_ERROR])) + more
 
 
-def find_subfolder(folder: Path | str, name: str) -> Path | None:
-    """The folder `HR` or `LR` in a folder, in whatever case it is written; None if there is none.
-
-    Raises:
-        UserError: There are two.
-    """
-    try:
-        entries = sorted(entry for entry in os.listdir(folder) if entry.upper() == name)
-    except OSError:  # what it is, is said where its pictures are looked for
-        return None
-    found = [Path(folder, entry) for entry in entries if os.path.isdir(os.path.join(folder, entry))]
-    if len(found) > 1:
-        raise UserError(f"{folder}: has {found[0].name}/ and {found[1].name}/; remove or rename one")
-    return found[0] if found else None
-
-
-def find_pairs(folder: Path | str) -> list[Pair]:
+def find_pairs(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[Pair]:
     """The pictures of a test set, each with its LR file if there are any.
 
     HR and LR files are a pair if their relative paths without suffix are the same. Where they are not, these endings
@@ -260,35 +234,43 @@ def find_pairs(folder: Path | str) -> list[Pair]:
     them, with `-` for `_`, in any case. So `HR/baby_HR.png` and `LR/babyx4.png` are a pair.
 
     Args:
-        folder: One with `HR/` and, if the LR files are given, `LR/` in it, in any case; or a plain folder of HR
-            pictures.
+        folder: One with `HR/` and, if the LR files are given, `LR/` in it, in any case; one in another layout that
+            `data.layouts` knows; or a plain folder of HR pictures.
+        scale: Scale factor, by which LR is chosen where there are several.
+        on_error: See `walk.find_pictures`.
 
     Returns:
         A list of `Pair`, sorted by name: the HR file's relative path without suffix.
 
     Raises:
-        UserError: There is no such folder, no picture in it, a partner is missing, two files have one name, or an LR/
-            is further down.
+        UserError: There is no such folder, no picture in it, a partner is missing, two files have one name, there are
+            several sets, or LR that would be taken for HR.
     """
     folder = Path(folder)
-    hr_folder, lr_folder = find_subfolder(folder, "HR"), find_subfolder(folder, "LR")
-    hr_pictures = hr_folder or folder
-    if lr_folder and not hr_folder:
-        raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
-    names = pictures_by_name(hr_pictures)
-    if not hr_folder:
-        for path in names.values():  # LR would be scored as if it were HR
-            if any(part.upper() == "LR" for part in path.relative_to(folder).parts[:-1]):
-                raise UserError(f"{folder}: has no HR/, but {path} is in an LR/; name the folder that this LR/ is in")
-    if not lr_folder:
-        return [Pair(name, hr, None) for name, hr in sorted(names.items())]
-    hr, lr = names, pictures_by_name(lr_folder)
+    sides = layouts.find_sides(folder, scale)
+    if len(sides) > 1:
+        names = ", ".join(each.name for each in sides)
+        raise UserError(f"{folder}: holds several test sets: {names}; put each into a folder of its own")
+    return pairs_of(sides[0] if sides else layouts.Sides("", folder, folder), on_error)
+
+
+def pairs_of(sides: layouts.Sides, on_error: OnError | None = None) -> list[Pair]:
+    """`find_pairs` of the two folders of a test set."""
+    names = pictures_by_name(sides.hr, on_error=on_error)
+    if sides.lr == sides.hr:
+        layouts.refuse_lr(sides.hr, names.values())
+        names, lr = layouts.divide_by_names(sides.hr, names)
+        hr = names
+    else:
+        hr, lr = names, pictures_by_name(sides.lr, on_error=on_error) if sides.lr else {}
+    if not lr:
+        return [Pair(name, path, None) for name, path in sorted(names.items())]
     if hr.keys() != lr.keys():
-        hr, lr = pictures_by_name(hr_pictures, _ROLE), pictures_by_name(lr_folder, _ROLE)
+        hr, lr = without_roles(hr), without_roles(lr)
     alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
     if alone:
         raise UserError(
-            f"{folder}: {len(alone)} without a partner in HR/ or LR/: {abbreviate(alone)}; add or remove them"
+            f"{sides.hr.parent}: {len(alone)} without a partner in HR/ or LR/: {abbreviate(alone)}; add or remove them"
         )
     partners = {path: lr[key] for key, path in hr.items()}
     return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_tf.data.folders import Pair, drop_mismatched_lr, find_pairs, find_pictures, find_subfolder
+from srgan_tf.data.folders import Pair, drop_mismatched_lr, find_pairs, pairs_of
+from srgan_tf.data.layouts import find_sides
+from srgan_tf.data.walk import OnError, find_pictures, folder_names
 from srgan_tf.evaluation.metrics import SHAVE, WINDOW
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
@@ -30,12 +32,14 @@ class PictureSet:
     pairs: tuple[Pair, ...]
 
 
-def find_sets(folder: Path | str) -> list[PictureSet]:
+def find_sets(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[PictureSet]:
     """The test sets of a folder.
 
     Args:
-        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it,
-            in any case. Whatever else is there is left out; see `find_ignored`.
+        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it or
+            another layout of `data.layouts`. Whatever else is there is left out; see `find_ignored`.
+        scale: See `find_pairs`.
+        on_error: See `data.walk.find_pictures`.
 
     Returns:
         A list of `PictureSet`, named after their folders; Set5 comes before Set14.
@@ -43,35 +47,48 @@ def find_sets(folder: Path | str) -> list[PictureSet]:
     Raises:
         UserError: See `find_pairs`.
     """
-    found = _set_folders(folder) or [Path(folder).absolute()]
-    return [PictureSet(path.name, tuple(find_pairs(path))) for path in found]
+    if found := _sets_in(folder, scale):
+        return [PictureSet(name, tuple(pairs_of(sides, on_error))) for name, sides in found.items()]
+    return [PictureSet(Path(folder).absolute().name, tuple(find_pairs(folder, scale, on_error)))]
 
 
-def find_ignored(folder: Path | str) -> list[str]:
+def find_ignored(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[str]:
     """What `find_sets` leaves out of a folder of sets: names in it, of pictures and of folders with some but no `HR/`.
 
     Args:
         folder: As of `find_sets`; nothing of a single set is left out.
+        scale: See `find_pairs`.
+        on_error: See `data.walk.find_pictures`.
 
     Returns:
         A sorted list.
     """
-    sets = {path.name for path in _set_folders(folder)}
-    return sorted({path.relative_to(folder).parts[0] for path in find_pictures(folder)} - sets) if sets else []
-
-
-def _set_folders(folder):
-    """The folders in a folder of sets, in order; none if it is a set itself."""
-    folder = Path(folder)
-    if not folder.is_dir() or find_subfolder(folder, "HR"):
+    used = [side for sides in _sets_in(folder, scale).values() for side in (sides.hr, sides.lr) if side]
+    if not used:
         return []
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".") and find_subfolder(path, "HR")]
-    return sorted(inside, key=_natural_order)
+    parts = {side.relative_to(folder).parts[0] for side in used}
+    errors: list = []
+    found = {path.relative_to(folder).parts[0] for path in find_pictures(folder, errors.append)}
+    for error in errors:  # those in a set are reported with it
+        if on_error and error.path.relative_to(folder).parts[0] not in parts:
+            on_error(error)
+    return sorted(found - parts)
 
 
-def _natural_order(path):
+def _sets_in(folder, scale):
+    """The sides of the sets in a folder of sets, by name and in order; none if it is a set itself."""
+    folder = Path(folder)
+    own = find_sides(folder, scale)
+    if any(sides.name == folder.absolute().name for sides in own):
+        return {}
+    inside = (sides for name in folder_names(folder) for sides in find_sides(folder / name, scale))
+    found = {sides.name: sides for sides in (*own, *inside)}
+    return dict(sorted(found.items(), key=lambda item: _natural_order(item[0])))
+
+
+def _natural_order(name):
     """Sorts Set5 before Set14."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 def subset(picture_set: PictureSet, count: int) -> PictureSet:

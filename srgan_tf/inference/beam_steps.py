@@ -20,6 +20,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.transforms.window import GlobalWindows
 
+from srgan_tf.data.walk import is_leftover
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.formats import READABLE_SUFFIXES
 from srgan_tf.imaging.header import MAX_PIXELS
@@ -69,12 +70,12 @@ class Layout:
     kind: str | None = None
 
     def find(self, pattern):
-        """What `with_target` gives for the picture files that a pattern matches, by their suffix; no hidden ones."""
+        """What `with_target` gives for the picture files that a pattern matches, by their suffix; no leftovers."""
         (match,) = FileSystems.match([pattern])
         for metadata in match.metadata_list:
             name = metadata.path[len(self.root) :]
             path = PurePosixPath(name)
-            if path.suffix.lower() in READABLE_SUFFIXES and not any(part.startswith(".") for part in path.parts):
+            if path.suffix.lower() in READABLE_SUFFIXES and not any(map(is_leftover, path.parts)):
                 yield from self.with_target(name)
 
     def with_target(self, name):

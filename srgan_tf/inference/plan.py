@@ -8,7 +8,8 @@ import stat
 import sys
 from pathlib import Path
 
-from srgan_tf.data.folders import find_pictures
+from srgan_tf.data.walk import find_pictures, is_leftover, is_picture
+from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.formats import KINDS, READABLE_SUFFIXES, SUFFIXES
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UserError, reason
@@ -33,7 +34,7 @@ class Job:
     kind: str
 
 
-def plan(source, target, kind=None, overwrite=False):
+def plan(source, target, kind=None, overwrite=False, on_error=None):
     """Finds what to read and where to write it.
 
     Args:
@@ -44,6 +45,7 @@ def plan(source, target, kind=None, overwrite=False):
         kind: A key of `KINDS`. By default what the target's name says; in a folder what the source's name says, and
             PNG for GIF and for names that say nothing; to standard output PNG.
         overwrite: Also write what exists already.
+        on_error: See `find_pictures`.
 
     Returns:
         `(jobs, skipped)`: two lists of `Job`; the targets of the second exist and are not replaced.
@@ -55,7 +57,7 @@ def plan(source, target, kind=None, overwrite=False):
     source_type = _source_type(source)
     many = source_type in ("folder", "pattern")
     if many:
-        found = _many(source, source_type, target, kind)
+        found = _many(source, source_type, target, kind, on_error)
     else:
         found = [_single(None if source_type == "stream" else Path(source), target, kind)]
     jobs, skipped = _split_existing(found, overwrite)
@@ -132,7 +134,7 @@ def _single(source, target, kind):
     return Job(source, target, kind or named)
 
 
-def _many(source, source_type, target, kind):
+def _many(source, source_type, target, kind, on_error):
     """The jobs of a folder or of a pattern."""
     described = f"{source} is a {source_type}"
     if target == STREAM:
@@ -144,7 +146,12 @@ def _many(source, source_type, target, kind):
     if not _is_folder(target) and Path(target).suffix.lower() in READABLE_SUFFIXES:
         raise UserError(f"{target}: named as a picture, but {described}; if it shall be a folder, add a /")
     base, wildcards = (Path(source), ()) if source_type == "folder" else _split_pattern(source)
-    paths = _find_matches(base, wildcards) if wildcards else find_pictures(base)
+    problems = []
+    paths = _find_matches(base, wildcards, problems.append) if wildcards else find_pictures(base, problems.append)
+    for problem in problems:
+        if on_error is None or not paths:
+            raise problem
+        on_error(problem)
     if not paths:
         problem = "no pictures in it" if source_type == "folder" else "matches no picture (** matches any folders)"
         raise UserError(f"{source}: {problem}; give another input")
@@ -169,13 +176,28 @@ def _split_pattern(pattern):
     return base, tuple(parts)
 
 
-def _find_matches(base, wildcards):
+def _find_matches(base, wildcards, on_error):
     """The pictures that match, sorted by their path relative to `base`."""
     if "**" in wildcards:  # by our own walk, since glob follows circular links endlessly
-        return [path for path in find_pictures(base) if _matches(path.relative_to(base).parts, wildcards)]
-    found = (Path(base, name) for name in glob.iglob(os.path.join(*wildcards), root_dir=base))
-    pictures = (path for path in found if path.suffix.lower() in READABLE_SUFFIXES and os.path.isfile(path))
+        return [path for path in find_pictures(base, on_error) if _matches(path.relative_to(base).parts, wildcards)]
+    for depth in range(1, len(wildcards)):  # glob passes over what it may not read
+        for path in _glob(base, wildcards[:depth]):
+            if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+                on_error(PictureError(path, "cannot be read (Permission denied)"))
+    pictures = (path for path in _glob(base, wildcards) if is_picture(path) and not _is_special(path))
     return sorted(pictures, key=lambda path: path.relative_to(base).as_posix())
+
+
+def _glob(base, wildcards):
+    """What matches, but what other programs leave."""
+    for name in glob.iglob(os.path.join(*wildcards), root_dir=base):
+        if not any(is_leftover(part) and glob.has_magic(own) for part, own in zip(Path(name).parts, wildcards)):
+            yield Path(base, name)
+
+
+def _is_special(path):
+    """Whether it is a folder, a pipe or the like; a link that leads nowhere is not, so that it is reported."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _matches(parts, wildcards):

@@ -56,7 +56,9 @@ def find_photographs(settings) -> Sequence[folders.PictureFile]:
 def find_validation(settings) -> Sequence[folders.Pair]:
     """The pairs to validate on; says what was found and what was left out."""
     if settings.valid_dir:
-        pairs: Sequence[folders.Pair] = folders.find_pairs(settings.valid_dir)
+        unreadable: list = []
+        pairs: Sequence[folders.Pair] = folders.find_pairs(settings.valid_dir, settings.scale, unreadable.append)
+        say(*(f"  skipped {error}" for error in unreadable))
     else:
         embedded = folders.embedded_scan("valid").pictures
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]

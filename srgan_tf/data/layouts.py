@@ -1,0 +1,207 @@
+"""The layouts in which test sets are published: which folder, or which names, are HR and which are LR.
+
+HR/ with LR/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_valid_HR/ with DIV2K_valid_LR_bicubic/X4/ (DIV2K); GTmod12/
+with LRbicx4/ (BasicSR); image_SRF_4/ with names in _HR and _LR (SelfExSR).
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from srgan_tf.data.walk import folder_names
+from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
+
+_PREFIX, _SUB = r"((?P<set>.+)[_-])?", r"(?P<sub>_sub)?"
+_HR = re.compile(rf"{_PREFIX}(HR|GT(mod\d+)?){_SUB}", re.IGNORECASE)
+_LR = re.compile(
+    rf"{_PREFIX}LR[_-]?(?P<kind>bic(ubic)?|unknown|mild|difficult|wild)?([_-]?x?(?P<scale>[2-48]))?{_SUB}",
+    re.IGNORECASE,
+)
+_SCALED = re.compile(rf"x(?P<scale>[2-48]){_SUB}", re.IGNORECASE)
+_SELFEXSR = re.compile(r"image_SRF_(?P<scale>[2-48])", re.IGNORECASE)
+_KINDS = ("", "bic", "bicubic")  # of LR, the first that is there; any other comes last
+_NAMED_HR = re.compile(r"[_-]HR([_-]?x\d)?$", re.IGNORECASE)
+_NAMED_LR = re.compile(r"[_-]LR[_-]?(bicubic)?([_-]?x\d)?$", re.IGNORECASE)
+_NAMED_SCALE = re.compile(r"[_-]?x\d$", re.IGNORECASE)
+ROLE = re.compile(r"([_-](HR|LR|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)  # endings of names that are removed
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """The two folders of a test set.
+
+    Attributes:
+        name: Of the set.
+        hr: Where the originals are.
+        lr: Where the LR files are; None if there are none; `hr` if both are there and the names say which is which.
+    """
+
+    name: str
+    hr: Path
+    lr: Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+    """A folder of LR: what its name says."""
+
+    path: Path
+    scale: int | None
+    kind: str
+
+
+def find_sides(folder: Path | str, scale: int) -> list[Sides]:
+    """The test sets whose two sides lie directly in a folder: itself, or those that are named before `_HR`.
+
+    Args:
+        folder: Any.
+        scale: Scale factor, by which LR is chosen where there are several.
+
+    Returns:
+        A list, of one `Sides` if the folder is itself a set; empty if it is a plain folder.
+
+    Raises:
+        UserError: Two folders could be HR, or LR.
+    """
+    folder = Path(folder)
+    names = folder_names(folder)
+    if selfexsr := _by_scale([_candidate(folder, found) for found in map(_SELFEXSR.fullmatch, names) if found], scale):
+        return [Sides(_name_of(folder), selfexsr[0].path, selfexsr[0].path)]
+    hr: dict[str, list[Path]] = {}
+    lr: dict[str, list[_Candidate]] = {}
+    for name in names:
+        if found := _HR.fullmatch(name):
+            hr.setdefault(_set_of(found), []).append(folder / name)
+        elif found := _LR.fullmatch(name) or _SCALED.fullmatch(name):
+            lr.setdefault(_set_of(found), []).extend(_candidates(folder, found))
+    sides = []
+    for name, paths in hr.items():
+        own = lr.get(name, [])
+        if own or any(path.name.upper() == "HR" for path in paths):
+            sides.append(Sides(name or _name_of(folder), _only(folder, paths), _choose(folder, own, scale)))
+    whole = [each for each in sides if each.name == _name_of(folder)]
+    return whole or sides
+
+
+def _name_of(folder):
+    return folder.absolute().name
+
+
+def _set_of(found):
+    groups = found.groupdict()
+    return (groups.get("set") or "") + (groups["sub"] or "")
+
+
+def _candidate(folder, found):
+    groups = found.groupdict()
+    return _Candidate(folder / found[0], int(groups["scale"]) if groups["scale"] else None, groups.get("kind") or "")
+
+
+def _candidates(folder, found):
+    """The LR folders that a folder stands for: itself, or those of each scale in it."""
+    own = _candidate(folder, found)
+    inside = [_candidate(own.path, each) for each in map(_SCALED.fullmatch, folder_names(own.path)) if each]
+    if own.scale is not None or not inside:
+        return [own]
+    return [dataclasses.replace(each, kind=own.kind) for each in inside]
+
+
+def _by_scale(candidates, scale):
+    """Those of the scale factor; else those of the smallest other, which are then left out with a note."""
+    fitting = [each for each in candidates if each.scale in (None, scale)]
+    others = sorted(candidates, key=lambda each: each.scale or 0)
+    return fitting or [each for each in others if each.scale == others[0].scale]
+
+
+def _choose(folder, candidates, scale):
+    if not candidates:
+        return None
+
+    def rank(candidate):
+        kind = candidate.kind.lower()
+        return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+
+    fitting = _by_scale(candidates, scale)
+    return _only(folder, [each.path for each in fitting if rank(each) == min(map(rank, fitting))])
+
+
+def _only(folder, paths):
+    if len(paths) > 1:
+        one, other = (path.relative_to(folder) for path in paths[:2])
+        raise UserError(f"{folder}: has {one}/ and {other}/; remove or rename one")
+    return paths[0]
+
+
+def refuse_lr(folder: Path | str, paths: Iterable[Path]) -> None:
+    """Refuses a plain folder of HR that is, or has in it, one that is named as LR: it would be scored as HR.
+
+    Args:
+        folder: The folder.
+        paths: Of the pictures below it.
+
+    Raises:
+        UserError: Names the folder.
+    """
+    folder = Path(folder)
+    advice = "name the folder that HR/ and LR/ are in"
+    if _is_lr(_name_of(folder)):
+        raise UserError(f"{folder}: named as a folder of LR; {advice}")
+    for path in paths:
+        first, *others = path.relative_to(folder).parts
+        if others and _is_lr(first):
+            raise UserError(f"{folder}: has {first}/ but no HR/; put the originals into HR/")
+        if found := [part for part in others[:-1] if _is_lr(part)]:
+            raise UserError(f"{folder}: has no HR/, but {path} is in {found[0]}/, a folder of LR; {advice}")
+
+
+def _is_lr(name):
+    return _LR.fullmatch(name) is not None or _SCALED.fullmatch(name) is not None
+
+
+def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Divides the pictures of one folder into HR and LR, by their names: `_HR` and `_LR`, or LR in `x4`.
+
+    A picture whose name ends in x4 is LR if there is another without, and larger.
+
+    Args:
+        folder: Of the pictures.
+        named: Each one's path by its name.
+
+    Returns:
+        `(hr, lr)`: two dicts from name to path; the second is empty if there is no LR.
+
+    Raises:
+        UserError: All are named as LR; or there are others besides those that are named as HR and LR.
+    """
+    lr = {name: path for name, path in named.items() if _NAMED_LR.search(name)}
+    hr = {name: path for name, path in named.items() if _NAMED_HR.search(name)}
+    rest = {name: path for name, path in named.items() if name not in lr and name not in hr}
+    if lr and hr and rest:
+        path = next(iter(rest.values()))
+        raise UserError(f"{path}: is neither named _HR nor _LR, as the others are; rename it, or put it elsewhere")
+    if not lr:
+        downscaled = _NAMED_SCALE.search if _all_scaled(named) else lambda name: _is_downscaled(name, named)
+        lr = {name: path for name, path in named.items() if downscaled(name)}
+        hr, rest = {name: path for name, path in named.items() if name not in lr}, {}
+    if lr and not (hr or rest):
+        path = next(iter(lr.values()))
+        raise UserError(f"{folder}: all pictures are named as LR, {path.name} say; put the originals into HR/")
+    return hr or rest, lr
+
+
+def _all_scaled(named):
+    """Whether all pictures, and more than one, are named x4: a single one may be called so by chance."""
+    return len(named) > 1 and all(map(_NAMED_SCALE.search, named))
+
+
+def _is_downscaled(name, named):
+    """Whether a picture is another one's LR by its name, and smaller."""
+    path, original = named[name], named.get(_NAMED_SCALE.sub("", name))
+    if original in (None, path):
+        return False
+    try:
+        return max(files.probe(path)) < max(files.probe(original))
+    except UserError:  # it is reported when it is scored
+        return True
