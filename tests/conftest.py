@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,17 @@ import pytest
 # What is bit for bit the same is so on a CPU, where all of this was measured; `benchmarks/` is for GPUs.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 REPOSITORY = Path(__file__).resolve().parent.parent
+BROWSER_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-device-scale-factor=1",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -96,3 +108,23 @@ def train_run(tmp_path, capsys):
         return status, shown.out, shown.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    """A headless Chromium; what it downloads is in its folder `downloads`."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    browser, tool = shutil.which("chromium"), shutil.which("chromedriver")
+    if not browser or not tool:
+        pytest.skip("needs Chromium and its driver")
+    downloads = tmp_path_factory.mktemp("downloads")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(tool))
+    driver.downloads = downloads
+    yield driver
+    driver.quit()

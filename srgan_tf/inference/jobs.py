@@ -16,7 +16,7 @@ from srgan_tf.system.errors import UserError
 _WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
 
 
-def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
+def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, progress=None):
     """Upscales pictures; a bad one does not stop the others, but a full disk does.
 
     A progress bar is shown where standard error is a terminal.
@@ -27,6 +27,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
         outscale: Scale factor of what is written, above 0 and at most `upscaler.scale`, which is the default.
         quality: Of JPEG and WebP, 1 to 100. By default 95 and lossless.
         max_pixels: Height times width that an input may have.
+        progress: Called after each tile with the number of its LR pixels.
 
     Returns:
         A list of `UserError`, one for each picture that could not be read, upscaled or written.
@@ -47,7 +48,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS):
             if len(jobs) > 1:
                 bar.set_description(f"{number} of {len(jobs)}", refresh=False)
             try:
-                _upscale(job, upscaler, outscale, quality, max_pixels, bar, size)
+                _upscale(job, upscaler, outscale, quality, max_pixels, bar, size, progress or bar.update)
             except UserError as error:
                 failures.append(error)
             except MemoryError as error:
@@ -74,7 +75,7 @@ def _pixel_counts(jobs):
         return list(pool.map(count, jobs))
 
 
-def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
+def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected, progress):
     scale = upscaler.scale
     with open_raster(sys.stdin.buffer.read() if job.source is None else job.source, max_pixels) as raster:
         height, width = raster.height, raster.width
@@ -92,7 +93,7 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected):
             )
         try:
             strips = upscaler.upscale_strips(
-                raster.rows, height, width, raster.bands, raster.dtype, reserve=write_bytes, progress=bar.update
+                raster.rows, height, width, raster.bands, raster.dtype, reserve=write_bytes, progress=progress
             )
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{_name(job)}: {error}") from None

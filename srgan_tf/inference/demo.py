@@ -1,0 +1,254 @@
+"""A page on which visitors upscale pictures of their own: Gradio, which a Hugging Face Space runs as it is."""
+
+import functools
+import html
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srgan_tf.imaging import files
+from srgan_tf.imaging.raster import open_raster
+from srgan_tf.imaging.raster_writer import write_raster
+from srgan_tf.inference import jobs
+from srgan_tf.inference.plan import Job, output_name
+from srgan_tf.system.errors import UserError
+
+if TYPE_CHECKING:
+    import gradio
+
+    from srgan_tf.inference.upscaler import Upscaler
+
+QUEUE = 16  # visitors that may wait
+KEEP_SECONDS = 600  # that a picture is kept where a visitor leaves the page open
+_BROWSERS_SHOW = ("png", "jpeg", "webp", "bmp")
+_BYTES_OF_PIXEL = 8  # of RGBA with 16 bits, which no file exceeds by much
+_ROWS = 256  # at once
+_LABELS = {
+    "srgan": "srgan, sharp",
+    "srresnet": "srresnet, smooth and faithful",
+    "espcn": "espcn, fast",
+    "srcnn": "srcnn, of 2014",
+}
+_CACHED = 4  # networks
+_CSS = """
+.gradio-container { width: 100% !important; max-width: 1200px !important; margin: 0 auto !important; }
+#message { min-height: 1.5em; }
+#message .refused { color: var(--error-text-color, #b91c1c); }
+"""
+# A picture that is pasted anywhere on the page is taken as one that is dropped.
+_PASTE = """
+() => document.addEventListener("paste", (event) => {
+    const field = document.querySelector("#picture input[type=file]");
+    if (!field || !event.clipboardData.files.length) return;
+    field.files = event.clipboardData.files;
+    field.dispatchEvent(new Event("change", {bubbles: true}));
+})
+"""
+
+
+class Pictures:
+    """Folders of the pictures that visitors gave and got, each removed when its last visitor has done with it.
+
+    Args:
+        folder: In which new ones are made.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder, self._lock = folder, threading.Lock()
+        self._of: dict[str, set[Path]] = {}
+
+    def start_answer(self, visitor: str, upload: Path) -> Path:
+        """A new folder for the answer about a file; of the visitor's others only the file's own is kept."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        self._set(visitor, {upload.parent, folder})
+        return folder
+
+    def forget(self, visitor: str) -> None:
+        """Removes what a visitor has who leaves."""
+        self._set(visitor, set())
+
+    def _set(self, visitor, folders):
+        with self._lock:
+            old = self._of.pop(visitor, set())
+            if folders:
+                self._of[visitor] = folders
+            # Gradio keeps equal files of several visitors once.
+            for folder in old.difference(*self._of.values()):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def upscale_upload(
+    source: Path, folder: Path, upscaler: "Upscaler", max_pixels: int, progress: Callable[[float], object]
+) -> tuple[Path, Path, Path]:
+    """Upscales a visitor's file as `srgan upscale` does.
+
+    Args:
+        source: The file.
+        folder: For the results.
+        upscaler: With which.
+        max_pixels: Height times width that it may have.
+        progress: Called with the share that is done, 0 to 1.
+
+    Returns:
+        The result; and the picture and the result as files that a browser shows, as `(result, before, after)`.
+
+    Raises:
+        UserError: It is refused; the message begins with the name of the file, without its folder.
+    """
+    try:
+        height, width = files.probe(source)
+        if height * width > max_pixels:
+            megapixels = f"{height * width / 1e6:.1f} megapixels, and this page takes {max_pixels / 1e6:g} at most"
+            raise UserError(f"{source}: {width}x{height} are {megapixels}; `srgan upscale` takes more")
+        name, kind = output_name(source)
+        result = folder / f"{Path(name).stem}_x{upscaler.scale}{Path(name).suffix}"
+        done = 0
+
+        def advance(pixels):
+            nonlocal done
+            done += pixels
+            progress(done / (height * width))
+
+        failures = jobs.run([Job(source, result, kind)], upscaler, max_pixels=max_pixels, progress=advance)
+        if failures:
+            raise failures[0]
+        before = _as_png(source, folder / "before.png", max_pixels)
+        shown = kind in _BROWSERS_SHOW
+        after = result if shown else _as_png(result, folder / "after.png", max_pixels * upscaler.scale**2)
+    except UserError as error:
+        raise UserError(str(error).replace(str(source), source.name).replace(str(folder) + os.sep, "")) from None
+    return result, before, after
+
+
+def _as_png(source, target, max_pixels):
+    """The picture as a PNG, upright."""
+    with open_raster(source, max_pixels) as raster:
+        tops = range(0, raster.height, _ROWS)
+        strips = (raster.rows(top, min(top + _ROWS, raster.height)) for top in tops)
+        write_raster(target, raster, strips, (raster.height, raster.width), kind="png")
+    return target
+
+
+def build_page(
+    load: Callable[[str], "Upscaler"], names: Sequence[str], max_pixels: int, folder: Path
+) -> "gradio.Blocks":
+    """Builds the page.
+
+    Args:
+        load: Gives the `Upscaler` with the weights of a name.
+        names: Of the weights to choose from; the first is chosen at the start.
+        max_pixels: Height times width that a picture may have.
+        folder: For the pictures while they are needed.
+
+    Returns:
+        The page, which `launch` serves.
+    """
+    # Gradio reads these when its components are made.
+    os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
+    import gradio as gr
+
+    pictures, load = Pictures(folder), functools.lru_cache(_CACHED)(load)
+
+    def say(text="", refused=False):
+        return f'<p role="status"{" class=refused" if refused else ""}>{html.escape(text)}</p>'
+
+    bar = gr.Progress()  # by which Gradio knows that the function reports
+
+    def answer(upload, weights, request: gr.Request, progress=bar):
+        if upload is None:
+            return None, gr.skip(), say("Choose a picture first.", refused=True)
+        upload = Path(upload)
+        try:
+            answers = pictures.start_answer(request.session_hash, upload)
+            upscaler = load(weights)
+            show = functools.partial(progress, desc=f"Upscaling {upscaler.scale} times")
+            show(0)
+            result, before, after = upscale_upload(upload, answers, upscaler, max_pixels, show)
+        except (UserError, MemoryError) as error:
+            text = str(error) or "out of memory; try a smaller picture"
+            return None, gr.DownloadButton(interactive=False), say(text, refused=True)
+        (height, width), name = files.probe(result), result.name
+        return (
+            (str(before), str(after)),
+            gr.DownloadButton(value=str(result), interactive=True),
+            say(f"{name}: {width}x{height} pixels, with {weights}. Move the line to compare; scroll to zoom."),
+        )
+
+    def leave(request: gr.Request):
+        pictures.forget(request.session_hash)
+
+    limit = f"{max_pixels / 1e6:g} megapixels at most; PNG, JPEG, WebP, TIFF, BMP or GIF."
+    with gr.Blocks(title="srgan", analytics_enabled=False, delete_cache=(60, KEEP_SECONDS)) as page:
+        gr.Markdown(
+            f"# Four times as large\nA photograph, upscaled by SRGAN. {limit} It is not kept after you leave the page."
+        )
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=1, min_width=280):
+                upload = gr.File(label="Picture: drop, paste or choose it", height=190, elem_id="picture")
+                choices = [(_LABELS.get(name, name), name) for name in names]
+                weights = gr.Radio(choices, value=names[0], label="Weights", elem_id="weights")
+                start = gr.Button("Upscale", variant="primary", elem_id="start")
+                message = gr.HTML(say(), elem_id="message", padding=False)
+                download = gr.DownloadButton("Download", interactive=False, elem_id="download")
+            with gr.Column(scale=3, min_width=320):
+                slider = gr.ImageSlider(
+                    label="Before and after", type="filepath", buttons=["fullscreen"], max_height=640, elem_id="slider"
+                )
+        start.click(
+            answer,
+            [upload, weights],
+            [slider, download, message],
+            api_visibility="private",
+            show_progress_on=slider,
+            concurrency_limit=1,
+        )
+        page.unload(leave)
+    return page.queue(max_size=QUEUE, default_concurrency_limit=1)
+
+
+def launch(page: "gradio.Blocks", host: str, port: int | None, max_pixels: int) -> str:
+    """Serves the page from threads of this process; nothing is asked of other servers, neither here nor by the browser.
+
+    Args:
+        page: Of `build_page`.
+        host: Address to listen on.
+        port: To listen on; None: the first from 7860 on that is free.
+        max_pixels: Of `build_page`: it bounds the size of a file.
+
+    Returns:
+        The page's address.
+
+    Raises:
+        UserError: The port or the address cannot be had.
+    """
+    import gradio as gr
+
+    system = ["system-ui", "sans-serif"]
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            inbrowser=False,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            max_file_size=max_pixels * _BYTES_OF_PIXEL + 2**20,
+            theme=gr.themes.Default(font=system, font_mono=["ui-monospace", "monospace"]),
+            css=_CSS,
+            js=_PASTE,
+        )
+    except OSError as error:
+        raise UserError(
+            f"{host}:{port or 7860}: cannot be listened on ({error}); give another --host or --port"
+        ) from None
+    return address
