@@ -7,6 +7,7 @@ training's defaults are the slides' numbers; what `auto` stands for is in `srgan
 
 from srgan_tf.cli.compare import Settings as CompareSettings
 from srgan_tf.cli.convert import Settings as ImportSettings
+from srgan_tf.cli.demo import Settings as DemoSettings
 from srgan_tf.cli.evaluate import Settings as EvaluateSettings
 from srgan_tf.cli.export import Settings as ExportSettings
 from srgan_tf.cli.faces import Settings as FacesSettings
@@ -18,6 +19,7 @@ from srgan_tf.cli.upscale import Settings as UpscaleSettings
 
 __all__ = [
     "CompareSettings",
+    "DemoSettings",
     "EvaluateSettings",
     "ExportSettings",
     "FacesSettings",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
-from srgan_tf.evaluation.systems import load_upscaler, named_weights
+from srgan_tf.evaluation.systems import NONE, load_upscaler, named_weights
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.weights import DEFAULT_WEIGHTS, read_manifest
@@ -29,13 +29,15 @@ class Settings(Limits):
     port: int = setting(AUTO, "port to listen on (auto: the first from 7860 on that is free)", lower=1, upper=65535)
     max_megapixels: float = setting(2.0, "larger pictures are refused; one at a time is upscaled", lower=0.01)
 
+    def checked(self):
+        if self.weights == (NONE,):
+            raise UsageError("--weights=none: this mode needs a network; name a file or one of the package's")
+        return super().checked()
+
     def named(self):
         """The weights files by name."""
         names = sorted(read_manifest(), key=lambda name: name != DEFAULT_WEIGHTS)
-        found = named_weights(names if self.weights == (AUTO,) else self.weights)
-        if not found:
-            raise UsageError("--weights=none: this mode needs a network; name a file or one of the package's")
-        return found
+        return named_weights(names if self.weights == (AUTO,) else self.weights)
 
 
 def run(settings):

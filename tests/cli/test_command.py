@@ -123,6 +123,7 @@ def test_config_names_all_settings():
         (["upscale"], "srgan upscale needs INPUT or --input"),
         (["upscale", "a", "b", "c"], "stray argument 'c': srgan upscale takes INPUT OUTPUT and flags"),
         (["upscale", "a.jpg", "--weights=none"], "--weights=none: this mode needs a network"),
+        (["demo", "--weights=none"], "--weights=none: this mode needs a network"),
         (["export", "none", "out"], "--weights=none: this mode needs a network"),
         (["evaluate", "--input=photo.jpg"], "`srgan upscale photo.jpg` upscales an image"),
         (["evaluate", "photo.jpg", "--weights=none"], "`srgan upscale photo.jpg` upscales an image"),
