@@ -14,6 +14,7 @@ from srgan_tf.cli.faces import Settings as FacesSettings
 from srgan_tf.cli.mos_make import Settings as MosMakeSettings
 from srgan_tf.cli.mos_score import Settings as MosScoreSettings
 from srgan_tf.cli.pack import Settings as PackSettings
+from srgan_tf.cli.reproduce import Settings as ReproduceSettings
 from srgan_tf.cli.train import Settings as TrainSettings
 from srgan_tf.cli.upscale import Settings as UpscaleSettings
 
@@ -27,6 +28,7 @@ __all__ = [
     "MosMakeSettings",
     "MosScoreSettings",
     "PackSettings",
+    "ReproduceSettings",
     "TrainSettings",
     "UpscaleSettings",
 ]
