@@ -138,5 +138,5 @@ class _SizeCache:
         )
         columns = zip(*sized) if (sized := list(sized)) else itertools.repeat((), len(_COLUMNS))
         content = {"version": _VERSION, "folder": self._folder} | dict(zip(_COLUMNS, columns))
-        with contextlib.suppress(UserError), atomic_file(self._path) as partial:
+        with contextlib.suppress(UserError), atomic_file(self._path, durable=False) as partial:
             partial.write_text(json.dumps(content), encoding="utf-8")

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srgan_tf.imaging.color import to_network
+from srgan_tf.models.npz import NpzArchive
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import exit_status, file_errors, reason
 
@@ -156,8 +157,9 @@ def read_weights(path: Path | str, net: str = "alexnet") -> dict[str, NDArray[np
         if tarfile.is_tarfile(path):
             found = _from_flax(_unpickle(_member(path, f"weights/{net}.ckpt")), net)
         elif zipfile.is_zipfile(path):
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
+            with open(path, "rb") as file:
+                archive = NpzArchive(file)
+                found = {name: archive.read(name) for name in archive.types}
         else:
             with open(path, "rb") as file:
                 found = _from_flax(_unpickle(file.read(_MAX_BYTES)), net)

@@ -78,7 +78,7 @@ def write(path: Path | str, pixels: ArrayLike) -> None:
     kind = kind_of(path)
     check_side(path, kind, *pixels.shape[:2])
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    with atomic_file(path) as partial, open(partial, "xb") as file:
+    with atomic_file(path, durable=False) as partial, open(partial, "xb") as file:
         image.save(file, format=kind, **_ENCODING.get(kind, {}))
 
 

@@ -141,7 +141,7 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
             raw.unlink(missing_ok=True)
 
     if not _is_stream(target):
-        with atomic_file(target, suffix=f".{kind}") as partial:
+        with atomic_file(target, suffix=f".{kind}", durable=False) as partial:
             write(partial)
         return
     with user_errors(_name(target), "cannot be written"):

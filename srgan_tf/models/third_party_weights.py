@@ -7,6 +7,7 @@ from keras import layers
 
 from srgan_tf.models import generator, third_party
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
+from srgan_tf.models.npz import NpzArchive
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
@@ -41,11 +42,9 @@ def read_tensorlayerx(path):
     """
     path = Path(path)
     with user_errors(path, "cannot be read as an npz_dict of TensorLayerX", of=(OSError, *DAMAGE)):
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("it is a single array")
-        with file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file:
+            archive = NpzArchive(file)
+            arrays = {name: archive.read(name) for name in archive.types}
     saved = {}
     for name, array in arrays.items():
         layer, _, role = name.rpartition("/")

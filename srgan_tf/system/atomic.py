@@ -1,20 +1,31 @@
 """Files and folders that are complete or not there."""
 
 import contextlib
+import functools
+import hashlib
 import os
 import re
 import secrets
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from srgan_tf.system.errors import UserError, user_errors
 
 # For text with names of files, which need not be text themselves.
 LENIENT_UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL)  # what `atomic_file` writes to
+_OLD = ".old"  # ending of a folder that is being replaced
+# What is written to: the name in the end, the machine, the process, a random number, an ending.
+_UNFINISHED = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL
+)
+_LONGEST = 7 * 24 * 3600  # seconds that a file is being written, on whatever machine
 
 
 def shortened(name: str) -> str:
@@ -23,7 +34,7 @@ def shortened(name: str) -> str:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> Iterator[Path]:
+def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0, durable: bool = True) -> Iterator[Path]:
     """Lets a file be written under a temporary name, and renames it when it is complete.
 
         with atomic_file("scores.csv") as partial:
@@ -33,6 +44,7 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> It
         path: Where the file shall be; its folder is made if need be. What is there is replaced.
         suffix: Of the name that is written to, for writers that look at it.
         reserve: Bytes that are known to be free when the writing begins, for writers that do not bear a full disk.
+        durable: Whether the file survives that the computer loses power a moment later; it takes some milliseconds.
 
     Yields:
         The `Path` to write to. It is gone afterwards, whatever happens.
@@ -44,12 +56,17 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0) -> It
     partial = _temporary_name(path, suffix)
     with user_errors(path, "cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path.parent.absolute())
         try:
             if reserve:
                 partial.write_bytes(bytes(reserve))
                 partial.unlink()
             yield partial
+            if durable:
+                _sync(partial)
             os.replace(partial, path)
+            if durable:
+                _sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -72,14 +89,18 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         UserError: The system does not let it be written, or the disk is full; what was at `path` is there again.
     """
     target = Path(path).resolve()
-    partial, old = _temporary_name(target, ".part"), _temporary_name(target, ".old")
+    partial, old = _temporary_name(target, ".part"), _temporary_name(target, _OLD)
     with user_errors(path, "cannot be written"):
         try:
             partial.mkdir(parents=True)
+            _remove_stale(target.parent)
             yield partial
+            for each in (*partial.rglob("*"), partial):
+                _sync(each)
             if target.exists():
                 os.rename(target, old)
             os.rename(partial, target)
+            _sync(target.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             if old.exists() and not target.exists():
@@ -90,7 +111,24 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 def _temporary_name(path, suffix):
     """A new hidden name in the same folder."""
-    return path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}{suffix}")
+    return path.with_name(f".{shortened(path.name)}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+@functools.cache
+def _machine():
+    """The computer or container in which the number of a process means it."""
+    namespace = Path("/proc/self/ns/pid")
+    inside = os.readlink(namespace) if namespace.is_symlink() else ""
+    return hashlib.sha256(f"{socket.gethostname()} {inside}".encode()).hexdigest()[:8]
+
+
+def _sync(path):
+    """Waits until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def keep_existing(path: Path | str, overwrite: bool, what: str = "exists already") -> None:
@@ -134,3 +172,29 @@ def remove_unfinished(folder: Path | str) -> None:
         if _UNFINISHED.fullmatch(path.name):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+@functools.cache
+def _remove_stale(folder):
+    """Removes from a folder, once in a process, what killed processes have left of `atomic_file` and `atomic_folder`.
+
+    A folder that was to be replaced, and has not been, gets its name back.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            match = _UNFINISHED.fullmatch(path.name)
+            if not match or not _is_stale(path, match):
+                continue
+            target = folder / match["name"]
+            if not path.is_dir():
+                path.unlink()
+            elif path.suffix != _OLD or target.exists():
+                shutil.rmtree(path, ignore_errors=True)
+            elif shortened(match["name"] + "x") != match["name"]:
+                os.rename(path, target)
+
+
+def _is_stale(path, match):
+    if match["machine"] == _machine():
+        return not psutil.pid_exists(int(match["process"]))
+    return time.time() - path.lstat().st_mtime > _LONGEST

@@ -57,7 +57,7 @@ def run_lock(folder: Path | str) -> Iterator[None]:
         try:
             remove_unfinished(folder)
             itself = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            with atomic_file(owner) as partial:
+            with atomic_file(owner, durable=False) as partial:
                 partial.write_text(json.dumps(itself), encoding="utf-8")
             yield
         finally:

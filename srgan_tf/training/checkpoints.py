@@ -1,29 +1,55 @@
 """Checkpoints: everything that a resumed run needs, in one NumPy archive."""
 
 import contextlib
+import dataclasses
+import hashlib
+import io
 import json
-import os
+import math
 import re
-import zipfile
+import struct
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from srgan_tf.models.npz import NpzArchive
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import require_free_bytes
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import DAMAGE, UserError, reason
 
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
 _STATE = "state"
 _KEPT = 2  # archives
 _NAME = re.compile(r"checkpoint-(\d+)\.npz")
+_LABEL = b"srgan_tf sha256 "  # before the digest of everything that stands before it, the end of the file
+_HEX = 64  # characters of a digest
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a phase is; checkpoints hold it.
+
+    Attributes:
+        step: Steps done.
+        best_psnr: Of all validations but that before the first step, dB.
+        skipped: Steps whose gradients were not finite.
+        skipped_in_row: Of them, the last ones in a row.
+    """
+
+    step: int = 0
+    best_psnr: float = -math.inf
+    skipped: int = 0
+    skipped_in_row: int = 0
 
 
 class Checkpoints:
     """Saves and restores groups of variables.
 
-    An archive is written beside and renamed when it is complete, so an interruption never leaves half of one. ZIP's
-    checksums show damage; the checkpoint before is used then. The newest two are kept.
+    An archive is written beside and renamed when it is complete, so an interruption never leaves half of one. A digest
+    of the whole file, in ZIP's comment at its end, shows damage before anything is taken from it; the checkpoint before
+    is used then. The newest two are kept.
 
     Args:
         folder: Where the archives lie, `checkpoint-STEP.npz`.
@@ -45,23 +71,21 @@ class Checkpoints:
                 self._variables[name] = variable
         self.variables = [*self._variables.values()]
 
-    def save(self, step: int, state: dict) -> None:
+    def save(self, progress: Progress) -> None:
         """Writes a checkpoint and removes the oldest ones.
 
         Args:
-            step: Steps done.
-            state: What else must be saved; anything that JSON holds.
+            progress: How far the run is.
 
         Raises:
             UserError: The folder is not writable or the disk is full; the earlier checkpoints are still there.
         """
-        content: dict[str, Any] = {_STATE: json.dumps({"step": step} | state)}
-        content |= {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
-        path = self.folder / f"checkpoint-{step:08d}.npz"
-        with atomic_file(path) as partial, open(partial, "xb") as file:
-            np.savez(file, **content)
-            file.flush()
-            os.fsync(file.fileno())
+        arrays: dict[str, Any] = {_STATE: np.asarray(json.dumps(dataclasses.asdict(progress)))}
+        arrays |= {name: np.asarray(variable.numpy()) for name, variable in self._variables.items()}
+        path = self.folder / f"checkpoint-{progress.step:08d}.npz"
+        with atomic_file(path) as partial, open(partial, "x+b") as file:
+            np.savez(file, **arrays)
+            _add_digest(file)
         for old, _ in self._found()[_KEPT:]:
             with contextlib.suppress(OSError):
                 old.unlink()
@@ -80,14 +104,14 @@ class Checkpoints:
         found = self._found()
         return found[0][1] if found else None
 
-    def restore(self, part: bool = False) -> dict | None:
+    def restore(self, part: bool = False) -> Progress | None:
         """Sets the variables to the newest checkpoint that is whole.
 
         Args:
             part: The checkpoint may hold other groups besides, which are left where they are.
 
         Returns:
-            The state that was saved with it, `"step"` among it; None without any checkpoint, with nothing changed.
+            What was saved with it; None without any checkpoint, with nothing changed.
 
         Raises:
             UserError: A checkpoint is of another network, or all are damaged.
@@ -95,34 +119,37 @@ class Checkpoints:
         found = self._found()
         for path, _ in found:
             try:
-                with np.load(path, allow_pickle=False) as archive:
-                    arrays = {name: archive[name] for name in archive.files}
-                state = json.loads(str(arrays.pop(_STATE)))
-            except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
-                print(f"{path}: damaged ({error}); trying the checkpoint before it")
+                with open(path, "rb") as file:
+                    _check_digest(file)
+                    archive = NpzArchive(file, kinds="fiubU")
+                    progress = _parse_progress(str(archive.read(_STATE)))
+                    self._require_fit(path, archive, part)
+                    arrays = {name: archive.read(name) for name in self._variables}
+            except _UNREADABLE as error:
+                print(f"{path}: damaged ({reason(error)}); trying the checkpoint before it")
                 continue
-            if part:
-                groups = {name.partition("/")[0] for name in self._variables}
-                arrays = {name: array for name, array in arrays.items() if name.partition("/")[0] in groups}
-            self._assign(path, arrays)
-            return state
+            for name, variable in self._variables.items():
+                variable.assign(arrays[name])
+            return progress
         if found:
             raise UserError(f"{self.folder}: every checkpoint is damaged; remove them, or give another --run_dir")
         return None
 
-    def _assign(self, path, arrays):
-        """All variables or none: nothing is assigned before everything is known to fit."""
-        wanted = {name: tuple(variable.shape) for name, variable in self._variables.items()}
-        there = {name: array.shape for name, array in arrays.items()}
+    def _require_fit(self, path, archive, part):
+        """Refuses an archive of another network by the types and shapes in it, before its values are read."""
+        wanted = {name: (np.dtype(each.dtype), tuple(each.shape)) for name, each in self._variables.items()}
+        there = {name: kind for name, kind in archive.types.items() if name != _STATE}
+        if part:
+            groups = {name.partition("/")[0] for name in wanted}
+            there = {name: kind for name, kind in there.items() if name.partition("/")[0] in groups}
         different = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
         if different:
             name = different[0]
+            there_here = [" ".join(map(str, each[name])) if name in each else "absent" for each in (there, wanted)]
             raise UserError(
-                f"{path}: does not fit this network: {len(different)} variables differ; {name} is {there.get(name)}"
-                f" there and {wanted.get(name)} here"
+                f"{path}: does not fit this network: {len(different)} variables differ; {name} is {there_here[0]} there"
+                f" and {there_here[1]} here"
             )
-        for name, variable in self._variables.items():
-            variable.assign(arrays[name])
 
     def _found(self):
         """(path, step) of every archive, newest first."""
@@ -130,3 +157,47 @@ class Checkpoints:
             return []
         matches = [(path, _NAME.fullmatch(path.name)) for path in self.folder.iterdir()]
         return sorted(((path, int(match[1])) for path, match in matches if match), key=lambda item: -item[1])
+
+
+def _parse_progress(text):
+    """Raises TypeError or ValueError where it is none."""
+    progress = Progress(**json.loads(text))
+    for field in dataclasses.fields(progress):
+        value = getattr(progress, field.name)
+        if type(value) not in (int, field.type) or field.type is int and value < 0:
+            raise ValueError(f"{field.name} is {value!r:.40}")
+    return progress
+
+
+def _add_digest(file: io.BufferedRandom) -> None:
+    """Ends a ZIP archive that has no comment with one: the label, and the digest of everything before the digest."""
+    file.seek(-2, io.SEEK_END)
+    file.write(struct.pack("<H", len(_LABEL) + _HEX) + _LABEL)
+    file.seek(0)
+    file.write(hashlib.file_digest(file, "sha256").hexdigest().encode())
+
+
+def _check_digest(file: BinaryIO) -> None:
+    """Raises ValueError if the digest at the end is another file's.
+
+    The archives before 0.2.0 have none. Theirs are the checksums of ZIP, which `NpzArchive` compares, the headers of
+    arrays included.
+    """
+    size = file.seek(0, io.SEEK_END) - _HEX
+    file.seek(max(0, size - len(_LABEL)))
+    if file.read(len(_LABEL)) != _LABEL:
+        return
+    written = file.read()
+    file.seek(0)
+    digest = hashlib.sha256()
+    for piece in _pieces(file, size):
+        digest.update(piece)
+    if digest.hexdigest().encode() != written:
+        raise ValueError("its digest is another")
+
+
+def _pieces(file: BinaryIO, size: int) -> Iterable[bytes]:
+    """The next `size` bytes."""
+    while piece := file.read(min(size, 2**20)):
+        size -= len(piece)
+        yield piece

@@ -151,8 +151,7 @@ def save(state: TrainState, interval: "_Interval", distribution: Distribution) -
         return
     state.snapshot.refresh()
     save_generator(state.snapshot.model, state.checkpoints.folder / "generator.weights.h5")
-    content = dataclasses.asdict(state.progress)
-    state.checkpoints.save(content.pop("step"), content)
+    state.checkpoints.save(state.progress)
 
 
 def refuse_skipped(

@@ -27,13 +27,13 @@ from srgan_tf.system.errors import UserError
 from srgan_tf.system.lock import run_lock
 from srgan_tf.system.terminal import say
 from srgan_tf.training import balance, colours, hardware, loop, run_folder, steps
-from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.ema import MovingAverage
 from srgan_tf.training.monitoring import Monitor, NoMonitor
 from srgan_tf.training.optimizers import LearningRate, make_optimizer
 from srgan_tf.training.snapshot import Snapshot
-from srgan_tf.training.state import Networks, Progress, TrainState
+from srgan_tf.training.state import Networks, TrainState
 from srgan_tf.weights import find_weights
 
 
@@ -217,7 +217,7 @@ def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: 
     checkpoints = Checkpoints(folder, groups)
     progress = Progress()
     if resumes:
-        progress = Progress(**(checkpoints.restore() or {}))
+        progress = checkpoints.restore() or progress
         say(f"{phase_name(settings)}: resumes from step {progress.step} of {settings.steps} in {folder}")
     return TrainState(networks, optimizers, rate, average, snapshot, checkpoints, progress)
 

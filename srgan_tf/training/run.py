@@ -9,7 +9,7 @@ from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
 from srgan_tf.training import hardware, run_folder
-from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.phase import Resources, train_phase
 
@@ -83,8 +83,7 @@ def pretrain(settings, resources: Resources) -> str:
     """
     folder = Path(settings.run_dir, "srresnet")
     checkpoints = Checkpoints(folder, {})
-    state = checkpoints.restore(part=True) or {}
-    done = state.get("step", 0)
+    done = (checkpoints.restore(part=True) or Progress()).step
     started, _ = run_folder.read_settings(folder, type(settings), required=True) if done else ({}, {})
     first = settings.for_pretraining(started)
     weights = folder / "generator.weights.h5"

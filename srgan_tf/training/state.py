@@ -1,11 +1,10 @@
 """What a phase trains, and how far it is."""
 
 import dataclasses
-import math
 
 import keras
 
-from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.ema import MovingAverage
 from srgan_tf.training.optimizers import LearningRate
 from srgan_tf.training.snapshot import Snapshot
@@ -29,23 +28,6 @@ class Networks:
     def trained(self) -> dict[str, keras.Model]:
         """G as "g" and, in the adversarial phase, D as "d"."""
         return {"g": self.generator} | ({} if self.discriminator is None else {"d": self.discriminator})
-
-
-@dataclasses.dataclass
-class Progress:
-    """How far a phase is; checkpoints hold it.
-
-    Attributes:
-        step: Steps done.
-        best_psnr: Of all validations but that before the first step, dB.
-        skipped: Steps whose gradients were not finite.
-        skipped_in_row: Of them, the last ones in a row.
-    """
-
-    step: int = 0
-    best_psnr: float = -math.inf
-    skipped: int = 0
-    skipped_in_row: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

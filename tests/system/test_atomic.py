@@ -1,8 +1,12 @@
 import errno
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 
+from srgan_tf.system import atomic
 from srgan_tf.system.atomic import atomic_file, atomic_folder, check_writable, remove_unfinished
 from srgan_tf.system.errors import UserError
 
@@ -122,3 +126,95 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         beside.touch()
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "checkpoint-00000002.npz", "best.weights.h5"}
+
+
+@pytest.fixture
+def dead():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def _leave(folder, monkeypatch, process, machine=None):
+    """The name that a process writes to."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: process)
+        if machine:
+            patch.setattr(atomic, "_machine", lambda: machine)
+        partial = atomic._temporary_name(folder / "b.png", ".png")
+    partial.touch()
+    atomic._remove_stale.cache_clear()
+    return partial
+
+
+def test_what_dead_processes_left_is_removed_at_the_next_start(tmp_path, monkeypatch, dead):
+    def write():
+        with atomic_file(tmp_path / "other.csv") as partial:
+            partial.touch()
+        return {path.name for path in tmp_path.iterdir()} - {"other.csv"}
+
+    kept = {".a.png.12345678.png", ".hidden", "a.png"}
+    for name in kept:
+        (tmp_path / name).touch()
+    running = _leave(tmp_path, monkeypatch, os.getppid())
+    elsewhere = _leave(tmp_path, monkeypatch, dead, machine="0123abcd")
+    gone = _leave(tmp_path, monkeypatch, dead)
+    assert gone.exists() and write() == kept | {running.name, elsewhere.name}
+    long_ago = time.time() - 30 * 24 * 3600
+    os.utime(elsewhere, (long_ago, long_ago))
+    assert elsewhere.exists() and write() == kept | {running.name, elsewhere.name}  # once in a process
+    atomic._remove_stale.cache_clear()
+    assert write() == kept | {running.name}
+
+
+def test_a_folder_that_a_dead_process_was_replacing_gets_its_name_back(old, monkeypatch, dead):
+    def left(suffix):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: dead)
+            return atomic._temporary_name(old, suffix)
+
+    half, aside = left(".part"), left(".old")
+    half.mkdir()
+    (half / "new").touch()
+    os.rename(old, aside)
+    atomic._remove_stale.cache_clear()
+    with atomic_file(old.parent / "other.csv") as partial:
+        partial.touch()
+    assert sorted(path.name for path in old.parent.iterdir()) == ["other.csv", "report"]
+    assert [path.name for path in old.iterdir()] == ["old"]
+    aside.mkdir()
+    atomic._remove_stale.cache_clear()
+    with atomic_folder(old) as partial:
+        (partial / "new").touch()
+    assert sorted(path.name for path in old.parent.iterdir()) == ["other.csv", "report"]
+    assert [path.name for path in old.iterdir()] == ["new"]
+
+
+def test_what_counts_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events, sync, rename, replace = [], os.fsync, os.rename, os.replace
+
+    def record(kind, call):
+        def recorded(first, *others):
+            place = os.readlink(f"/proc/self/fd/{first}") if kind == "sync" else str(others[0])
+            events.append((kind, os.path.relpath(place, tmp_path)))
+            return call(first, *others)
+
+        return recorded
+
+    monkeypatch.setattr(os, "fsync", record("sync", sync))
+    monkeypatch.setattr(os, "rename", record("name", rename))
+    monkeypatch.setattr(os, "replace", record("name", replace))
+    with atomic_file(tmp_path / "scores.csv") as partial:
+        partial.touch()
+    assert events == [("sync", partial.name), ("name", "scores.csv"), ("sync", ".")]
+    events.clear()
+    with atomic_folder(tmp_path / "model") as partial:
+        (partial / "variables").mkdir()
+        (partial / "variables" / "data").touch()
+    inside = [("sync", f"{partial.name}{each}") for each in ("/variables", "/variables/data", "")]
+    assert events == [*inside, ("name", "model"), ("sync", ".")]
+    events.clear()
+    with atomic_file(tmp_path / "picture.png", durable=False) as partial:
+        partial.touch()
+    assert events == [("name", "picture.png")]

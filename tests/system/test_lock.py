@@ -48,7 +48,7 @@ def test_a_second_run_is_refused_and_told_who_has_the_folder(tmp_path, holder):
 
 
 def test_a_killed_process_does_not_stand_in_the_way_and_is_cleared_up_after(tmp_path, holder):
-    half = tmp_path / ".checkpoint-00000001.npz.0123abcd.part"
+    half = tmp_path / ".checkpoint-00000001.npz.0123abcd-77-0123abcd.part"
     half.touch()
     with pytest.raises(UserError), run_lock(tmp_path):
         pass

@@ -11,7 +11,7 @@ from srgan_tf.data import folders, packing
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.system.atomic import atomic_folder
 from srgan_tf.system.errors import UserError
-from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.monitoring import Monitor
 
 
@@ -50,13 +50,13 @@ def test_saving_keeps_what_was_there_and_says_what_is_wrong(disk, leave):
     counter = keras.Variable(np.zeros(100_000, np.float32), name="counter")
     checkpoints = Checkpoints(disk, {"g": generator.variables, "run": [counter]})
     save_generator(generator, disk / "generator.weights.h5")
-    checkpoints.save(1, {})
+    checkpoints.save(Progress(1))
     before = [value.copy() for value in generator.get_weights()]
     _fill(disk, leave)
     generator.set_weights([value + 1 for value in before])
     for save, path in (
         (lambda: save_generator(generator, disk / "generator.weights.h5"), "generator.weights.h5"),
-        (lambda: checkpoints.save(2, {}), "checkpoint-00000002.npz"),
+        (lambda: checkpoints.save(Progress(2)), "checkpoint-00000002.npz"),
     ):
         with pytest.raises(UserError) as error:
             save()
@@ -64,7 +64,7 @@ def test_saving_keeps_what_was_there_and_says_what_is_wrong(disk, leave):
     assert {path.name for path in disk.iterdir()} == {"fill", "generator.weights.h5", "checkpoint-00000001.npz"}
     for value, written in zip(before, load_generator(disk / "generator.weights.h5").get_weights()):
         np.testing.assert_array_equal(value, written)
-    assert checkpoints.restore() == {"step": 1}
+    assert checkpoints.restore() == Progress(1)
     for value, restored in zip(before, generator.get_weights()):
         np.testing.assert_array_equal(value, restored)
 

@@ -12,11 +12,10 @@ import tensorflow as tf
 from srgan_tf.models.generator import build_generator
 from srgan_tf.system.errors import UserError
 from srgan_tf.training import loop
-from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor
 from srgan_tf.training.snapshot import Snapshot
-from srgan_tf.training.state import Progress
 
 DEFAULTS = {
     "log_every": 50,
@@ -54,7 +53,7 @@ class _Run:
         return {"psnr": psnr, "ssim": 0.5}, {"one": np.zeros((4, 12, 3), np.uint8)}
 
     def train(self, **options):
-        progress = Progress(**(self.checkpoints.restore() or {}))
+        progress = self.checkpoints.restore() or Progress()
         monitor = Monitor(self.folder, start=progress.step, total=self.steps, name="test")
         state = types.SimpleNamespace(
             optimizers={"g": keras.optimizers.Adam(0.25)},
@@ -139,8 +138,8 @@ def test_a_checkpoint_counts_all_steps_before_it(tmp_path):
     run = _Run(tmp_path, skipped=(1, 2, 3), during=lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 3 else 0)
     with pytest.raises(loop.Interrupted):
         run.train(log_every=100)
-    state = run.checkpoints.restore()
-    assert (state["step"], state["skipped"], state["skipped_in_row"]) == (4, 3, 3)
+    progress = run.checkpoints.restore()
+    assert (progress.step, progress.skipped, progress.skipped_in_row) == (4, 3, 3)
 
 
 def test_batches_that_fail_are_saved_before(tmp_path):
@@ -152,7 +151,7 @@ def test_batches_that_fail_are_saved_before(tmp_path):
     run.batches = batches
     with pytest.raises(UserError, match="gone"):
         run.train(checkpoint_every=100)
-    assert run.checkpoints.restore()["step"] == 6 and float(run.counter) == 6
+    assert run.checkpoints.restore().step == 6 and float(run.counter) == 6
 
 
 def test_skipped_steps_far_apart_do_not(tmp_path):

@@ -12,7 +12,7 @@ from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.models.generator import build_generator
 from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.training import steps
-from srgan_tf.training.checkpoints import Checkpoints
+from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.optimizers import LearningRate, make_optimizer
 
 STEPS, BATCH, SIDE, FILTERS = 200, 4, 32, 36
@@ -86,7 +86,7 @@ def test_two_hundred_steps_come_out_where_float32_does(policy, pictures, in_floa
     assert 0 < int(optimizer.step_counter) < STEPS + 1
     optimizer.dynamic_scale.assign(2.0**9)
     checkpoints = Checkpoints(tmp_path, {"g_optimizer": optimizer.variables})
-    checkpoints.save(STEPS, {})
+    checkpoints.save(Progress(STEPS))
     counter = int(optimizer.step_counter)
     optimizer.dynamic_scale.assign(1.0)
     optimizer.step_counter.assign(0)
