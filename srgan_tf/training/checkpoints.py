@@ -18,6 +18,7 @@ from srgan_tf.models.npz import NpzArchive
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import require_free_bytes
 from srgan_tf.system.errors import DAMAGE, UserError, reason
+from srgan_tf.system.terminal import say
 
 _UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
 _STATE = "state"
@@ -126,7 +127,7 @@ class Checkpoints:
                     self._require_fit(path, archive, part)
                     arrays = {name: archive.read(name) for name in self._variables}
             except _UNREADABLE as error:
-                print(f"{path}: damaged ({reason(error)}); trying the checkpoint before it")
+                say(f"{path}: damaged ({reason(error)}); trying the checkpoint before it")
                 continue
             for name, variable in self._variables.items():
                 variable.assign(arrays[name])
