@@ -47,13 +47,14 @@ def with_pytorch(pictures, crop_size, batch_size):
     return iter(torch.utils.data.DataLoader(Crops(), batch_size, sampler=endless, num_workers=WORKERS))
 
 
-def with_ours(store, crop_size, batch_size, **options):
+def with_ours(store, crop_size, batch_size, degradation=None, **options):
     """Batches of `(lr, hr)` by this package."""
     from srgan_tf.data import pipeline
     from srgan_tf.data.sampling import Sampler
 
     options = {"crop_size": crop_size, "batch_size": batch_size, "scale": SCALE, "seed": 0} | options
-    return iter(pipeline.batches(store, Sampler(store.sizes, **options), start=0, stop=10**7, workers=WORKERS))
+    sampler = Sampler(store.sizes, **options)
+    return iter(pipeline.batches(store, sampler, start=0, stop=10**7, workers=WORKERS, degradation=degradation))
 
 
 def cpu_seconds():
@@ -141,6 +142,7 @@ def main(argv):
 def our_programs(pictures, folder, shape):
     """A dict from names to batches."""
     from srgan_tf.data.store import PhotographStore
+    from srgan_tf.imaging.degradation.chain import Degradation
 
     programs = {}
     for form in ("JPEG", "PNG"):
@@ -150,6 +152,7 @@ def our_programs(pictures, folder, shape):
             programs[name] = with_ours(store, *shape, crops_per_image=crops)
     store = packed.PackedStore(folder, pictures["packed"], SCALE)
     programs["ours, packed"] = with_ours(store, *shape)
+    programs["ours, packed, degraded"] = with_ours(store, *shape, degradation=Degradation(SCALE))
     return programs
 
 
