@@ -1,9 +1,11 @@
 """`srgan pack`: photographs as packed shards, which a training reads faster."""
 
 import dataclasses
+from pathlib import Path
 
 from srgan_tf.cli.flags import MAX_THREADS, setting
 from srgan_tf.data import folders, packed
+from srgan_tf.data.paired import find_sides
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
@@ -17,7 +19,12 @@ class Settings:
     srgan train --train_dir=PACKED
     """
 
-    train_dir: str = setting("", "folder of HR photographs, searched recursively", positional="PHOTOS", required=True)
+    train_dir: str = setting(
+        "",
+        "folder of HR photographs, searched recursively; or one with HR/ and LR/, which are packed into HR/ and LR/",
+        positional="PHOTOS",
+        required=True,
+    )
     pack: str = setting(
         "",
         "folder to write the packed photographs to; training on them sees the same batches. The same command resumes"
@@ -30,14 +37,22 @@ class Settings:
 
 def run(settings):
     """Writes the training images into the folder `pack`, all that any crop size can use; returns the exit status."""
-    if packed.is_packed(settings.train_dir):
-        raise UserError(f"{settings.train_dir}: is packed already; name the folder of the photographs")
-    scan = folders.scan(settings.train_dir)
-    say(f"packing    {scan.summary()[0]} ({settings.train_dir})", *scan.summary()[1:])
+    sources = find_sides(settings.train_dir) or (settings.train_dir,)
+    for source in sources:
+        if packed.is_packed(source):
+            raise UserError(f"{source}: is packed already; name the folder of the photographs")
+    scans = [folders.scan(source) for source in sources]
+    for source, scan in zip(sources, scans):
+        say(f"packing    {scan.summary()[0]} ({source})", *scan.summary()[1:])
     quiet.import_tensorflow()
     from srgan_tf.data import packing
 
-    shards = packing.pack(scan.pictures, settings.train_dir, settings.pack, settings.workers).shards
+    targets = [Path(settings.pack, name) for name in (("HR", "LR") if len(sources) > 1 else ("",))]
+    shards = [
+        shard
+        for source, scan, target in zip(sources, scans, targets)
+        for shard in packing.pack(scan.pictures, source, target, settings.workers).shards
+    ]
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
         say(f"  skipped {name}: {reason}")
     count, size = sum(len(shard.pictures) for shard in shards), sum(shard.size for shard in shards)

@@ -58,7 +58,9 @@ class Settings(PhotoDegradation):
 
     # Data
     train_dir: str = setting(
-        "", "folder of HR photographs, searched recursively, or one that was packed (empty: a few embedded ones)"
+        "",
+        "folder of HR photographs, searched recursively; or one with HR/ and LR/, whose LR is then trained on; or one"
+        " that was packed (empty: a few embedded ones)",
     )
     valid_dir: str = setting("", "folder of HR images, or with HR/ and LR/, to validate on (empty: an embedded one)")
     degradation: str = setting(

@@ -194,7 +194,16 @@ def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dic
             on_error(problem)
     if not found:
         raise UserError(f"{folder}: no pictures; put some there or name another folder")
-    return _distinct((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)
+    return named(found, folder)
+
+
+def named(paths: Iterable[Path], folder: Path | str) -> dict[str, Path]:
+    """Files in a folder by their relative path without suffix.
+
+    Raises:
+        UserError: Two have one name.
+    """
+    return _distinct((path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths)
 
 
 def without_roles(named: Mapping[str, Path]) -> dict[str, Path]:
@@ -265,15 +274,24 @@ def pairs_of(sides: layouts.Sides, on_error: OnError | None = None) -> list[Pair
         hr, lr = names, pictures_by_name(sides.lr, on_error=on_error) if sides.lr else {}
     if not lr:
         return [Pair(name, path, None) for name, path in sorted(names.items())]
+    partners = match(hr, lr, sides.hr.parent)
+    return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
+
+
+def match(hr: Mapping[str, Path], lr: Mapping[str, Path], folder: Path) -> dict[Path, Path]:
+    """The LR file of each HR file: that of its name, or of its name without the endings of `layouts.ROLE`.
+
+    Raises:
+        UserError: A partner in `folder` is missing, or two files have one name.
+    """
     if hr.keys() != lr.keys():
         hr, lr = without_roles(hr), without_roles(lr)
     alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
     if alone:
         raise UserError(
-            f"{sides.hr.parent}: {len(alone)} without a partner in HR/ or LR/: {abbreviate(alone)}; add or remove them"
+            f"{folder}: {len(alone)} without a partner in HR/ or LR/: {abbreviate(alone)}; add or remove them"
         )
-    partners = {path: lr[key] for key, path in hr.items()}
-    return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
+    return {path: lr[key] for key, path in hr.items()}
 
 
 def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, ...], str]:

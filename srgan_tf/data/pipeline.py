@@ -30,6 +30,7 @@ def batches(
     xla: bool = True,
     on_device: bool = False,
     degradation: Degradation | None = None,
+    lr_store: Store | None = None,
 ) -> Iterable:
     """The batches number `start` to `stop - 1` of a run, or a share of each.
 
@@ -45,6 +46,7 @@ def batches(
         on_device: Call `make_pairs` on the device that computes where a batch is taken, instead of in these threads on
             the CPU.
         degradation: Makes LR, a chain drawn for each crop; it is called in these threads. None: MATLAB's bicubic.
+        lr_store: Where LR comes from instead, the partners of the pictures in `store`, in the same order.
 
     Returns:
         An iterable of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
@@ -53,26 +55,31 @@ def batches(
     batch_size, k, scale = sampler.batch_size, sampler.crops_per_image, sampler.scale
     places = np.arange(batch_size) if share is None else np.asarray(share)
     count = _samples_per_call(places, k)
-    side = sampler.crop_size + 4 * scale
+    side, lr_side = sampler.crop_size + 4 * scale, sampler.crop_size // scale
     rounds = sampler.block // batch_size  # batches to which the samples of a block give one crop each
     firsts = np.add.outer(np.arange(rounds) * batch_size, places[::count]).ravel()  # sample of each call of a block
     first_block, skipped = divmod(start, rounds * k)
     blocks = -(-stop // (rounds * k))
-    read = functools.partial(_read, store, sampler, count, side)
+
+    def crops(store, first, side, corners):
+        """Crops `(count, k, side, side, 3)`, at corners that follow from those in HR, and the flips `(count, k)`."""
+        types = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
+        read = functools.partial(_read, store, sampler, count, side, corners)
+        *loaded, flips = tf.numpy_function(read, [first], types, stateful=False)
+        return tf.ensure_shape(_decode(*loaded), [count, k, side, side, 3]), tf.ensure_shape(flips, [count, k])
 
     # Nothing here branches on a tensor in Python; AutoGraph's reading of it all would take seconds at every start.
     @tf.autograph.experimental.do_not_convert
     def load(number):
-        types = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
         block, call = number // len(firsts), number % len(firsts)
         first = block * sampler.block + tf.gather(firsts, call)
-        *loaded, flips = tf.numpy_function(read, [first], types, stateful=False)
-        padded = tf.ensure_shape(_decode(*loaded), [count, k, side, side, 3])
-        flips = tf.ensure_shape(flips, [count, k])
+        padded, flips = crops(store, first, side, lambda corners: corners - 2 * scale)
+        if lr_store is not None:
+            lr, _ = crops(lr_store, first, lr_side, lambda corners: corners // scale)
+            return padded, flips, lr
         if degradation is None:
             return padded, flips
         lr = tf.numpy_function(functools.partial(_degrade, degradation, sampler), [first, padded], tf.uint8)
-        lr_side = sampler.crop_size // scale
         return padded, flips, tf.ensure_shape(lr, [count, k, lr_side, lr_side, 3])
 
     @tf.autograph.experimental.do_not_convert
@@ -98,7 +105,7 @@ def _samples_per_call(share, crops_per_image):
     return max(n for n in range(1, most + 1) if all(len(run) % n == 0 for run in runs))
 
 
-def _read(store, sampler, count, side, first):
+def _read(store, sampler, count, side, corners, first):
     """The arguments of `_decode` for samples from number `first` on, and the flips, int32 `(count, k)`."""
     samples = sampler.samples(int(first), count)
     k = sampler.crops_per_image
@@ -107,7 +114,7 @@ def _read(store, sampler, count, side, first):
     rows, columns = np.zeros((2, count, k, side), np.int32)
     padded = np.empty((count, k, side, side, 3), np.uint8)
     for number, picture in enumerate(samples.pictures):
-        found = store.crops(int(picture), samples.corners[number] - 2 * sampler.scale, side)
+        found = store.crops(int(picture), corners(samples.corners[number]), side)
         if isinstance(found, JpegCrops):
             encoded[number], boxes[number] = found.data, found.box
             rows[number], columns[number] = found.rows, found.columns

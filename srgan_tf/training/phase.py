@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.data import packed, pipeline
-from srgan_tf.data.folders import Pair, PictureFile
+from srgan_tf.data import pipeline
+from srgan_tf.data.folders import Pair
+from srgan_tf.data.paired import Photographs
 from srgan_tf.data.sampling import Sampler
-from srgan_tf.data.store import PhotographStore, Store
+from srgan_tf.data.store import Store
 from srgan_tf.evaluation.validation import Validation
 from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.models.baselines import BUILDERS, loss_border
@@ -44,13 +45,13 @@ class Resources:
     Attributes:
         device: What it computes on.
         distribution: Over which devices and processes.
-        photographs: To train on.
+        photographs: To train on: HR, and LR if that is not made of it.
         pairs: To validate on.
     """
 
     device: hardware.Device
     distribution: Distribution
-    photographs: Sequence[PictureFile]
+    photographs: Sequence[Photographs]
     pairs: Sequence[Pair]
 
 
@@ -59,14 +60,22 @@ class CropSource:
     """The crops of a phase.
 
     Attributes:
-        store: The `data.store.Store` they come from.
+        stores: The `data.store.Store`s they come from: of HR, and of LR where that is not made of it.
         batches: `data.pipeline.batches` but for its `start` and `stop`.
         cache: Bytes of main memory that are for decoded photographs.
     """
 
-    store: Store
+    stores: Sequence[Store]
     batches: Callable
     cache: int
+
+    @contextlib.contextmanager
+    def unwrapped_errors(self) -> Iterator[None]:
+        """`Store.unwrapped_errors` of all."""
+        with contextlib.ExitStack() as stack:
+            for store in self.stores:
+                stack.enter_context(store.unwrapped_errors())
+            yield
 
 
 def phase_name(settings) -> str:
@@ -93,7 +102,7 @@ def train_phase(settings, resources: Resources) -> None:
         # Outside of the scope, in which all workers make variables together.
         if settings.balance_colours and crops and distribution.chief:
             stop = settings.steps + -(-colours.CROPS // settings.batch_size)
-            with crops.store.unwrapped_errors():
+            with crops.unwrapped_errors():
                 colours.balance_file(folder / "generator.weights.h5", crops.batches(start=settings.steps, stop=stop))
     distribution.check_same()  # the chief has written all
 
@@ -128,7 +137,7 @@ def _train_in(folder, settings, resources):
         settings.crop_size, networks.generator, settings.scale, networks.discriminator, networks.features
     )
     hardware.check_memory(memory, resources.device, settings.batch_size, per_device, settings.accumulate, crops.cache)
-    with hardware.enough_memory(folder), crops.store.unwrapped_errors():
+    with hardware.enough_memory(folder), crops.unwrapped_errors():
         weights = find_loss_weights(settings, networks.features, crops, facts if resumes else {})
         if settings.dry_run:
             print_first_losses(networks, crops)
@@ -239,7 +248,7 @@ def write_missing_weights(state: TrainState) -> None:
 def find_facts(resources: Resources, networks: Networks) -> dict:
     """What a run records besides its settings: hashes of its inputs, the device, versions."""
     return {
-        "photographs": run_folder.fingerprint(resources.photographs),
+        "photographs": run_folder.fingerprint(picture for side in resources.photographs for picture in side.pictures),
         "validation": run_folder.fingerprint(resources.pairs),
         "vgg": run_folder.digest(networks.features.variables) if networks.features is not None else "",
         "device": resources.device.name,
@@ -264,15 +273,13 @@ def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Pro
 
 def build_crops(settings, resources: Resources) -> CropSource:
     """The crops of the photographs, from a folder or packed."""
-    photographs, cache = resources.photographs, 0
-    if packed.is_packed(settings.train_dir):
-        store: Store = packed.PackedStore(settings.train_dir, photographs, settings.scale)
-    else:
-        cache = hardware.cache_bytes(photographs, None if settings.cache_gb == AUTO else settings.cache_gb)
-        store = PhotographStore(photographs, settings.scale, cache)
-    on_device = resources.device.kind == "GPU" and not resources.distribution.is_distributed
+    decoded = [picture for side in resources.photographs if not side.is_packed for picture in side.pictures]
+    cache = hardware.cache_bytes(decoded, None if settings.cache_gb == AUTO else settings.cache_gb)
+    lr_cache = cache // (settings.scale**2 + 1) if len(resources.photographs) > 1 else 0  # its part of the pixels
+    caches = (cache - lr_cache, lr_cache)
+    stores = [side.store(scale, room) for side, scale, room in zip(resources.photographs, (settings.scale, 1), caches)]
     sampler = Sampler(
-        store.sizes,
+        stores[0].sizes,
         crop_size=settings.crop_size,
         batch_size=settings.batch_size,
         scale=settings.scale,
@@ -281,14 +288,15 @@ def build_crops(settings, resources: Resources) -> CropSource:
     )
     batches = functools.partial(
         pipeline.batches,
-        store,
+        stores[0],
         sampler,
         workers=settings.workers,
         xla=settings.xla != "off",
-        on_device=on_device,
+        on_device=resources.device.kind == "GPU" and not resources.distribution.is_distributed,
         degradation=find_degradation(settings),
+        lr_store=stores[1] if len(stores) > 1 else None,
     )
-    return CropSource(store, batches, cache)
+    return CropSource(stores, batches, cache)
 
 
 def find_degradation(settings) -> Degradation | None:

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from srgan_tf.data import folders, packed
+from srgan_tf.data import folders
+from srgan_tf.data.paired import Photographs, find_sides, scan_pairs, scan_photographs
 from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
@@ -41,16 +42,31 @@ def train(settings) -> None:
         train_phase(settings, resources)
 
 
-def find_photographs(settings) -> Sequence[folders.PictureFile]:
-    """Scans the training pictures and says what was found."""
-    if settings.train_dir:
-        scan_folder = packed.scan if packed.is_packed(settings.train_dir) else folders.scan
-        scan = scan_folder(settings.train_dir, min_side=settings.crop_size)
+def find_photographs(settings) -> list[Photographs]:
+    """Scans the training pictures and says what was found: HR, and LR if `--train_dir` has it.
+
+    Raises:
+        UserError: There are none, or LR is there and to be made as well.
+    """
+    sides = find_sides(settings.train_dir, settings.scale) if settings.train_dir else None
+    if sides:
+        if settings.degradation != "bicubic":
+            raise UserError(
+                f"--degradation={settings.degradation} cannot be combined with the LR images in {sides[1]}; leave it"
+                f" out, or name {sides[0]} as --train_dir"
+            )
+        found = scan_pairs(*sides, settings.scale, settings.crop_size)
+        scan, what = found.hr, "pairs of "
+        photographs = [Photographs(sides[0], found.hr.pictures), Photographs(sides[1], found.lr)]
     else:
-        scan = folders.embedded_scan("train", min_side=settings.crop_size)
+        if settings.train_dir:
+            scan = scan_photographs(settings.train_dir, settings.crop_size)
+        else:
+            scan = folders.embedded_scan("train", min_side=settings.crop_size)
+        what, photographs = "", [Photographs(settings.train_dir, scan.pictures)]
     where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
-    say(f"training   {scan.summary()[0]} ({where})", *scan.summary()[1:])
-    return list(scan.pictures)
+    say(f"training   {what}{scan.summary()[0]} ({where})", *scan.summary()[1:])
+    return photographs
 
 
 def find_validation(settings) -> Sequence[folders.Pair]:
