@@ -13,7 +13,7 @@ PAGES = {  # file in the repository: page of the site
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-ASSETS = {"CITATION.cff": "CITATION.cff", "LICENSE": "LICENSE"}
+ASSETS = {"CITATION.cff": "CITATION.cff", "LICENSE": "LICENSE", "examples/quickstart.ipynb": "quickstart.ipynb"}
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 
