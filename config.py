@@ -7,6 +7,7 @@ training's defaults are the slides' numbers; what `auto` stands for is in `srgan
 
 from srgan_tf.cli.compare import Settings as CompareSettings
 from srgan_tf.cli.convert import Settings as ImportSettings
+from srgan_tf.cli.degrade import Settings as DegradeSettings
 from srgan_tf.cli.demo import Settings as DemoSettings
 from srgan_tf.cli.evaluate import Settings as EvaluateSettings
 from srgan_tf.cli.export import Settings as ExportSettings
@@ -20,6 +21,7 @@ from srgan_tf.cli.upscale import Settings as UpscaleSettings
 
 __all__ = [
     "CompareSettings",
+    "DegradeSettings",
     "DemoSettings",
     "EvaluateSettings",
     "ExportSettings",
