@@ -9,7 +9,16 @@ from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting
-from srgan_tf.cli.shared import LPIPS_HELP, WEIGHTS_HELP, Systems, TestSet, check_outside, find_results, load_lpips
+from srgan_tf.cli.shared import (
+    FAITHFUL_HELP,
+    LPIPS_HELP,
+    WEIGHTS_HELP,
+    Systems,
+    TestSet,
+    check_outside,
+    find_results,
+    load_lpips,
+)
 from srgan_tf.evaluation.benchmark import score_set
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets
@@ -36,6 +45,7 @@ class Settings(Systems, TestSet):
     weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: all of the package's)", many=True)
     lpips: str = setting("", LPIPS_HELP)
     lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
+    faithful: bool = setting(False, FAITHFUL_HELP)
     rgb: bool = setting(False, "also PSNR and SSIM of RGB")
     confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over images")
     verbose: bool = setting(False, "also a row for each image")
@@ -45,6 +55,9 @@ class Settings(Systems, TestSet):
     )
     report: str = setting("", "folder to write a report to: tables, figures and a page to compare the images on")
     overwrite: bool = setting(False, "replace a report that exists already")
+
+    def limits(self):
+        return super().limits() | {"faithful": self.faithful}
 
     def checked(self):
         if self.overwrite and not self.report:
@@ -102,7 +115,7 @@ def run(settings):
             _show(scored[-1], settings, bar)
         bar.close()
         if any(one.scores for one in scored):
-            print(tables.protocol_text(lpips and lpips.net, settings.rgb, precision))
+            print(tables.protocol_text(lpips and lpips.net, settings.rgb, precision, settings.faithful))
         if settings.weights == (AUTO,):
             print(f"\n{HOW_TO_TRAIN}")
         _write(scored, weights, settings, precision)
@@ -142,7 +155,7 @@ def _write(scored, weights, settings, precision):
         rows = [row for one in scored for row in tables.rows(one)]
         shown = (item for one in scored for item in _pictures(one))
         net = settings.lpips_net if settings.lpips else None
-        known = facts(weights, protocol=tables.protocol(net, settings.rgb, precision))
+        known = facts(weights, protocol=tables.protocol(net, settings.rgb, precision, settings.faithful))
         notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite)
         say("", f"Report: {settings.report}", *notes)
 

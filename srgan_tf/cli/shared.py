@@ -30,6 +30,9 @@ LPIPS_HELP = (
     " LPIPS)"
 )
 _FETCH = "fetch"  # in the place of LPIPS' weights
+FAITHFUL_HELP = (
+    "change what the network makes as little as possible, so that its bicubic reduction, MATLAB's, is the input again"
+)
 _SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and an image runs for hours
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import MODEL_HELP, ONE_WEIGHTS_HELP, Limits, one_weights
+from srgan_tf.cli.shared import FAITHFUL_HELP, MODEL_HELP, ONE_WEIGHTS_HELP, Limits, one_weights
 from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
@@ -43,6 +43,7 @@ class Settings(Limits):
     )
     weights: str = setting("", f"{ONE_WEIGHTS_HELP} (empty: {DEFAULT_WEIGHTS})", once=True)
     model: str = setting("", f"{MODEL_HELP}; in the place of the weights", choices=("", SELFEX))
+    faithful: bool = setting(False, FAITHFUL_HELP)
     outscale: float = setting(
         AUTO, "scale factor, up to the network's, such as 2 or 2.5: its output is downscaled (auto: the network's, 4)"
     )
@@ -62,10 +63,18 @@ class Settings(Limits):
         False,
         "replace existing files; by default existing files are skipped, so the same command resumes an interrupted run",
     )
+    verbose: bool = setting(False, "say of each image how faithful it was made, with --faithful")
+
+    def limits(self):
+        return super().limits() | {"faithful": self.faithful}
 
     def checked(self):
         if self.outscale != AUTO and self.outscale <= 0:
             raise UsageError(f"--outscale={self.outscale:g}: must be above 0")
+        if self.faithful and self.outscale != AUTO:
+            raise UsageError("--faithful is about the network's own scale factor; leave --outscale out")
+        if self.verbose and not self.faithful:
+            raise UsageError("--verbose is about --faithful; leave it out or give both")
         if self.model and self.weights:
             raise UsageError(f"upscale takes --model={self.model} or --weights, not both")
         if not self.output and not _is_one_picture(self.input):
@@ -87,6 +96,9 @@ def run(settings):
     jobs, skipped = plan(settings.input, output, unless_auto(settings.format), settings.overwrite, unreadable.append)
     if settings.quality != AUTO and jobs and not {"jpeg", "webp"} & {job.kind for job in jobs}:
         raise UsageError(f"--quality is about JPEG and WebP, not {jobs[0].kind}; leave it out, or set --format")
+    if settings.faithful and (lossy := [job for job in jobs if _is_lossy(job.kind, settings.quality)]):
+        where, kind = lossy[0].target or output, KINDS[lossy[0].kind]
+        raise UsageError(f"{where}: {kind} would change the pixels again after --faithful; write PNG, --format=png")
     failures = []
     if jobs:
         upscaler = upscaler or load_upscaler(system, **settings.limits())
@@ -100,6 +112,7 @@ def run(settings):
             outscale=unless_auto(settings.outscale),
             quality=unless_auto(settings.quality),
             max_pixels=int(settings.max_megapixels * 1e6),
+            verbose=settings.verbose,
         )
     if output != STREAM:
         say(*_summary(output, jobs, skipped, len(failures), len(unreadable)))
@@ -110,6 +123,10 @@ def run(settings):
 
 def _is_one_picture(source):
     return source != STREAM and not os.path.isdir(source) and (os.path.exists(source) or not glob.has_magic(source))
+
+
+def _is_lossy(kind, quality):
+    return kind == "jpeg" or kind == "webp" and quality != AUTO
 
 
 def _beside(path, scale, kind):

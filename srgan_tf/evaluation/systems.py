@@ -66,33 +66,29 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
     return found
 
 
-def load_upscaler(
-    weights: str | Path | None = None, *, tile=None, max_memory=None, precision="float32", scale: int = DEFAULT_SCALE
-):
+def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCALE, **options):
     """An `Upscaler`; the first call imports TensorFlow.
 
     Args:
         weights: As `Upscaler` takes them, or "selfex".
-        tile: As `Upscaler` takes it.
-        max_memory: As `Upscaler` takes it.
-        precision: As `Upscaler` takes it.
         scale: The scale factor of "selfex".
+        **options: As `Upscaler` takes them.
     """
     quiet.import_tensorflow()
     from srgan_tf.inference.networks import SelfExemplars
     from srgan_tf.inference.upscaler import Upscaler
 
     network = SelfExemplars(scale) if weights == SELFEX else weights
-    return Upscaler(network, tile=tile, max_memory=max_memory, precision=precision)
+    return Upscaler(network, **options)
 
 
-def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
+def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
     """The `Upscaler`s of several systems, which must have one scale factor.
 
     Args:
         weights: Files by name.
         model: "selfex" or "".
-        **limits: `tile`, `max_memory` and `precision`, as `Upscaler` takes them.
+        **options: As `Upscaler` takes them.
 
     Returns:
         `(upscalers, scale)`: a dict from name, that of `model` among them, and the scale factor, 4 without weights.
@@ -100,13 +96,13 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **limits):
     Raises:
         UserError: Weights cannot be read, or differ in their scale factor.
     """
-    upscalers = {name: load_upscaler(path, **limits) for name, path in weights.items()}
+    upscalers = {name: load_upscaler(path, **options) for name, path in weights.items()}
     scales = {upscaler.scale for upscaler in upscalers.values()} or {DEFAULT_SCALE}
     if len(scales) > 1:
         raise UserError(f"the weights upscale {' and '.join(map(str, sorted(scales)))} times; use them separately")
     (scale,) = scales
     if model:
-        upscalers[model] = load_upscaler(model, scale=scale, **limits)
+        upscalers[model] = load_upscaler(model, scale=scale, **options)
     return upscalers, scale
 
 

@@ -20,16 +20,19 @@ _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # what 
 _CSV = ("set", "picture", "system", *(metric.key for metric in (*METRICS, SECONDS)))
 
 
-def protocol(lpips_net: str | None = None, rgb: bool = False, precision: str | None = None) -> dict[str, str]:
+def protocol(
+    lpips_net: str | None = None, rgb: bool = False, precision: str | None = None, faithful: bool = False
+) -> dict[str, str]:
     """How the figures come about.
 
     Args:
         lpips_net: The net of LPIPS if it is measured, one of `lpips.NETS`.
         rgb: Whether RGB is measured.
         precision: That the generators were computed in, if there were any.
+        faithful: Whether what networks made was made faithful to LR.
 
     Returns:
-        A dict from a column's heading, or "precision", to a sentence.
+        A dict from a column's heading, "precision" or "faithful", to a sentence.
     """
     options = {None: True, "rgb": rgb, "lpips": lpips_net is not None}
     texts = {
@@ -38,6 +41,8 @@ def protocol(lpips_net: str | None = None, rgb: bool = False, precision: str | N
     }
     if precision:
         texts["precision"] = f"SRGAN and SRResNet computed in {precision}"
+    if faithful:
+        texts["faithful"] = "what networks made was changed so that its bicubic reduction, MATLAB's, is LR"
     return {heading: text for heading, text in texts.items() if text}
 
 
@@ -103,9 +108,11 @@ def _cells(score, columns):
     return [column.text(score.values) or UNKNOWN for column in columns]
 
 
-def protocol_text(lpips_net: str | None = None, rgb: bool = False, precision: str | None = None) -> str:
+def protocol_text(
+    lpips_net: str | None = None, rgb: bool = False, precision: str | None = None, faithful: bool = False
+) -> str:
     """`protocol` as aligned lines."""
-    sentences = protocol(lpips_net, rgb, precision)
+    sentences = protocol(lpips_net, rgb, precision, faithful)
     width = max(map(len, sentences))
     return "\n".join(f"{heading.ljust(width)}  {text}" for heading, text in sentences.items())
 

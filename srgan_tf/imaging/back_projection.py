@@ -82,11 +82,12 @@ class BackProjection:
         dtype: uint8 or uint16, of LR and SR.
 
     Attributes:
+        scale: As it was given.
         residual: The `Residual` of the rows that are done.
     """
 
     def __init__(self, height: int, width: int, scale: int, bands: int, dtype: DTypeLike):
-        self._height, self._scale, self._colors = height, scale, _colors(bands)
+        self.scale, self._height, self._colors = scale, height, _colors(bands)
         self._limit = int(np.iinfo(dtype).max)
         self.residual = Residual(self._limit // 255)
         kind = _float(dtype)
@@ -112,11 +113,11 @@ class BackProjection:
         """
         for start in range(0, len(lr), _BLOCK_ROWS):
             self._lr = np.concatenate([self._lr, lr[start : start + _BLOCK_ROWS, :, : self._colors]])
-            rows = sr[self._scale * start : self._scale * (start + _BLOCK_ROWS)]
+            rows = sr[self.scale * start : self.scale * (start + _BLOCK_ROWS)]
             self._sr = np.concatenate([self._sr, rows])
             while self._top < self._height:
                 stop = min(self._top + _BLOCK_ROWS + _LOOKAHEAD, self._height)
-                if self._scale * (stop - self._top) > len(self._sr):
+                if self.scale * (stop - self._top) > len(self._sr):
                     break
                 yield self._solve(stop, stop if stop == self._height else stop - _LOOKAHEAD)
 
@@ -128,13 +129,13 @@ class BackProjection:
     def _solve(self, stop, done):
         """Solves the rows before `stop` and returns those before `done`; both of LR."""
         first, last = self._first_row, stop if stop == self._height else stop - _REACH
-        above = self._scale * self._top - len(self._above)
+        above = self.scale * self._top - len(self._above)
         window = _Window(
-            self._vertical[first:last, above : self._scale * stop],
+            self._vertical[first:last, above : self.scale * stop],
             self._columns,
             self._lr[: last - first],
             self._above[..., : self._colors],
-            self._sr[: self._scale * (stop - self._top), :, : self._colors],
+            self._sr[: self.scale * (stop - self._top), :, : self._colors],
             self._multipliers,
             self._limit,
         )
@@ -142,9 +143,9 @@ class BackProjection:
         self._count(levels[..., : (done if done == self._height else done - _REACH) - first], steps)
         self.residual.before += window.squares_before
 
-        result = self._sr[: self._scale * (done - self._top)].copy()
+        result = self._sr[: self.scale * (done - self._top)].copy()
         result[..., : self._colors] = window.sr[: len(result)].reshape(*result.shape[:2], self._colors)
-        self._above = np.concatenate([self._above, result])[-2 * _REACH * self._scale :]
+        self._above = np.concatenate([self._above, result])[-2 * _REACH * self.scale :]
         self._sr = self._sr[len(result) :]
         self._top = done
         kept = self._first_row - first

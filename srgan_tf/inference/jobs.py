@@ -11,12 +11,14 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.header import MAX_PIXELS
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
+from srgan_tf.inference.faithful import describe
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import printable
 
 _WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
 
 
-def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, progress=None):
+def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, progress=None, verbose=False):
     """Upscales pictures; a bad one does not stop the others, but a full disk does.
 
     A progress bar is shown where standard error is a terminal.
@@ -28,6 +30,8 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
         quality: Of JPEG and WebP, 1 to 100. By default 95 and lossless.
         max_pixels: Height times width that an input may have.
         progress: Called after each tile with the number of its LR pixels.
+        verbose: Whether to say of every picture how faithful it was made, if the upscaler does so; else only where it
+            could not be. To standard error.
 
     Returns:
         A list of `UserError`, one for each picture that could not be read, upscaled or written.
@@ -41,6 +45,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
     hidden = not sys.stderr.isatty()
     # Pixels instead of pictures, for an estimate of the time that is left.
     sizes = [0] * len(jobs) if hidden else _pixel_counts(jobs)
+    options = {"outscale": outscale, "quality": quality, "max_pixels": max_pixels, "verbose": verbose}
     with tqdm(total=sum(sizes), unit="px", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True) as bar:
         remaining = bar.total
         for number, (job, size) in enumerate(zip(jobs, sizes), 1):
@@ -48,7 +53,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
             if len(jobs) > 1:
                 bar.set_description(f"{number} of {len(jobs)}", refresh=False)
             try:
-                _upscale(job, upscaler, outscale, quality, max_pixels, bar, size, progress or bar.update)
+                _upscale(job, upscaler, bar, size, progress or bar.update, **options)
             except UserError as error:
                 failures.append(error)
             except MemoryError as error:
@@ -75,8 +80,13 @@ def _pixel_counts(jobs):
         return list(pool.map(count, jobs))
 
 
-def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected, progress):
+def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_pixels, verbose):
     scale = upscaler.scale
+
+    def report(residual):
+        if verbose or not residual.is_faithful:
+            bar.write(printable(f"{_name(job)}: {describe(residual)}"), file=sys.stderr)
+
     with open_raster(sys.stdin.buffer.read() if job.source is None else job.source, max_pixels) as raster:
         height, width = raster.height, raster.width
         bar.total += height * width - expected
@@ -93,7 +103,14 @@ def _upscale(job, upscaler, outscale, quality, max_pixels, bar, expected, progre
             )
         try:
             strips = upscaler.upscale_strips(
-                raster.rows, height, width, raster.bands, raster.dtype, reserve=write_bytes, progress=progress
+                raster.rows,
+                height,
+                width,
+                raster.bands,
+                raster.dtype,
+                reserve=write_bytes,
+                progress=progress,
+                on_residual=report,
             )
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{_name(job)}: {error}") from None

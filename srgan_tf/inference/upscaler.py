@@ -1,5 +1,6 @@
 """Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from PIL import Image
 
-from srgan_tf.inference import arrays, tiling
+from srgan_tf.imaging.back_projection import BackProjection, Residual, working_bytes
+from srgan_tf.inference import arrays, faithful, tiling
 from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.networks import load_network, to_inference_network
 from srgan_tf.inference.precision import FLOAT32
@@ -50,12 +52,17 @@ class Upscaler:
             None: half of what is free at the time of the call more, or the smallest tile where that is not enough.
         precision: That G is computed in: "float32"; "bfloat16" or "float16", see `fused.FusedGenerator`; or "auto", the
             fastest on this machine, see `precision.choose_precision`. Other networks are computed in float32.
+        faithful: Whether SR is changed as little as possible so that MATLAB's bicubic of it,
+            `imaging.resize.downscale`, is the input again: no value of LR differs by more than 1 level, and 99.9 % by
+            none; of 16 bits by 257 and 128. Alpha is left as it is. Where no such picture is found, as at lines as thin
+            as a pixel, SR stays as it is, and `upscale` and `upscale_batch` give a `UserWarning`.
 
     Attributes:
         scale: The scale factor.
         precision: "float32", "bfloat16" or "float16".
         tile: As it was given.
         max_memory: As it was given.
+        faithful: As it was given.
 
     Raises:
         UserError: There are no such weights, they are damaged, or Keras' backend is not for them: G runs under each,
@@ -70,6 +77,7 @@ class Upscaler:
         tile: int | None = None,
         max_memory: int | None = None,
         precision: str = FLOAT32,
+        faithful: bool = False,
     ):
         if tile is not None and tile < 0:
             raise ValueError(f"tile must not be negative. Received: {tile}")
@@ -86,6 +94,7 @@ class Upscaler:
         self.precision = str(getattr(network, "precision", FLOAT32))
         self.tile = tile
         self.max_memory = max_memory
+        self.faithful = faithful
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT_WEIGHTS, **options: Any) -> "Upscaler":
@@ -163,6 +172,11 @@ class Upscaler:
                 lambda top, bottom, batch=batch: batch[:, top:bottom], picture, tile, batch[:, :0], out
             ):
                 pass
+        if self.faithful:
+            for lr, sr in zip(values, result):
+                residual = faithful.project(lr, sr)
+                if not residual.is_faithful:
+                    warnings.warn(faithful.describe(residual), stacklevel=3)
         return result
 
     def upscale_strips(
@@ -175,6 +189,7 @@ class Upscaler:
         *,
         reserve: int = 0,
         progress: Callable[[int], object] | None = None,
+        on_residual: Callable[[Residual], object] | None = None,
     ) -> Iterator[np.ndarray]:
         """Upscales a picture that need not fit into the memory, strip by strip.
 
@@ -188,6 +203,7 @@ class Upscaler:
             reserve: Bytes of memory to leave to the caller until it has the last strip or after that, besides the strip
                 that it has, as for writing the result.
             progress: Called after each tile with the number of its LR pixels.
+            on_residual: If `faithful`, called after the last strip with the `back_projection.Residual`.
 
         Returns:
             An iterator of arrays `(h, scale * width, bands)` of `dtype`, which make up the result from top to bottom.
@@ -207,13 +223,23 @@ class Upscaler:
         picture = tiling.Tiling(height, width, self._runner.margin)
         tile, _ = self._plan_tiles(picture, bands, dtype, reserve=reserve)
         no_rows = np.empty((1, 0, width, bands), dtype)
-        strips = self._strips(partial(_checked, rows, no_rows), picture, tile, no_rows, progress=progress)
-        return (strip[0] for strip in strips)
 
-    def _plan_tiles(self, picture, bands, dtype, **taken):
+        def upscale(rows):
+            strips = self._strips(partial(_checked, rows, no_rows), picture, tile, no_rows, progress=progress)
+            return (strip[0] for strip in strips)
+
+        if not self.faithful:
+            return upscale(rows)
+        projection = BackProjection(height, width, self.scale, bands, dtype)
+        return faithful.project_strips(upscale, rows, projection, on_residual)
+
+    def _plan_tiles(self, picture, bands, dtype, reserve=0, **taken):
         if self.max_memory is not None:
             self._runner.warm_up(bands, dtype)
-        return plan_tiles(self._runner, picture, bands, dtype, side=self.tile, max_memory=self.max_memory, **taken)
+        if self.faithful:
+            reserve += working_bytes(picture.width, self.scale, bands, dtype)
+        limits = {"side": self.tile, "max_memory": self.max_memory, "reserve": reserve}
+        return plan_tiles(self._runner, picture, bands, dtype, **limits, **taken)
 
     def _strips(self, rows, picture, tile, no_rows, out=None, progress=None):
         """Upscales N pictures strip by strip.

@@ -24,7 +24,7 @@ class Nearest:
     def __init__(self, after_first_strip=lambda: None):
         self._after_first_strip = after_first_strip
 
-    def upscale_strips(self, rows, height, width, bands, dtype, *, reserve, progress):
+    def upscale_strips(self, rows, height, width, bands, dtype, *, reserve, progress, on_residual):
         self.reserve = reserve
         return self._strips(rows, height, width, progress)
 
