@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.imaging.transparency import REACH, fill_hidden
 from srgan_tf.inference import tiling
 
 # What a padded tile takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and
@@ -88,6 +89,10 @@ class TileRunner:
         self._generate = tf.function(lambda lr: network(lr), input_signature=[pixels], autograph=False)
         self._graphs = {}
 
+    def margin_of(self, bands):
+        """`margin` with what alpha adds to it, of a picture with `bands`."""
+        return self.margin + (REACH if _has_alpha(bands) else 0)
+
     def costs(self, bands, dtype, strips):
         """The `tiling.MemoryCosts` of a picture.
 
@@ -103,7 +108,7 @@ class TileRunner:
     def warm_up(self, bands, dtype):
         """Traces the graph for a kind of picture and runs it, so that what this takes counts as taken."""
         lr, sr = np.zeros((1, 1, 1, bands), dtype), np.empty((1, self.scale, self.scale, bands), dtype)
-        strip = Strip(tiling.Tiling(1, 1, self.margin), (1, 1), lr, 0, sr, 0)
+        strip = Strip(tiling.Tiling(1, 1, self.margin_of(bands)), (1, 1), lr, 0, sr, 0)
         self.run(strip, (0, 1, 0, 1))
 
     def run(self, strip, tile):
@@ -125,12 +130,12 @@ class TileRunner:
         while waiting:
             tile, parts = waiting[0], tiling.quarters(waiting[0])
             size = strip.padded_size if tile == whole else (0, 0)
-            values, position = strip.padded_tile(tile, self.margin, size)
+            values, position = strip.padded_tile(tile, strip.picture.margin, size)
             count, height, width, _ = values.shape
             if count * height * width > self.max_pixels and len(parts) > 1:
                 waiting[:1] = parts
                 continue
-            sr = self._compute(values[..., colors], position)
+            sr = self._compute(fill_hidden(values) if _has_alpha(bands) else values, position)
             if sr is not None:
                 self._place(strip, tile, sr, colors)
                 del waiting[0]

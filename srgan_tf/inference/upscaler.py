@@ -117,7 +117,7 @@ class Upscaler:
         """Upscales a picture.
 
         Color is computed by the generator; gray as three equal channels, of whose results the mean is taken; alpha is
-        upscaled by MATLAB's bicubic.
+        upscaled by MATLAB's bicubic. Colors that alpha hides wholly are replaced by those beside them first.
 
         Args:
             image: A NumPy array, uint8 or uint16: `(H, W)` or `(H, W, 1)` gray, `(H, W, 2)` gray and alpha, `(H, W, 3)`
@@ -161,7 +161,7 @@ class Upscaler:
     def _upscale_arrays(self, values, copies=1):
         """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
         count, height, width, bands = values.shape
-        picture = tiling.Tiling(height, width, self._runner.margin)
+        picture = tiling.Tiling(height, width, self._runner.margin_of(bands))
         result_bytes = values.nbytes * self.scale**2 * copies
         tile, max_pixels = self._plan_tiles(picture, bands, values.dtype, result_bytes=result_bytes)
         batch_size = max(1, min(count, max_pixels // (height * width))) if tile == (height, width) else 1
@@ -220,7 +220,7 @@ class Upscaler:
                 "a picture has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
-        picture = tiling.Tiling(height, width, self._runner.margin)
+        picture = tiling.Tiling(height, width, self._runner.margin_of(bands))
         tile, _ = self._plan_tiles(picture, bands, dtype, reserve=reserve)
         no_rows = np.empty((1, 0, width, bands), dtype)
 

@@ -10,6 +10,7 @@ from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.imaging.transparency import fill_hidden
 from srgan_tf.inference import memory_budget
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.tile_runner import TileRunner
@@ -138,12 +139,28 @@ def test_gray_is_the_mean_of_three(generator, whole, dtype):
 @pytest.mark.parametrize("bands", [2, 4])
 def test_alpha_is_the_bicubic_of_the_whole(whole, bands, dtype):
     image = noise(45, 38, bands, dtype)
+    image[..., -1] |= 1
     image[:, :9, -1], image[:, 9:20, -1] = 0, np.iinfo(dtype).max
     tiled = tiled_by(whole, 7).upscale(image)
     assert tiled.dtype == dtype and tiled.shape == (180, 152, bands)
     assert (tiled[..., -1] == upscale_bicubic(image[..., -1], 4)).all()
     assert (tiled[:, :28, -1] == 0).all() and (tiled[:, 44:72, -1] == np.iinfo(dtype).max).all()
-    assert apart(tiled[..., :-1], whole.upscale(image[..., :-1]))[0] <= (1 if dtype == np.uint8 else 2)
+    most = 1 if dtype == np.uint8 else 2
+    assert apart(tiled[..., :-1], whole.upscale(fill_hidden(image[None])[0]))[0] <= most
+    seen = 4 * (9 + whole._runner.margin)  # from here on nothing sees what is hidden
+    assert apart(tiled[:, seen:, :-1], whole.upscale(image[..., :-1])[:, seen:])[0] <= most
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+@pytest.mark.parametrize("name", ["srgan", "srresnet"])
+def test_a_white_disc_has_no_rim_on_white(name, antialiased):
+    rows, columns = np.ogrid[:48, :48]
+    distance = np.hypot(rows - 24, columns - 24)
+    alpha = 255 * (np.clip(16.5 - distance, 0, 1) if antialiased else distance < 16)
+    disc = np.dstack([np.where(alpha > 0, 255, 0)] * 3 + [alpha]).astype(np.uint8)
+    sr = Upscaler(name).upscale(disc).astype(int)
+    on_white = (sr[..., :3] * sr[..., 3:] + 255 * (255 - sr[..., 3:])) / 255
+    assert on_white.min() >= 253
 
 
 # --- tiles
