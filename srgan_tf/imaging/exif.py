@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from PIL.ExifTags import TAGS
 
 _HEADER = b"Exif\0\0"  # before the block in a JPEG file
 _DESCRIPTION, _ORIENTATION, _EXIF_IFD, _GPS_IFD = 0x010E, 0x0112, 0x8769, 0x8825
 # Tags of the first IFD that describe the photograph and not how its pixels are stored: ImageDescription, Make,
 # Model, Software, DateTime, Artist, HostComputer, Rating, RatingPercent, Copyright, and five of Windows.
 _KEPT_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}
-_DROPPED_TAGS = {0xA002, 0xA003, 0xA005}  # the stored width and height, and the compatibility IFD
+# The stored width and height and the compatibility IFD; places and resolutions that are counted in stored pixels.
+_DROPPED_TAGS = {0xA002, 0xA003, 0xA005, 0x9214, 0xA20E, 0xA20F, 0xA210, 0xA214}
 _FOR_SOFTWARE = (b"{", b"<?xml", b"ImageJ=")  # descriptions by which programs find the pixels, wrong for larger ones
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -77,6 +79,17 @@ class Exif:
         structure = _nested_ifd_bytes(self.tags | {_ORIENTATION: upright}, self.sub_ifds, layout, 8, bytes(4))
         head = b"II*\0" if layout.order == "<" else b"MM\0*"
         return _HEADER + head + struct.pack(layout.offset, 8) + structure
+
+    def shortened(self, most: int) -> tuple["Exif", list[str]]:
+        """The EXIF without its longest values, so that the block fits into `most` bytes; and the names of these."""
+        exif, names = self, []
+        while len(exif.block()) > most:
+            ifds = [exif.tags, *exif.sub_ifds.values()]
+            tag, ifd = max(((tag, ifd) for ifd in ifds for tag in ifd), key=lambda place: len(place[1][place[0]][2]))
+            names.append(TAGS.get(tag, hex(tag)))
+            kept = [{other: entry for other, entry in each.items() if (other, each) != (tag, ifd)} for each in ifds]
+            exif = dataclasses.replace(exif, tags=kept[0], sub_ifds=dict(zip(exif.sub_ifds, kept[1:])))
+        return exif, names
 
     def add_to_tiff(self, path: Path | str) -> None:
         """Adds everything but the orientation to a TIFF file of one page: a new first IFD behind its end."""

@@ -23,12 +23,12 @@ BY_PILLOW: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
 }
 # How a PNG's numbers are to be shown, and what was written about it (PNG 3rd edition, section 11.3).
 _PNG_COLOR = b"cICP", b"mDCV", b"cLLI", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT"
-_PNG_TEXT = b"tEXt", b"zTXt", b"iTXt"
-_PNG_CHUNKS = {b"IHDR", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *_PNG_TEXT}
+PNG_TEXT = b"tEXt", b"zTXt", b"iTXt"
+_PNG_CHUNKS = {b"IHDR", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *PNG_TEXT}
 _JPEG_FRAMES = {0xC0 + number for number in range(16)} - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_JPEG_APP1, _JPEG_EXIF = 0xE1, b"Exif\0\0"
-_JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_JPEG_APP1, JPEG_EXIF = 0xE1, b"Exif\0\0"
+JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # channels of gray, RGB, a palette, CMYK and YCbCr
 _MAX_METADATA_BYTES = 1 << 26  # in all; what is above is left out
 _MAX_PAGES = 1 << 16
@@ -147,10 +147,10 @@ def _png(file):
     if len(first.get(b"IHDR", b"")) < 13:
         return None
     width, height, *_, interlace = struct.unpack(">IIBBBBB", first[b"IHDR"])
-    blocks = [found for kind, data in chunks if kind in _PNG_TEXT and (found := hidden(kind, data))]
+    blocks = [found for kind, data in chunks if kind in PNG_TEXT and (found := hidden(kind, data))]
     blocks = dict(reversed(blocks))
     exif = first.get(b"eXIf") or blocks.get("exif")
-    kept = (kind in _PNG_COLOR or kind in _PNG_TEXT and data and not hidden(kind, data) for kind, data in chunks)
+    kept = (kind in _PNG_COLOR or kind in PNG_TEXT and data and not hidden(kind, data) for kind, data in chunks)
     return Header(
         "png",
         height,
@@ -187,12 +187,12 @@ def _jpeg(file):
     for marker, data in _jpeg_segments(file):
         if marker in _JPEG_FRAMES:
             frame = frame or (marker, data[:6])
-        elif data.startswith(_JPEG_EXIF):
+        elif data.startswith(JPEG_EXIF):
             exif = exif or data
         elif data.startswith(XMP_MARK):
             packet = packet or data.removeprefix(XMP_MARK)
-        elif data.startswith(_JPEG_MORE_XMP):
-            more.append(data.removeprefix(_JPEG_MORE_XMP))
+        elif data.startswith(JPEG_MORE_XMP):
+            more.append(data.removeprefix(JPEG_MORE_XMP))
     if frame is None or len(frame[1]) < 6:
         return None
     _, height, width, channels = struct.unpack(">BHHB", frame[1])

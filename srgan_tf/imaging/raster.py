@@ -41,7 +41,7 @@ class Metadata:
         xmp: XMP packet; None if there is none.
         iptc: IPTC block; None if there is none.
         resolution: Horizontal and vertical, pixels per mm.
-        chunks: Of a PNG, see `header.Header`.
+        chunks: Of a PNG, see `header.Header`; their order does not count.
     """
 
     profile: bytes | None = None
@@ -61,14 +61,16 @@ class Raster:
         bands: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; colors are not premultiplied.
         gray: Whether there is no color.
         alpha: Whether the last band is transparency, the largest value opaque.
+        opaque: Whether all of alpha is known to be opaque, by decoding everything beforehand.
         dtype: NumPy's uint8, values in [0, 255], or uint16, values in [0, 65535].
         metadata: A `Metadata`.
     """
 
-    def __init__(self, name, image, metadata):
+    def __init__(self, name, image, opaque, metadata):
         self._name, self._image = name, image
         self.height, self.width, self.bands = image.height, image.width, image.bands
         self.gray, self.alpha = image.bands < 3, image.bands % 2 == 0
+        self.opaque = opaque
         self.dtype = _DTYPES[image.format]
         self.metadata = metadata
 
@@ -124,12 +126,12 @@ def open_raster(
         header = read_header(file)
         check_header(header, max_pixels)
         if header.kind in BY_PILLOW:
-            frames, image, metadata = _read_by_pillow(header, file)
+            frames, *opened = _read_by_pillow(header, file)
         else:
-            frames, image, metadata = _read_by_vips(header, source, checked)
+            frames, *opened = _read_by_vips(header, source, checked)
         if frames > 1 and not first:
             raise UnsupportedPicture("an animation or several pages; save the one to upscale as a file of its own")
-        raster = Raster(name, image, metadata)
+        raster = Raster(name, *opened)
     try:
         yield raster
     finally:
@@ -148,7 +150,7 @@ def with_interpretation(image: pyvips.Image) -> pyvips.Image:
 
 
 def _read_by_pillow(header, file):
-    """The number of frames, the first as a `pyvips.Image`, and its metadata."""
+    """The number of frames; the first as a `pyvips.Image`, whether its alpha is opaque, and its metadata."""
     file.seek(0)
     image = BY_PILLOW[header.kind](file)
     image.load()
@@ -160,7 +162,8 @@ def _read_by_pillow(header, file):
         rows = image.crop((0, top, image.width, min(top + _PILLOW_ROWS, image.height))).convert(mode)
         pixels[top : top + rows.height] = np.asarray(rows).reshape(rows.height, image.width, -1)
     metadata = Metadata(resolution=tuple(dpi / 25.4 for dpi in image.info.get("dpi", (72, 72))))
-    return (2 if getattr(image, "is_animated", False) else 1), vips_image(pixels), metadata
+    opaque = len(mode) in (2, 4) and bool((pixels[..., -1] == 255).all())
+    return (2 if getattr(image, "is_animated", False) else 1), vips_image(pixels), opaque, metadata
 
 
 def _read_by_vips(header, source, checked):
@@ -175,15 +178,26 @@ def _read_by_vips(header, source, checked):
     shown = _checked(_in_rgb(image, header.channels))
     small = shown.width * shown.height * shown.bands * _DTYPES[shown.format].itemsize <= _MAX_BYTES_IN_MEMORY
     access = "sequential" if header.orientation < 3 else "random"  # in which stored rows become rows
+    opaque = False
     if access == "random":
         image = load(access=access)
     if checked and small:
         image = image.copy_memory()
-    elif checked:
-        image.avg()
+    if checked:
+        opaque = _decodes_to_opaque(_in_rgb(image, header.channels))
+    if checked and not small:
         image = load(access=access)
     image = _upright(_in_rgb(image, header.channels), header.orientation)
-    return header.frames, image, _metadata(image, header)
+    return header.frames, image, opaque, _metadata(image, header)
+
+
+def _decodes_to_opaque(image):
+    """Whether there is alpha, of which all is opaque; everything is decoded in any case."""
+    if image.bands % 2:
+        image.avg()
+        return False
+    lowest = image.stats().getpoint(0, image.bands)[0]  # of the last band; `min` would stop at the first 0
+    return lowest == np.iinfo(_DTYPES[image.format]).max
 
 
 def _field(image, name, default=None):
@@ -233,7 +247,7 @@ def _metadata(image, header):
     return Metadata(
         profile=_field(image, "icc-profile-data"),
         exif=exif if exif and (exif.tags or exif.sub_ifds) else None,
-        xmp=header.xmp and xmp.upright(header.xmp),
+        xmp=header.xmp and xmp.upright(header.xmp, header.orientation > 4),
         iptc=_field(image, "iptc-data"),
         resolution=resolution,
         chunks=header.chunks,

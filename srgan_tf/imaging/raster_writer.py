@@ -12,8 +12,11 @@ import numpy as np
 import pyvips
 import tifffile
 
+from srgan_tf.imaging import xmp
+from srgan_tf.imaging.embedding import embed_jpeg, embed_png, embed_webp
 from srgan_tf.imaging.errors import PictureError, vips_reason
 from srgan_tf.imaging.formats import KINDS, check_side, kind_of
+from srgan_tf.imaging.icc import png_profile
 from srgan_tf.imaging.raster import vips_image, with_interpretation
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import free_bytes
@@ -55,12 +58,21 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
         UserError: The format is unknown, or cannot hold transparency or so many pixels; or the disk is too full.
     """
     kind = _kind(target, kind)
-    if raster.alpha and kind in _WITHOUT_ALPHA:
+    if raster.alpha and not raster.opaque and kind in _WITHOUT_ALPHA:
         reason = f"{KINDS[kind]} cannot hold the picture's transparency; write it as .png or .webp"
         raise PictureError(_name(target), reason)
+    try:
+        _profile(raster, kind)
+    except ValueError as error:
+        reason = f"{KINDS[kind]} cannot hold the picture's colors ({error}); write it as .png"
+        raise PictureError(_name(target), reason) from None
     rows, columns = size or (height, width)
     check_side(_name(target), kind, rows, columns)
-    if kind == "bmp" and len(_bmp_head(1, 1, raster.bands)) + rows * _bmp_stride(columns, raster.bands) > _LARGEST_BMP:
+    if (
+        kind == "bmp"
+        and len(_bmp_head(1, 1, _bands(raster, kind))) + rows * _bmp_stride(columns, _bands(raster, kind))
+        > _LARGEST_BMP
+    ):
         raise PictureError(_name(target), "BMP cannot hold more than 4 GiB; write it as .png or .tif")
     needed = _size(raster, kind, height, width)
     folder = tempfile.gettempdir() if _is_stream(target) else Path(target).parent
@@ -90,7 +102,12 @@ def writer_bytes(raster, kind, height, width, buffer_bytes=None):
 
 
 def _size(raster, kind, height, width):
-    return height * width * raster.bands * _dtype(raster, kind).itemsize
+    return height * width * _bands(raster, kind) * _dtype(raster, kind).itemsize
+
+
+def _bands(raster, kind):
+    """Of the file: without an alpha that it cannot hold and that hides nothing."""
+    return raster.bands - 1 if raster.alpha and kind in _WITHOUT_ALPHA else raster.bands
 
 
 def _buffer_limit(buffer_bytes):
@@ -119,6 +136,9 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
         buffer_bytes: Of memory in which the strips may be gathered, 256 MB at most and by default; what is larger goes
             into a temporary file.
 
+    Returns:
+        What of the metadata had to be left out, a list of lines to show.
+
     Raises:
         UserError: The format is unknown or cannot hold the picture, or the file cannot be written.
         ValueError: The strips are none of such a picture.
@@ -126,15 +146,16 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
     kind = check_target(target, kind, *shape, raster, size, buffer_bytes)
 
     def write(path):
+        """Returns what of the metadata is left out."""
         raw = path.with_suffix(".raw")
         try:
-            image = _buffered(strips, raster, shape, _dtype(raster, kind), raw, _buffer_limit(buffer_bytes))
+            image = _buffered(strips, raster, shape, kind, raw, _buffer_limit(buffer_bytes))
             if size is not None:
                 image = _resized(image, *size)
             if kind == "bmp":
-                _write_bmp(path, image, raster.metadata.resolution)
-            else:
-                _encode(path, kind, image, raster.metadata, quality)
+                return _write_bmp(path, image, raster.metadata)
+            _encode(path, kind, image, raster, quality)
+            return _embed(path, kind, image, raster)
         except pyvips.Error as error:
             raise PictureError(_name(target), f"cannot be written ({vips_reason(error)[0]})") from None
         finally:
@@ -142,15 +163,20 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
 
     if not _is_stream(target):
         with atomic_file(target, suffix=f".{kind}", durable=False) as partial:
-            write(partial)
-        return
+            left_out = write(partial)
+        return _left_out(kind, left_out)
     with user_errors(_name(target), "cannot be written"):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
             path = Path(folder, f"picture.{kind}")
-            write(path)
+            left_out = write(path)
             with open(path, "rb") as file:
                 shutil.copyfileobj(file, target)
         target.flush()
+    return _left_out(kind, left_out)
+
+
+def _left_out(kind, names):
+    return [f"left out, since {KINDS[kind]} has no room for it: {', '.join(names)}"] if names else []
 
 
 def _is_stream(target):
@@ -175,30 +201,31 @@ def _dtype(raster, kind):
     return np.dtype(np.uint8) if kind in _EIGHT_BITS else raster.dtype
 
 
-def _buffered(strips, raster, shape, dtype, raw, buffer_bytes):
+def _buffered(strips, raster, shape, kind, raw, buffer_bytes):
     """The strips as a `pyvips.Image` in memory, or in the file `raw` if there are too many."""
-    shape = *shape, raster.bands
-    placed = _checked_strips(strips, raster, shape, dtype)
+    dtype, bands = _dtype(raster, kind), _bands(raster, kind)
+    placed = _checked_strips(strips, raster, (*shape, raster.bands), dtype)
+    shape = *shape, bands
     if math.prod(shape) * dtype.itemsize <= buffer_bytes:
         pixels = np.empty(shape, dtype)
         for top, strip in placed:
-            pixels[top : top + len(strip)] = strip
+            pixels[top : top + len(strip)] = strip[..., :bands]
         return vips_image(pixels)
     # As a TIFF without compression, since libvips would map a file of bare pixels into memory from end to end.
     start = tifffile.memmap(
         raw,
-        shape=shape if raster.bands > 1 else shape[:2],
+        shape=shape if bands > 1 else shape[:2],
         dtype=dtype,
         bigtiff=True,
         metadata=None,
         photometric="minisblack" if raster.gray else "rgb",
-        planarconfig="contig" if raster.bands > 1 else None,
-        extrasamples=["unassalpha"] if raster.alpha else None,
+        planarconfig="contig" if bands > 1 else None,
+        extrasamples=["unassalpha"] if bands % 2 == 0 else None,
     ).offset
     with open(raw, "r+b") as file:
         file.seek(start)
         for _, strip in placed:
-            file.write(np.ascontiguousarray(strip))
+            file.write(np.ascontiguousarray(strip[..., :bands]))
     image = pyvips.Image.tiffload(os.fsencode(raw), access="sequential", fail_on="error", unlimited=True)
     return with_interpretation(image)
 
@@ -231,8 +258,8 @@ def _resized(image, height, width):
     return with_interpretation(reduced.cast(stored))
 
 
-def _encode(path, kind, image, metadata, quality):
-    """Lets libvips write a file that is not BMP."""
+def _encode(path, kind, image, raster, quality):
+    """Lets libvips write the pixels of a file that is not BMP, with the metadata that it writes well."""
     options = dict(_ENCODING[kind])
     if quality is not None and kind == "jpeg":
         options["Q"] = quality
@@ -241,12 +268,10 @@ def _encode(path, kind, image, metadata, quality):
     elif kind == "tiff":
         pixel = image.bands * (2 if image.format == "ushort" else 1)
         options["bigtiff"] = image.height * image.width * pixel > _LARGEST_CLASSIC_TIFF
-    blobs = {"xmp-data": metadata.xmp, "iptc-data": metadata.iptc, "icc-profile-data": metadata.profile}
-    keep = "xmp|iptc|icc|other"
-    if metadata.exif and kind != "tiff":
-        blobs["exif-data"] = metadata.exif.block()
-    if "exif-data" in blobs or kind == "jpeg":  # libvips would make some up, but it is where a JPEG's resolution stands
-        keep += "|exif"
+    metadata = raster.metadata
+    blobs = {"iptc-data": metadata.iptc, "icc-profile-data": _profile(raster, kind)}
+    if kind == "tiff":
+        blobs["xmp-data"] = _packet(raster, image)
     image = image.copy(xres=metadata.resolution[0], yres=metadata.resolution[1])
     for field, blob in blobs.items():
         if blob is not None:
@@ -255,12 +280,37 @@ def _encode(path, kind, image, metadata, quality):
     # In another thread, because an interrupt is not heard in a long call of C.
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         try:
-            pool.submit(save, os.fsencode(path), keep=keep, **options).result()
+            pool.submit(save, os.fsencode(path), keep="xmp|iptc|icc", **options).result()
         except BaseException:
             image.set_kill(True)
             raise
-    if metadata.exif and kind == "tiff":
-        metadata.exif.add_to_tiff(path)
+
+
+def _embed(path, kind, image, raster):
+    """Adds the metadata that libvips would shorten; returns the names of what is left out."""
+    exif, packet = raster.metadata.exif, _packet(raster, image)
+    if kind == "jpeg":
+        return embed_jpeg(path, raster.metadata.resolution, exif, packet)
+    if kind == "png":
+        embed_png(path, raster.metadata, exif, packet, image.bands)
+    elif kind == "webp":
+        embed_webp(path, exif, packet, image.height, image.width, image.hasalpha())
+    elif exif:
+        exif.add_to_tiff(path)
+    return []
+
+
+def _packet(raster, image):
+    """The XMP packet for the written picture, or None."""
+    packet = raster.metadata.xmp
+    return packet and xmp.resized(packet, image.height / raster.height, image.width / raster.width)
+
+
+def _profile(raster, kind):
+    """The ICC profile that the file needs; a PNG states other colors in chunks of its own."""
+    if kind == "png" or not raster.metadata.chunks:
+        return raster.metadata.profile
+    return png_profile(dict(raster.metadata.chunks), raster.gray) or raster.metadata.profile
 
 
 def _bmp_stride(width, bands):
@@ -273,16 +323,19 @@ def _bmp_head(height, width, bands, resolution=(0, 0)):
     palette = b"".join(bytes((level, level, level, 0)) for level in range(256)) if bands == 1 else b""
     start = 14 + 40 + len(palette)
     length = height * _bmp_stride(width, bands)
-    per_metre = (round(each * 1000) for each in resolution)
+    per_metre = (min(round(each * 1000), (1 << 31) - 1) for each in resolution)
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8 * bands, 0, length, *per_metre, len(palette) // 4, 0)
     return struct.pack("<2sIHHI", b"BM", start + length, 0, 0, start) + info + palette
 
 
-def _write_bmp(path, image, resolution):
-    """Writes BMP, which libvips cannot and Pillow only from a whole picture in memory; its rows go upwards."""
+def _write_bmp(path, image, metadata):
+    """Writes BMP, which libvips cannot and Pillow only from a whole picture in memory; its rows go upwards.
+
+    Returns the names of what is left out.
+    """
     region = pyvips.Region.new(image)
     length, stride = image.width * image.bands, _bmp_stride(image.width, image.bands)
-    head = _bmp_head(image.height, image.width, image.bands, resolution)
+    head = _bmp_head(image.height, image.width, image.bands, metadata.resolution)
     with open(path, "xb") as file:
         file.write(head)
         for top in range(0, image.height, _BMP_ROWS):
@@ -292,3 +345,5 @@ def _write_bmp(path, image, resolution):
             rows[:, :length] = pixels.reshape(bottom - top, image.width, image.bands)[::-1, :, ::-1].reshape(-1, length)
             file.seek(len(head) + (image.height - bottom) * stride)
             file.write(rows)
+    others = {"color profile": metadata.profile, "EXIF": metadata.exif, "XMP": metadata.xmp, "IPTC": metadata.iptc}
+    return [name for name, content in others.items() if content]

@@ -3,9 +3,34 @@
 A property is an attribute or an element of RDF; those here are always written with the prefixes of their standards.
 """
 
+import contextlib
+import functools
 import re
+from xml.parsers import expat
 
-_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([1-8])")
+# Of each namespace's usual prefix: what counts pixels across, and down.
+_ACROSS = {
+    "GPano": r"(?:CroppedAreaImageWidth|FullPanoWidth|CroppedAreaLeft)Pixels|LargestValidInteriorRect(?:Width|Left)"
+}
+_DOWN = {
+    "GPano": r"(?:CroppedAreaImageHeight|FullPanoHeight|CroppedAreaTop)Pixels|LargestValidInteriorRect(?:Height|Top)"
+}
+_ACROSS["stDim"], _DOWN["stDim"] = "w", "h"
+# What speaks of a video, a gain map, a depth map or a thumbnail that does not go over, and the stored size.
+_GONE = {
+    "G?Camera": r"(?:MicroVideo|MotionPhoto)\w*",
+    "G?Container": r"Directory",
+    "hdrgm": r"\w+",
+    "HDRGainMap": r"\w+",
+    "apdi": r"\w+",
+    "GDepth": r"\w+",
+    "GImage": r"\w+",
+    "xmp": r"Thumbnails",
+    "tiff": r"ImageWidth|ImageLength",
+    "exif": r"PixelXDimension|PixelYDimension",
+}
+_VALUE = r"(?:\s*=\s*[\"']|\s*>)\s*"  # what comes between a property's name and its value
+_ORIENTATION = re.compile(rf"(tiff:Orientation{_VALUE})([1-8])".encode())
 _RDF = re.compile(rb"<rdf:RDF\b[^>]*>(.*)</rdf:RDF>", re.DOTALL)
 _GUID_BYTES = 32
 
@@ -16,9 +41,38 @@ def orientation(packet: bytes | None) -> int | None:
     return int(found[2]) if found else None
 
 
-def upright(packet: bytes) -> bytes:
-    """The packet of the picture that has been turned upright."""
+def upright(packet: bytes, turned: bool) -> bytes:
+    """The packet of the picture that has been turned upright, without what does not go over to another file.
+
+    Args:
+        packet: The packet.
+        turned: Whether by 90 degrees; a panorama is then no longer described.
+    """
+    gone = _GONE | ({"GPano": r"\w+"} if turned else {})
+    packet = _removed(packet, "|".join(f"{prefix}:(?:{names})" for prefix, names in gone.items()))
     return _ORIENTATION.sub(rb"\g<1>1", packet)
+
+
+def resized(packet: bytes, down: float, across: float) -> bytes:
+    """The packet of the picture that has `down` times the rows and `across` times the columns."""
+    for factor, properties in ((across, _ACROSS), (down, _DOWN)):
+        for prefix, names in properties.items():
+            pattern = rf"(\b{prefix}:(?:{names}){_VALUE})(\d{{1,9}}(?:\.\d+)?)".encode()
+            packet = re.sub(pattern, functools.partial(_multiplied, factor), packet)
+    return packet
+
+
+def _multiplied(factor, found):
+    return found[1] + b"%d" % round(float(found[2]) * factor)
+
+
+def pointer(digest: bytes) -> bytes:
+    """The packet of a JPEG whose properties are all in other segments, of this MD5."""
+    return (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"/>'
+        b"</rdf:RDF></x:xmpmeta>" % digest
+    )
 
 
 def joined(packet: bytes | None, more: list[bytes]) -> bytes | None:
@@ -30,7 +84,7 @@ def joined(packet: bytes | None, more: list[bytes]) -> bytes | None:
     """
     if packet is None or not more:
         return packet
-    name = re.search(rb"HasExtendedXMP(?:\s*=\s*[\"']|>)\s*([0-9A-F]{32})", packet)
+    name = re.search(rf"HasExtendedXMP{_VALUE}([0-9A-F]{{32}})".encode(), packet)
     parts = {
         int.from_bytes(part[_GUID_BYTES + 4 : _GUID_BYTES + 8], "big"): part[_GUID_BYTES + 8 :]
         for part in more
@@ -46,14 +100,26 @@ def joined(packet: bytes | None, more: list[bytes]) -> bytes | None:
     )
 
 
-def _removed(packet, prefix, names):
-    """The packet without some properties, attributes or elements.
+def _removed(packet, names):
+    """The packet without the properties, attributes or elements, whose names match a regular expression."""
+    packet = re.sub(rf"""\s+(?:{names})\s*=\s*(?:"[^"]*"|'[^']*')""".encode(), b"", packet)
+    parser, opened, found = expat.ParserCreate(), [], []
 
-    Args:
-        packet: The packet.
-        prefix: Of the names.
-        names: Regular expression.
-    """
-    name = rf"{prefix}:(?:{names})"
-    pattern = rf"""\s+{name}\s*=\s*(?:"[^"]*"|'[^']*')|<({name})\b[^>]*(?:/>|(?<!/)>.*?</\1\s*>)"""
-    return re.sub(pattern.encode(), b"", packet, flags=re.DOTALL)
+    def start(name, attributes):
+        opened.append(parser.CurrentByteIndex)
+
+    def end(name):
+        begin, stop = opened.pop(), parser.CurrentByteIndex  # at its end tag, or if it is empty behind it
+        if re.fullmatch(names, name):
+            tag = re.compile(rf"</{name}\s*>".encode()).match(packet, stop)
+            found.append((begin, tag.end() if tag else stop))
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    with contextlib.suppress(expat.ExpatError):
+        parser.Parse(packet, True)
+    kept, position = b"", 0
+    for begin, stop in sorted(found):
+        if begin >= position:  # not within the one before
+            kept += packet[position:begin]
+            position = stop
+    return kept + packet[position:]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -271,10 +272,12 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
             path = Path(folder, "picture")
             shape = raster.height * scale, raster.width * scale
             try:
-                write_raster(path, raster, strips, shape, kind=picture.kind, quality=self._quality)
+                notes = write_raster(path, raster, strips, shape, kind=picture.kind, quality=self._quality)
             except (UserError, MemoryError) as error:
                 return _failure(picture, error)
             write_atomically(path, picture.target, self._overwrite)
+        for note in notes:
+            logging.getLogger(__name__).warning("%s: %s", picture.source, note)
         Metrics.counter(METRICS_NAMESPACE, UPSCALED).inc()
         return Outcome(picture.source, None)
 

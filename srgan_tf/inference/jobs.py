@@ -115,7 +115,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{_name(job)}: {error}") from None
 
-        write_raster(
+        notes = write_raster(
             sys.stdout.buffer if job.target is None else job.target,
             raster,
             strips,
@@ -125,6 +125,8 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
             quality=quality,
             buffer_bytes=room,
         )
+    for note in notes:
+        bar.write(f"{_name(job)}: {note}", file=sys.stderr)
 
 
 def _name(job):

@@ -16,7 +16,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
 
 from srgan_tf.imaging import files, raster_writer, resize
-from srgan_tf.imaging.raster import open_raster
+from srgan_tf.imaging.raster import Metadata, open_raster
 from srgan_tf.imaging.raster_writer import check_target, write_raster
 from srgan_tf.system.errors import UserError
 
@@ -256,7 +256,8 @@ class _Size:
     """A raster of which only the kind is asked."""
 
     def __init__(self, bands, dtype=np.uint8):
-        self.bands, self.dtype, self.alpha = bands, np.dtype(dtype), bands in (2, 4)
+        self.bands, self.dtype, self.alpha, self.opaque = bands, np.dtype(dtype), bands in (2, 4), False
+        self.metadata = Metadata()
 
 
 @pytest.mark.parametrize(
