@@ -320,7 +320,8 @@ LOSSY = {name for name in FILES if "JPEG" in name or "premultiplied" in name}
 def _rows():
     """The table of the page: a dict from each kind to what each mode does."""
     text = (Path(__file__).parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
-    head, _, *rows = [line.strip("|").split(" | ") for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)]
+    table = re.search(r"(?:^\|.*\|\n)+", text, re.MULTILINE)[0]
+    head, _, *rows = [line.strip("|").split(" | ") for line in table.splitlines()]
     assert [cell.strip() for cell in head] == ["File", "train, pack, evaluate, compare, faces", "upscale"]
     return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows}
 

@@ -33,7 +33,7 @@ class Strip:
         padded_size: Of whole tiles with their margin, `(height, width)`. All are equally large, at the borders too,
             since TensorFlow's pool of memory grows for each that is a little larger than those before.
         rows: uint8 or uint16 `(N, h, W, bands)`, of which the last is alpha if they are 2 or 4: the rows to compute,
-            with their margins as far as the picture goes.
+            with their margins as far as the picture goes, and with `row_reach` more.
         first: The picture's row that `rows` begins with.
         result: `(N, scale h', scale W, bands)`, to be filled.
         top: The picture's row that `result` begins with.
@@ -54,11 +54,30 @@ class Strip:
             margin: On each side.
             size: Height and width of the values, at least.
         """
+        window = self._window(tile, margin, size)
+        return self._values(window), (
+            tile[0] - window[0],
+            tile[1] - window[0],
+            tile[2] - window[2],
+            tile[3] - window[2],
+        )
+
+    def filled_tile(self, tile, margin, size=(0, 0)):
+        """The colors of `padded_tile`, those that alpha hides filled."""
+        first_row, last_row, first_column, last_column = self._window(tile, margin, size)
+        up, to_left = min(REACH, first_row), min(REACH, first_column)
+        wide = first_row - up, last_row + REACH, first_column - to_left, last_column + REACH
+        filled = fill_hidden(self._values(wide))
+        return filled[:, up : up + last_row - first_row, to_left : to_left + last_column - first_column]
+
+    def _window(self, tile, margin, size):
         top, bottom, left, right = tile
-        first_row, last_row = tiling.padded(top, bottom, margin, self.picture.height, size[0])
-        first_column, last_column = tiling.padded(left, right, margin, self.picture.width, size[1])
-        values = self.rows[:, first_row - self.first : last_row - self.first, first_column:last_column]
-        return values, (top - first_row, bottom - first_row, left - first_column, right - first_column)
+        rows = tiling.padded(top, bottom, margin, self.picture.height, size[0])
+        return *rows, *tiling.padded(left, right, margin, self.picture.width, size[1])
+
+    def _values(self, window):
+        top, bottom, left, right = window
+        return self.rows[:, top - self.first : bottom - self.first, left:right]
 
 
 class TileRunner:
@@ -89,10 +108,6 @@ class TileRunner:
         self._generate = tf.function(lambda lr: network(lr), input_signature=[pixels], autograph=False)
         self._graphs = {}
 
-    def margin_of(self, bands):
-        """`margin` with what alpha adds to it, of a picture with `bands`."""
-        return self.margin + (REACH if _has_alpha(bands) else 0)
-
     def costs(self, bands, dtype, strips):
         """The `tiling.MemoryCosts` of a picture.
 
@@ -108,7 +123,7 @@ class TileRunner:
     def warm_up(self, bands, dtype):
         """Traces the graph for a kind of picture and runs it, so that what this takes counts as taken."""
         lr, sr = np.zeros((1, 1, 1, bands), dtype), np.empty((1, self.scale, self.scale, bands), dtype)
-        strip = Strip(tiling.Tiling(1, 1, self.margin_of(bands)), (1, 1), lr, 0, sr, 0)
+        strip = Strip(tiling.Tiling(1, 1, self.margin), (1, 1), lr, 0, sr, 0)
         self.run(strip, (0, 1, 0, 1))
 
     def run(self, strip, tile):
@@ -130,12 +145,14 @@ class TileRunner:
         while waiting:
             tile, parts = waiting[0], tiling.quarters(waiting[0])
             size = strip.padded_size if tile == whole else (0, 0)
-            values, position = strip.padded_tile(tile, strip.picture.margin, size)
+            values, position = strip.padded_tile(tile, self.margin, size)
             count, height, width, _ = values.shape
             if count * height * width > self.max_pixels and len(parts) > 1:
                 waiting[:1] = parts
                 continue
-            sr = self._compute(fill_hidden(values) if _has_alpha(bands) else values, position)
+            if _has_alpha(bands):
+                values = strip.filled_tile(tile, self.margin, size)
+            sr = self._compute(values, position)
             if sr is not None:
                 self._place(strip, tile, sr, colors)
                 del waiting[0]
@@ -201,3 +218,8 @@ class TileRunner:
 
 def _has_alpha(bands):
     return bands in (2, 4)
+
+
+def row_reach(bands):
+    """Rows around a padded tile that its values depend on."""
+    return REACH if _has_alpha(bands) else 0

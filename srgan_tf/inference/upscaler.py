@@ -15,7 +15,7 @@ from srgan_tf.inference import arrays, faithful, tiling
 from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.networks import load_network, to_inference_network
 from srgan_tf.inference.precision import FLOAT32
-from srgan_tf.inference.tile_runner import Strip, TileRunner
+from srgan_tf.inference.tile_runner import Strip, TileRunner, row_reach
 from srgan_tf.weights import DEFAULT_WEIGHTS, find_pretrained, find_weights
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Upscaler:
     def _upscale_arrays(self, values, copies=1):
         """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
         count, height, width, bands = values.shape
-        picture = tiling.Tiling(height, width, self._runner.margin_of(bands))
+        picture = tiling.Tiling(height, width, self._runner.margin)
         result_bytes = values.nbytes * self.scale**2 * copies
         tile, max_pixels = self._plan_tiles(picture, bands, values.dtype, result_bytes=result_bytes)
         batch_size = max(1, min(count, max_pixels // (height * width))) if tile == (height, width) else 1
@@ -220,7 +220,7 @@ class Upscaler:
                 "a picture has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
-        picture = tiling.Tiling(height, width, self._runner.margin_of(bands))
+        picture = tiling.Tiling(height, width, self._runner.margin)
         tile, _ = self._plan_tiles(picture, bands, dtype, reserve=reserve)
         no_rows = np.empty((1, 0, width, bands), dtype)
 
@@ -256,9 +256,9 @@ class Upscaler:
             `(N, h, scale W, bands)`.
         """
         count, _, width, bands = no_rows.shape
-        held, first, padded_size = no_rows, 0, picture.padded_size(tile)
+        held, first, padded_size, reach = no_rows, 0, picture.padded_size(tile), row_reach(bands)
         for top, bottom in tiling.split(picture.height, tile[0]):
-            start, stop = tiling.padded(top, bottom, picture.margin, picture.height, padded_size[0])
+            start, stop = tiling.padded(top, bottom, picture.margin + reach, picture.height, padded_size[0] + 2 * reach)
             end = first + held.shape[1]
             held, first = held[:, start - first :], start
             if end < stop:

@@ -130,7 +130,7 @@ def test_what_the_writing_takes_is_told_and_bounded(monkeypatch):
 
     def watched(*given, **more):
         gathered.append(more["buffer_bytes"])
-        write(*given, **more)
+        return write(*given, **more)
 
     monkeypatch.setattr(jobs, "write_raster", watched)
     upscaler, todo = Nearest(), [put("a.png", noise(100, 50, 3))]
