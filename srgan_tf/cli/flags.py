@@ -103,6 +103,8 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
     except UnicodeDecodeError:
         files = " ".join(word for word in argv if word.lstrip("-").startswith("flagfile"))
         raise UsageError(f"{files}: not text; give a file with a flag a line, --name=value") from None
+    except RecursionError:  # absl looks for a flag of a similar name
+        raise UsageError("a flag with a very long name (--help lists the flags)") from None
     except (flags.Error, ValueError) as error:
         raise UsageError(f"{' '.join(str(error).split())} (--help lists the flags)") from None
     given = {field.name: _value(field, values[field.name]) for field in fields}

@@ -1,6 +1,7 @@
 """Known test and training sets by name: fetched once into a cache folder, checked and unpacked."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import re
@@ -258,7 +259,9 @@ def _unpack(path, named, target):
             if named.pixels not in (None, digest):
                 raise zipfile.BadZipFile("other pixels than the published pictures")
         os.replace(partial, target)
-    except (PictureError, *DAMAGE) as error:
+    except (PictureError, OSError, *DAMAGE) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before the file
+            raise
         what = f"{error.path.name}: {error.reason}" if isinstance(error, PictureError) else reason(error)
         advice = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
         raise UserError(f"{path}: not {target.name} as published: {what}; {advice}") from None

@@ -119,6 +119,8 @@ class _SizeCache:
             content = json.loads(self._path.read_text(encoding="utf-8"))
             if content["version"] == _VERSION:
                 columns = [content[column] for column in _COLUMNS]
+                if {int} != {type(number) for column in columns[1:] for number in column}:
+                    raise TypeError("columns of other types")
                 self._cached = {row[0]: row[1:] for row in zip(*columns, strict=True)}
 
     def __len__(self):

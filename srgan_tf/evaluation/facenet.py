@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.evaluation.lfw import SIDE
 from srgan_tf.system.errors import UserError, user_errors
 

@@ -18,7 +18,7 @@ from srgan_tf.evaluation import verification
 from srgan_tf.evaluation.lfw import SIDE, FacePair, read_face
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
 from srgan_tf.system.disk import sha256
-from srgan_tf.system.errors import user_errors
+from srgan_tf.system.errors import file_errors, user_errors
 
 SIZES = (20, 30, 40, 50, 60)  # sides of the downscaled faces, pixels
 HR = "HR"
@@ -84,8 +84,7 @@ class EmbeddingCache:
             self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def _user_errors(self):
-        advice = "remove it, or give another --output"
-        return user_errors(self._path, "cannot be used", of=(sqlite3.Error, OSError), advice=advice)
+        return file_errors(self._path, "cannot be used", advice="remove it, or give another --output")
 
 
 def embed_faces(

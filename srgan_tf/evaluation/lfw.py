@@ -88,7 +88,7 @@ def _check_there(path, pictures):
     for picture in sorted(pictures):
         try:
             os.stat(picture)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name with a null byte
             missing.append(picture)
             first = first or error
     if missing:

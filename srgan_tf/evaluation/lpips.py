@@ -121,6 +121,8 @@ def _build(weights, net):
     """The features as a Keras model: normalised RGB `(1, H, W, 3)` to a list of `(1, H_l, W_l, C_l)`."""
     import keras  # tables without LPIPS do without it
 
+    import srgan_tf.system.keras_settings  # noqa: F401
+
     inputs = x = keras.Input((None, None, 3))
     convolutions, outputs = [], []
     for layer in _LAYERS[net]:

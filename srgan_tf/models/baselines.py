@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import initializers, layers, ops
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.imaging.color import LUMA_OF_UNIT_RGB
 from srgan_tf.imaging.resize import keys_cubic
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+import srgan_tf.system.keras_settings  # noqa: F401
+
 # Channels and stride of the eight 3x3 convolutions.
 CONVOLUTIONS = ((64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2))
 

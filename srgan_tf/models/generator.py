@@ -10,6 +10,7 @@ import h5py
 import keras
 from keras import layers
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, read_config, receptive_radius
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.models.layers import NearestConv2D, RowConv2D

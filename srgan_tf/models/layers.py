@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.models.generator_weights import NEAREST_TAPS
 
 

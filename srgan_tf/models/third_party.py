@@ -5,6 +5,7 @@ import dataclasses
 import keras
 from keras import layers
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.models.baselines import PixelShuffle
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.models.hdf5 import open_hdf5, require_finite
 from srgan_tf.system.errors import UserError, reason
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes

@@ -130,6 +130,7 @@ def _train_in(folder, settings, resources):
     found = find_facts(resources, networks)
     if resumes:
         compare_facts(folder, settings, facts, found, state.progress)
+        say_rate_change(settings, started, state)
 
     crops = build_crops(settings, resources)
     per_device = distribution.crops_per_device(settings.batch_size, settings.accumulate)
@@ -269,6 +270,19 @@ def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Pro
     if before.get("validation") != now["validation"]:
         say(f"{folder}: the validation pictures are different from before; the best PSNR is reset")
         progress.best_psnr = -math.inf
+
+
+def say_rate_change(settings, started: dict, state: TrainState) -> None:
+    """Says where another number of steps moves the learning rate that the run goes on with: a schedule that had ended
+    begins again."""
+    step, steps = state.progress.step, started.get("steps", settings.steps)
+    before = LearningRate(**state.rate.get_config() | {"steps": steps})
+    was, now = float(before(step)), float(state.rate(step))
+    if not math.isclose(was, now, rel_tol=1e-3):
+        say(
+            f"{phase_name(settings)}: --steps was {steps} and is {settings.steps}: with"
+            f" --schedule={settings.schedule} the learning rate goes from {was:.3g} to {now:.3g} at step {step}"
+        )
 
 
 def build_crops(settings, resources: Resources) -> CropSource:

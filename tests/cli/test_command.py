@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,49 @@ def test_what_the_system_says_of_a_name_is_one_line(srgan, tmp_path, monkeypatch
     for command in (["upscale", word], ["evaluate", word, "--weights=none"], ["train", f"--train_dir={word}"]):
         status, _, err = srgan(*command)
         assert status in (1, 2) and err.startswith("srgan: error: ") and err.count("\n") == 1
+
+
+@pytest.fixture
+def holes(tmp_path, monkeypatch):
+    """A folder: a good photograph, a subfolder that may not be read, two links that lead nowhere, thumbnails."""
+    folder = tmp_path / "photos"
+    for name in ("locked", "@eaDir", "__MACOSX"):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (48, 48)).save(folder / name / "thumbnail.png")
+    Image.new("RGB", (48, 48)).save(folder / "good.jfif", format="jpeg")
+    for name in ("dead.jpg", "more"):
+        (folder / name).symlink_to(tmp_path / "gone")
+    scandir = os.scandir
+
+    def refused(path="."):
+        if Path(os.fspath(path)).name == "locked":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["upscale", "photos", "out"], "1 upscaled to out, 1 failed, 2 unreadable"),
+        (["evaluate", "photos", "--weights=none"], "photos: 1 picture, 4x"),
+        (["compare", "photos", "report", "--weights=none"], "Report: report"),
+    ],
+)
+def test_what_cannot_be_read_in_a_folder_is_named_and_the_rest_is_done(srgan, made, holes, words, said):
+    status, out, err = srgan(*words)
+    assert status == 1 and said in out.splitlines()
+    named = [line.removeprefix("srgan: error: ").partition(":")[0] for line in err.splitlines()]
+    assert sorted(named) == ["photos/dead.jpg", "photos/locked", "photos/more"]
+    assert "thumbnail" not in out + err
+
+
+def test_packing_names_what_it_skips(srgan, holes):
+    status, out, _ = srgan("pack", "photos", "packed")
+    assert status == 0 and "1 picture, 3 skipped:" in out and "thumbnail" not in out
+    assert "  photos/locked: cannot be read (Permission denied)" in out.splitlines()
 
 
 def test_a_name_commands_no_terminal(srgan, tmp_path, monkeypatch):

@@ -31,6 +31,8 @@ def test_trained_resumed_upscaled_and_exported(model, optimizer, train_run, tmp_
     assert status == 1 and "--ema_decay was 0.0" in err
     status, out, err = run(f"--model={model}", "--steps=4")
     assert status == 0 and f"{model}: resumes from step 2 of 4" in out
+    jump = "--steps was 2 and is 4: with --schedule=cosine the learning rate goes from 0 to 0.0005 at step 2"
+    assert f"{model}: {jump}" in out.splitlines()
     weights = tmp_path / "run" / model / "generator.weights.h5"
     assert load_generator(weights).name == model and not (tmp_path / "run" / "srresnet").exists()
 

@@ -2,13 +2,20 @@
 
 import hashlib
 import importlib.metadata
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import user_errors
+from srgan_tf.system.json_files import read_json
 
 _PRIVATE = ("weights", "_dir", "_path")  # settings that say where files lie on the computer of the training
+
+
+class _Described(TypedDict, total=False):
+    """A run's `settings.json`, or an entry of a manifest."""
+
+    file: str
+    settings: dict
 
 
 def describe_weights(path: Path | str) -> dict[str, Any]:
@@ -25,15 +32,14 @@ def describe_weights(path: Path | str) -> dict[str, Any]:
         UserError: A file cannot be read.
     """
     path = Path(path)
-    try:
+    with user_errors(path, "cannot be read"):
         content = path.read_bytes()
-        entries = _read_json(path.with_name("manifest.json")).values()
-        known = next((entry for entry in entries if entry.get("file") == path.name), None)
-        if known is None:
-            known = {"settings": _read_json(path.with_name("settings.json")).get("settings", {})}
-        known["settings"] = {name: value for name, value in known["settings"].items() if not name.endswith(_PRIVATE)}
-    except (OSError, ValueError, LookupError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be described ({error}); repair or remove the JSON file beside it") from None
+    entries = _read_json(path.with_name("manifest.json"), dict[str, _Described]).values()
+    known = next((dict(entry) for entry in entries if entry.get("file") == path.name), None)
+    if known is None:
+        known = {"settings": _read_json(path.with_name("settings.json"), _Described).get("settings", {})}
+    settings = known.get("settings", {})
+    known["settings"] = {name: value for name, value in settings.items() if not name.endswith(_PRIVATE)}
     weights = {"file": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     try:
         version = importlib.metadata.version("srgan_tf")
@@ -43,5 +49,5 @@ def describe_weights(path: Path | str) -> dict[str, Any]:
     return {"srgan_tf": version, "weights": weights} | known
 
 
-def _read_json(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _read_json(path, shape):
+    return read_json(path, shape, "damaged", "repair or remove it") if path.is_file() else {}

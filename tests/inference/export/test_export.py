@@ -239,7 +239,7 @@ def test_weights_of_a_run_are_described_by_its_settings(weights, tmp_path):
     file = {"file": "best.weights.h5", "bytes": path.stat().st_size, "sha256": sha256}
     assert described == {"weights": file, "settings": {"mode": "srgan", "steps": 7}}
     (tmp_path / "settings.json").write_text("[")
-    with pytest.raises(UserError, match="best.weights.h5: cannot be described"):
+    with pytest.raises(UserError, match="settings.json: damaged"):
         describe_weights(path)
 
 
