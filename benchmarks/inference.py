@@ -69,10 +69,12 @@ def network_flop(model):
     return flop
 
 
-def print_rows(title, results, flop, rate, compilations=None):
+def print_rows(title, results, pixels, model, rate, compilations=None):
+    """Prints a table of what `time_interleaved` gave for pictures of so many pixels together."""
+    flop, megapixels = network_flop(model) * pixels, pixels * model["scale"] ** 2 / 1e6
     print(f"\n{title}: {flop / 1e9:.1f} GFLOP; convolutions ran at {rate / 1e9:.0f} GFLOP/s")
     columns = [("first", 8), ("median", 8), ("best", 8), ("CPU", 8), ("times ours", 11), ("times CPU", 10)]
-    columns += [("GFLOP/s", 8), ("share", 6), ("peak", 9)]
+    columns += [("Mpx/s", 7), ("GFLOP/s", 8), ("share", 6), ("peak", 9)]
     print(" ".join([" " * 14, *(f"{heading:>{width}}" for heading, width in columns)]))
     _, our_seconds, our_cpu, _ = results["ours"]
     for name, (first, seconds, cpu, peak) in results.items():
@@ -80,7 +82,8 @@ def print_rows(title, results, flop, rate, compilations=None):
         median = statistics.median(seconds)
         line = f"{name:14} {first:7.2f}s {median:7.3f}s {seconds.min():7.3f}s"
         line += f" {statistics.median(cpu):7.3f}s {ratio:11.2f} {cpu_ratio:10.2f}"
-        line += f" {flop / median / 1e9:8.0f} {flop / median / rate:6.0%} {peak / 2**30:5.1f} GiB"
+        line += f" {megapixels / median:7.2f} {flop / median / 1e9:8.0f} {flop / median / rate:6.0%}"
+        line += f" {peak / 2**30:5.1f} GiB"
         print(line + (f"  {compilations[name]} compilations" if compilations else ""), flush=True)
 
 
@@ -96,7 +99,6 @@ def measure(arguments, context, model, dtype):
     print(
         f"\n{dtype}: largest difference from Keras: " + ", ".join(f"{name} {d:.0e}" for name, d in differences.items())
     )
-    flop = network_flop(model)
     sizes = rng.integers(60, 301, (arguments.mixed, 2))
     if arguments.mixed:
         before = {name: program("compilations") for name, program in programs.items()}
@@ -104,11 +106,11 @@ def measure(arguments, context, model, dtype):
         results = time_interleaved(programs, [picture(*size) for size in sizes], max(3, arguments.rounds // 3))
         compilations = {name: program("compilations") - before[name] for name, program in programs.items()}
         title = f"{arguments.mixed} pictures of mixed sizes, {sizes.min()} to {sizes.max()}"
-        print_rows(title, results, flop * int(sizes.prod(axis=1).sum()), rate, compilations)
+        print_rows(title, results, int(sizes.prod(axis=1).sum()), model, rate, compilations)
     for side in arguments.sizes:
         rate = convolution_rate(programs)
         results = time_interleaved(programs, [picture(side, side)], arguments.rounds)
-        print_rows(f"{side}x{side}", results, flop * side**2, rate)
+        print_rows(f"{side}x{side}", results, side**2, model, rate)
     for program in programs.values():
         program.close()
 
@@ -132,7 +134,8 @@ def main():
     shape = f"{model['blocks']} blocks, {model['filters']} filters, {model['scale']}x"
     print(f"{os.cpu_count()} cores; {shape}; median of {arguments.rounds} rounds")
     print(
-        "times ours: the median of the rounds' ratios; share: the published network's FLOP/s, of the convolution rate"
+        "times ours: the median of the rounds' ratios; Mpx/s: megapixels of the results; share: the published network's"
+        " FLOP/s, of the convolution rate"
     )
     for dtype in arguments.precision:
         if dtype != "float32":  # ONNX Runtime has that graph only

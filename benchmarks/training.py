@@ -1,11 +1,13 @@
 """How fast a training step is, against the same networks, losses and first weights in PyTorch.
 
     python benchmarks/training.py [--shapes=16x96,4x384] [--rounds=7] [--vgg_path=FILE]
+    python benchmarks/training.py --precisions=mixed_bfloat16 --programs=ours,torch,torch.compile
     python benchmarks/training.py --quick      small crops and few rounds, to see that everything runs
 
 Each program has a process of its own, which sleeps while another is timed, and takes uint8 crops from the host.
 Before the rounds all must give the same losses in their first two steps. PyTorch is left out where it is not installed.
-Best without other work on the machine: each program wants all cores. On a GPU also under mixed precision and, for
+Best without other work on the machine: each program wants all cores. On a busy one only the columns of CPU time say
+anything: the seconds that a program's threads worked. On a GPU also under mixed precision and, for
 PyTorch, autocast; since Ampere float32 means convolutions in TF32, in both frameworks. Without --vgg_path, VGG19 has
 random weights, which cost the same.
 """
@@ -82,28 +84,34 @@ def in_rounds(programs, warm, count):
         count: Of rounds.
 
     Returns:
-        For each program an array of seconds a step, and the peak of its memory in bytes: on the GPU where there is one.
+        For each program arrays of the seconds of a step and of those that its threads worked, and the peak of its
+        memory in bytes: on the GPU where there is one.
     """
     counts = {name: max(1, round(ROUND / warm[name])) for name in programs}
     rounds = [{name: program("time", [counts[name]]) for name, program in programs.items()} for _ in range(count)]
     results = {}
     for name, program in programs.items():
-        seconds = np.array([each[name][0] for each in rounds]) / counts[name]
-        results[name] = seconds, program("gpu_memory") if program.on_gpu else rounds[-1][name][1]
+        seconds, peaks, cpu_seconds = zip(*(each[name] for each in rounds))
+        peak = program("gpu_memory") if program.on_gpu else peaks[-1]
+        results[name] = np.array(seconds) / counts[name], np.array(cpu_seconds) / counts[name], peak
     return results
 
 
 def print_table(results, firsts, crops):
     peers = [name for name in results if name.startswith(BASELINE)]
     fastest = min(peers, key=lambda name: statistics.median(results[name][0]), default=None)
-    print(f"{'':18} {'first':>9} {'ms/step':>8} {'quartiles':>14} {'images/s':>8} {'x torch':>8}", end="")
-    print(f" {'x fastest':>9} {'peak':>9}" + (f"   fastest: {fastest}" if fastest else ""))
-    for name, (seconds, peak) in results.items():
+    print(f"{'':18} {'first':>9} {'ms/step':>8} {'quartiles':>14} {'CPU ms':>8} {'images/s':>8} {'x torch':>8}", end="")
+    print(f" {'x CPU':>6} {'x fastest':>9} {'peak':>9}" + (f"   fastest: {fastest}" if fastest else ""))
+    for name, (seconds, cpu_seconds, peak) in results.items():
         low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75))
         line = f"{name:18} {firsts[name]:8.1f}s {1e3 * median:8.1f} {1e3 * low:6.0f} {1e3 * high:7.0f}"
-        line += f" {crops / median:8.1f}"
-        for peer, width in ((BASELINE, 8), (fastest, 9)):
-            ratio = statistics.median(results[peer][0] / seconds) if peer in results else None
+        line += f" {1e3 * statistics.median(cpu_seconds):8.1f} {crops / median:8.1f}"
+        for peer, own, which, width in (
+            (BASELINE, seconds, 0, 8),
+            (BASELINE, cpu_seconds, 1, 6),
+            (fastest, seconds, 0, 9),
+        ):
+            ratio = statistics.median(results[peer][which] / own) if peer in results else None
             line += f" {ratio:{width}.2f}" if ratio else f" {'-':>{width}}"
         print(f"{line} {peak / 2**30:5.2f} GiB", flush=True)
 
@@ -129,7 +137,7 @@ def measure(arguments, context, start, phase, shape, precision):
     print(f"largest difference of the losses from ours: {first:.0e} in the first step, {second:.0e} in the second")
     results = in_rounds(programs, {name: steps[-1] for name, steps in seconds.items()}, arguments.rounds)
     print_table(results, {name: steps[0] for name, steps in seconds.items()}, crops)
-    medians = {name: statistics.median(each) for name, (each, _) in results.items()}
+    medians = {name: statistics.median(each) for name, (each, *_) in results.items()}
     if arguments.parts:
         print_parts(programs[OURS]("parts"), medians[OURS])
     for program in programs.values():
