@@ -18,7 +18,7 @@ from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, atomic_folder, check_writable, keep_existing
-from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.errors import UserError, reason, user_errors
 
 RECORD = "degradations.json"
 _PARTS = {"HR", "LR", RECORD}  # all that the folder of a set holds
@@ -98,8 +98,9 @@ def _degrade(path, name, degradation):
         raise PictureError(path, f"has a side below {degradation.scale} pixels")
     try:
         lr = chain.apply(hr)
-    except MemoryError:
-        raise PictureError(path, "out of memory while it was degraded; cut it into smaller pictures") from None
+    except (MemoryError, OSError) as error:  # OSError: a side that JPEG cannot hold
+        what = reason(error) if str(error) else "out of memory"
+        raise PictureError(path, f"cannot be degraded ({what}); cut it into smaller pictures") from None
     return lr, {"number": chain.number, "sha256": pixels_digest(lr), "steps": chain.record()}
 
 

@@ -99,6 +99,14 @@ def test_a_bad_picture_is_named_and_the_others_are_written(photos, tmp_path, deg
     assert [pair.name for pair in find_pairs(tmp_path / "set")] == ["a", "holiday/b"]
 
 
+def test_a_picture_that_is_too_large_is_named(tmp_path, degrade):
+    Image.new("RGB", (65600, 4)).save(tmp_path / "long.png")
+    jpeg_first = "clean=0 blur=0 resize=0 noise=0 jpeg=1"
+    status, out, err = degrade(tmp_path / "long.png", tmp_path / "lr.png", f"--degradation_ranges={jpeg_first}")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "long.png: cannot be degraded (" in err and err.endswith("); cut it into smaller pictures\n")
+
+
 def test_mistakes_are_one_line_and_nothing_is_written(photos, tmp_path, degrade):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/text").write_text("mine")

@@ -13,6 +13,7 @@ from srgan_tf.imaging.degradation.ranges import Ranges
 from srgan_tf.imaging.degradation.steps import Picture, Scene, Step
 
 _CHAIN, _NOISE = 0, 1  # streams of random numbers
+_MIN_SIGMA = 0.01  # pixels, with which nothing is blurred; and the least that photons are divided by the square of
 _PARTS, _NUMBERS = 12, 8  # parts of a chain, each with random numbers of its own, whatever the others are
 
 
@@ -124,7 +125,7 @@ class _Drawer:
         size = self._kernel_size(numbers[1])
         if numbers[2] < ranges.sinc:
             return steps.SincFilter(size, self._cutoff(numbers[3]))
-        along, across = (self._strength * _between(sigmas, number) for number in numbers[3:5])
+        along, across = (max(_MIN_SIGMA, self._strength * _between(sigmas, number)) for number in numbers[3:5])
         angle = math.pi * float(numbers[5])
         if numbers[6] >= ranges.anisotropic:
             across, angle = along, 0.0
@@ -148,7 +149,8 @@ class _Drawer:
             return None
         gray = bool(numbers[1] < ranges.gray)
         if numbers[2] < ranges.poisson:
-            return steps.PoissonNoise(_between_logs(ranges.photons, numbers[3]) / self._strength**2, gray)
+            photons = _between_logs(ranges.photons, numbers[3]) / max(self._strength, _MIN_SIGMA) ** 2
+            return steps.PoissonNoise(photons, gray)
         return steps.GaussianNoise(self._strength * _between(ranges.noise_sigma, numbers[3]), gray)
 
     def jpeg(self, numbers):

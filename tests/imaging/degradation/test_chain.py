@@ -138,6 +138,17 @@ def test_strength_goes_from_bicubic_to_full(photograph):
     assert distances[0] < 0.3 and distances == sorted(distances)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale, strength", [(8, 1.0), (2, 1.0), (4, 1e-300)])
+def test_small_crops_and_strengths_are_possible(photograph, scale, strength):
+    hr = photograph[: 6 * scale, : 4 * scale]
+    for number in range(100):
+        lr = Degradation(scale, strength).draw(number).apply(hr)
+        assert lr.shape == (6, 4, 3)
+        if strength < 1:
+            np.testing.assert_array_equal(lr, downscale(hr, scale))
+
+
 def test_a_draw_is_a_function_of_seed_and_number():
     forwards = [Degradation(4, seed=2).draw(number) for number in range(30)]
     backwards = [Degradation(4, seed=2).draw(number) for number in reversed(range(30))]
