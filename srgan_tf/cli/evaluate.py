@@ -10,11 +10,16 @@ from tqdm import tqdm
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting
 from srgan_tf.cli.shared import (
+    BLENDED_NOTE,
+    ENSEMBLE_HELP,
     FAITHFUL_HELP,
     LPIPS_HELP,
+    STRENGTH_HELP,
+    TOWARD_HELP,
     WEIGHTS_HELP,
     Systems,
     TestSet,
+    check_dial,
     check_outside,
     find_results,
     load_lpips,
@@ -23,9 +28,11 @@ from srgan_tf.evaluation.benchmark import score_set
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets
 from srgan_tf.evaluation.records import HR, Pictures
+from srgan_tf.evaluation.systems import NONE, load_dial, load_upscalers, named_results, named_weights, with_baselines
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import printable, say
+from srgan_tf.weights import DIAL
 
 HOW_TO_TRAIN = (
     "No --weights given: the package's own. `srgan train --train_dir=PHOTOS` trains yours, and"
@@ -39,6 +46,7 @@ class Settings(Systems, TestSet):
 
     srgan evaluate                                     the package's networks on a few photographs
     srgan evaluate set5 --lpips=fetch
+    srgan evaluate set5 --strength=0,0.25,0.5,0.75,1 --lpips=fetch --report=report
     srgan evaluate Set5 --weights=ours=runs/default/srgan/generator.weights.h5 --report=report
     """
 
@@ -46,6 +54,11 @@ class Settings(Systems, TestSet):
     lpips: str = setting("", LPIPS_HELP)
     lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
     faithful: bool = setting(False, FAITHFUL_HELP)
+    strength: str = setting(
+        "", f"a row for each number, such as 0,0.25,0.5,0.75,1, instead of the weights: {STRENGTH_HELP}", once=True
+    )
+    toward: str = setting("", TOWARD_HELP, once=True)
+    ensemble: bool = setting(False, f"besides each network a row NAME+: {ENSEMBLE_HELP}")
     rgb: bool = setting(False, "also PSNR and SSIM of RGB")
     confidence: bool = setting(False, "differences with 95 % intervals, bootstrap over images")
     verbose: bool = setting(False, "also a row for each image")
@@ -64,12 +77,51 @@ class Settings(Systems, TestSet):
             raise UsageError("--overwrite is about --report; leave it out")
         if self.lpips_net != Settings.lpips_net and not self.lpips:
             raise UsageError("--lpips_net cannot be given without --lpips; leave it out or give LPIPS' weights")
+        given = () if self.weights == (AUTO,) else self.weights
+        check_dial(self, given, self.strength or None)
+        if self.strength and len(given) > 1:
+            raise UsageError("--strength is between two networks; give one --weights and --toward")
+        if self.strength and self.model:
+            raise UsageError(f"--strength is between networks, and --model={self.model} is none; leave one out")
+        if self.ensemble and self.weights == (NONE,) and not self.model:
+            raise UsageError("--ensemble is about networks, and --weights=none; leave one out")
+        self.strengths()
         # The next run would read pictures in the folder of the data as part of the test set.
         check_outside("csv", self.csv, "report", self.report)
         check_outside("pictures", self.pictures, "report", self.report)
         check_outside("report", self.report, "data", self.data)
         check_outside("pictures", self.pictures, "data", self.data)
         return super().checked()
+
+    def strengths(self):
+        """The numbers of `--strength`, sorted."""
+        try:
+            strengths = [float(text) for text in self.strength.split(",")] if self.strength else []
+        except ValueError:
+            strengths = [-1]
+        if not all(0 <= strength <= 1 for strength in strengths) or len(set(strengths)) < len(strengths):
+            raise UsageError(f"--strength={self.strength}: must be different numbers from 0 to 1, such as 0,0.5,1")
+        return sorted(strengths)
+
+    def find(self):
+        if not self.strength:
+            return super().find()
+        given = DIAL if self.weights == (AUTO,) else (*self.weights, self.toward)
+        weights = named_weights(given)
+        return weights, named_results(self.results, weights)
+
+    def load(self, weights):
+        def load(**options):
+            if self.strength:
+                return load_dial(weights, self.strengths(), **options)
+            return load_upscalers(weights, self.model, **options)
+
+        upscalers, scale = load(**self.limits())
+        if self.ensemble:
+            upscalers |= {f"{name}+": each for name, each in load(ensemble=True, **self.limits())[0].items()}
+        if any(upscaler.blended for upscaler in upscalers.values()):
+            print(f"{BLENDED_NOTE}\n")
+        return with_baselines(upscalers, scale), scale
 
 
 def run(settings):

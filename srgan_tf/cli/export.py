@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import ONE_WEIGHTS_HELP, one_weights
+from srgan_tf.cli.shared import BLENDED_NOTE, ONE_WEIGHTS_HELP, STRENGTH_HELP, TOWARD_HELP, check_dial, one_weights
 from srgan_tf.inference.export_formats import PRECISIONS, SUFFIXES
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
-from srgan_tf.system.errors import UsageError
+from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
 
 FORMATS = (*SUFFIXES, "keras", "tensorlayerx")
@@ -25,6 +25,7 @@ class Settings:
     srgan export runs/default/srgan/generator.weights.h5 generator.onnx
     srgan export srgan srgan.tflite --precision=float16
     srgan export srgan srgan.keras                          the Keras model with its layers, also for --weights
+    srgan export srresnet exported --toward=srgan --strength=0.5
     """
 
     weights: str = setting("", ONE_WEIGHTS_HELP, positional="WEIGHTS", required=True)
@@ -40,6 +41,8 @@ class Settings:
         " with AMX or AVX512_BF16",
         choices=tuple(PRECISIONS),
     )
+    strength: float = setting(AUTO, f"{STRENGTH_HELP} (auto: the network of WEIGHTS)", lower=0, upper=1)
+    toward: str = setting("", TOWARD_HELP, once=True)
     overwrite: bool = setting(False, "replace what exists already")
 
     def checked(self):
@@ -52,6 +55,7 @@ class Settings:
         only = PRECISIONS[self.precision]
         if only not in (None, kind):
             raise UsageError(f"--precision={self.precision} is for --format={only}, not {kind}; leave it out")
+        check_dial(self, self.weights, unless_auto(self.strength))
         return dataclasses.replace(self, format=kind)
 
 
@@ -59,28 +63,46 @@ def run(settings):
     """Writes a generator for other software."""
     name, path = one_weights(settings.weights)
     quiet.import_tensorflow()
-    from srgan_tf.inference.export import describe_weights, export
-    from srgan_tf.models.generator import load_generator
+    from srgan_tf.inference.export import export
     from srgan_tf.models.third_party_weights import write_tensorlayerx
     from srgan_tf.models.whole_model import write_model
 
+    generator, metadata = _load(path, settings)
     writers = {"keras": (write_model, "keras.models.load_model"), "tensorlayerx": (write_tensorlayerx, TENSORLAYERX)}
     if settings.format in writers:
+        if generator.name == "blend":
+            raise UserError(f"{settings.output}: {settings.format} takes one network; leave --strength out")
         write, reader = writers[settings.format]
         keep_existing(Path(settings.output), settings.overwrite)
-        write(load_generator(path), settings.output)
+        write(generator, settings.output)
         say(f"{name} written to {settings.output}, for {reader}")
         return 0
     difference = export(
-        load_generator(path),
+        generator,
         settings.output,
         settings.format,
         overwrite=settings.overwrite,
-        metadata=describe_weights(path),
+        metadata=metadata,
         precision=settings.precision,
     )
     say(
         f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"
         f" levels off Keras, in {difference.share:.2g} of the values"
     )
+    if generator.name == "blend":
+        say(BLENDED_NOTE)
     return 0
+
+
+def _load(path, settings):
+    """The model to export, and what is known of its weights."""
+    from srgan_tf.inference.export import describe_weights
+    from srgan_tf.models.generator import load_generator
+
+    if settings.strength == AUTO:
+        return load_generator(path), describe_weights(path)
+    from srgan_tf.inference.dial import load_between
+
+    _, toward = one_weights(settings.toward)
+    described = {"strength": settings.strength, "toward": describe_weights(toward)}
+    return load_between(path, toward, settings.strength), describe_weights(path) | described

@@ -14,7 +14,7 @@ from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import say
-from srgan_tf.weights import COMPARED_WEIGHTS, pretrained_names, read_manifest
+from srgan_tf.weights import COMPARED_WEIGHTS, DIAL, pretrained_names, read_manifest
 
 ONE_WEIGHTS_HELP = f"network: a weights file, or the package's {pretrained_names()}"
 WEIGHTS_HELP = (
@@ -33,6 +33,13 @@ _FETCH = "fetch"  # in the place of LPIPS' weights
 FAITHFUL_HELP = (
     "change what the network makes as little as possible, so that its bicubic reduction, MATLAB's, is the input again"
 )
+STRENGTH_HELP = (
+    f"between the faithful {DIAL[0]} (0) and the sharp {DIAL[1]} (1), or between --weights and --toward: a network"
+    " whose weights are the weighted mean; where weights do not mix, the mean of the two results, twice the work"
+)
+TOWARD_HELP = "weights at --strength=1, of the same shape as --weights at 0"
+BLENDED_NOTE = "Their weights do not mix: both networks were computed, and their results mixed (twice the work)"
+ENSEMBLE_HELP = "mean over the eight flips and quarter turns of an image: a higher PSNR for 8 times the work"
 _SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and an image runs for hours
 
 
@@ -163,6 +170,24 @@ def load_lpips(given, net="alexnet"):
     weights = read_weights(fetch_package() if given == _FETCH else given, net)
     quiet.import_tensorflow()
     return Lpips(weights, net)
+
+
+def check_dial(settings, weights, strength):
+    """Refuses the settings of a dial where one of them is missing.
+
+    Args:
+        settings: With `toward`.
+        weights: What `--weights` was given; empty if it was not.
+        strength: What `--strength` was given; None if it was not.
+    """
+    if settings.toward and strength is None:
+        raise UsageError("--toward cannot be given without --strength, 0 to 1; leave it out or give both")
+    if strength is not None and bool(weights) != bool(settings.toward):
+        missing, other = ("toward", "weights") if weights else ("weights", "toward")
+        raise UsageError(
+            f"--strength is between --weights and --toward; give --{missing}, too, or leave --{other} out for"
+            f" {' and '.join(DIAL)}"
+        )
 
 
 def one_weights(text):

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import FAITHFUL_HELP, MODEL_HELP, ONE_WEIGHTS_HELP, Limits, one_weights
+from srgan_tf.cli.shared import (
+    BLENDED_NOTE,
+    ENSEMBLE_HELP,
+    FAITHFUL_HELP,
+    MODEL_HELP,
+    ONE_WEIGHTS_HELP,
+    STRENGTH_HELP,
+    TOWARD_HELP,
+    Limits,
+    check_dial,
+    one_weights,
+)
 from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
@@ -25,6 +36,7 @@ class Settings(Limits):
     srgan upscale photo.jpg large.png
     srgan upscale photos/ large/ --format=webp
     srgan upscale 'photos/**/*.jpg' large/ --outscale=2
+    srgan upscale photo.jpg --strength=0.5             half as sharp as it can be, with fewer invented details
     cat photo.jpg | srgan upscale - - > large.png
     """
 
@@ -44,6 +56,9 @@ class Settings(Limits):
     weights: str = setting("", f"{ONE_WEIGHTS_HELP} (empty: {DEFAULT_WEIGHTS})", once=True)
     model: str = setting("", f"{MODEL_HELP}; in the place of the weights", choices=("", SELFEX))
     faithful: bool = setting(False, FAITHFUL_HELP)
+    strength: float = setting(AUTO, f"{STRENGTH_HELP} (auto: the network of --weights)", lower=0, upper=1)
+    toward: str = setting("", TOWARD_HELP, once=True)
+    ensemble: bool = setting(False, ENSEMBLE_HELP)
     outscale: float = setting(
         AUTO, "scale factor, up to the network's, such as 2 or 2.5: its output is downscaled (auto: the network's, 4)"
     )
@@ -77,6 +92,9 @@ class Settings(Limits):
             raise UsageError("--verbose is about --faithful; leave it out or give both")
         if self.model and self.weights:
             raise UsageError(f"upscale takes --model={self.model} or --weights, not both")
+        if self.model and (self.toward or self.strength != AUTO):
+            raise UsageError(f"--strength is between networks, and --model={self.model} is none; leave one out")
+        check_dial(self, self.weights, unless_auto(self.strength))
         if not self.output and not _is_one_picture(self.input):
             raise UsageError(f"{self.input}: give an OUTPUT, too, a folder or - (--help shows examples)")
         return super().checked()
@@ -84,12 +102,14 @@ class Settings(Limits):
 
 def run(settings):
     """Upscales an image, or every image of a folder or a pattern into the same places of another folder."""
-    weights = one_weights(settings.weights)[1] if settings.weights else None
+    weights, toward = (one_weights(text)[1] if text else None for text in (settings.weights, settings.toward))
     system, upscaler = settings.model or weights, None
+    options = settings.limits() | {"ensemble": settings.ensemble}
+    options |= {"toward": toward, "strength": unless_auto(settings.strength)}
     output, scale = settings.output, unless_auto(settings.outscale)
     if not output:
         if weights and not scale:
-            upscaler = load_upscaler(weights, **settings.limits())
+            upscaler = load_upscaler(weights, **options)
             scale = upscaler.scale
         output = _beside(Path(settings.input), scale or DEFAULT_SCALE, unless_auto(settings.format))
     unreadable: list = []
@@ -101,7 +121,7 @@ def run(settings):
         raise UsageError(f"{where}: {kind} would change the pixels again after --faithful; write PNG, --format=png")
     failures = []
     if jobs:
-        upscaler = upscaler or load_upscaler(system, **settings.limits())
+        upscaler = upscaler or load_upscaler(system, **options)
         if settings.precision not in (AUTO, upscaler.precision):
             raise UsageError(f"--precision={settings.precision}: {system} is computed in float32; leave it out")
         from srgan_tf.inference.jobs import run as run_jobs
@@ -118,6 +138,8 @@ def run(settings):
         say(*_summary(output, jobs, skipped, len(failures), len(unreadable)))
         if len(jobs) > len(failures) and upscaler.precision != FLOAT32:
             print(settings.precision_note(upscaler), end="")
+        if len(jobs) > len(failures) and upscaler.blended:
+            say(BLENDED_NOTE)
     return report_failures(unreadable + failures)
 
 

@@ -13,7 +13,18 @@ from srgan_tf.imaging.resize import upscale_nearest
 from srgan_tf.system.errors import UserError
 
 HR, LR = "HR", "LR"  # names of the original and of the system's input, wherever pictures are shown
+_DIAL = "strength-"
 _MAX_CROPPED = 7  # pixels a side that HR may be larger than the systems' output: the remainder at a scale of 8
+
+
+def dial_name(strength: float) -> str:
+    """The name of the system at a strength between two networks."""
+    return f"{_DIAL}{strength:g}"
+
+
+def is_of_dial(system: str) -> bool:
+    """Whether a system's name is one of `dial_name`."""
+    return system.startswith(_DIAL) and not system.endswith("+")  # nor its self-ensemble
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from srgan_tf.evaluation.benchmark import BASELINES
-from srgan_tf.evaluation.records import HR, LR
+from srgan_tf.evaluation.records import HR, LR, dial_name
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.weights import find_weights
@@ -106,17 +106,40 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
     return upscalers, scale
 
 
-def load_systems(weights: Mapping[str, Path], model: str = "", **limits):
+def load_dial(weights: Mapping[str, Path], strengths: Iterable[float], **options):
+    """The `Upscaler`s between two networks.
+
+    Args:
+        weights: The two files by name: that of strength 0, then that of strength 1.
+        strengths: Of each.
+        **options: As `Upscaler` takes them.
+
+    Returns:
+        `(upscalers, scale)`: a dict from `records.dial_name`, and the scale factor.
+    """
+    start, end = weights.values()
+    upscalers = {
+        dial_name(strength): load_upscaler(start, toward=end, strength=strength, **options) for strength in strengths
+    }
+    return upscalers, next(iter(upscalers.values())).scale
+
+
+def load_systems(weights: Mapping[str, Path], model: str = "", **options):
     """The functions that upscale, networks first, then the baselines.
 
     Args:
         weights: As `load_upscalers` takes them, and so are the others.
         model: "selfex" or "".
-        **limits: `tile`, `max_memory` and `precision`.
+        **options: As `Upscaler` takes them.
 
     Returns:
-        `(systems, scale)`: a dict from name to a function from LR to SR, both uint8 `(H, W, 3)`; and the scale factor.
+        `(systems, scale)`: see `with_baselines`; and the scale factor.
     """
-    upscalers, scale = load_upscalers(weights, model, **limits)
+    upscalers, scale = load_upscalers(weights, model, **options)
+    return with_baselines(upscalers, scale), scale
+
+
+def with_baselines(upscalers: Mapping, scale: int):
+    """A dict from name to a function from LR to SR, both uint8 `(H, W, 3)`: `Upscaler`s first, then the baselines."""
     systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
-    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}, scale
+    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}

@@ -1,5 +1,7 @@
 """Models as TensorFlow functions, which `tile_runner.TileRunner` runs and `export` saves."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -50,6 +52,73 @@ class KerasNetwork(tf.Module):
         # As constants, so that a graph of this is whole without the model.
         constants = [[tf.constant(weight) for weight in each] for each in self._weights]
         return self._model.stateless_call(*constants, lr, training=False)[0]
+
+
+class BlendedNetworks(tf.Module):
+    """The weighted mean of what two networks give, one after the other.
+
+    Args:
+        start: A network, as `tile_runner.TileRunner` takes it.
+        end: Another of the same scale factor.
+        strength: Of `end`, 0 to 1; the rest is of `start`.
+
+    Attributes:
+        scale: The scale factor.
+        margin: LR pixels beyond its own that an output pixel sees.
+        filters: For the plan of the memory.
+        precision: That both are computed in.
+    """
+
+    def __init__(self, start, end, strength):
+        super().__init__(name="blended_networks")
+        self.scale, self.precision = start.scale, getattr(start, "precision", FLOAT32)
+        self.margin, self.filters = (max(getattr(start, name), getattr(end, name)) for name in ("margin", "filters"))
+        self._start, self._end, self._strength = start, end, strength
+
+    def __call__(self, lr):
+        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
+        start = self._start(lr)
+        with tf.control_dependencies([start]):  # for the memory's sake
+            end = self._end(tf.identity(lr))
+        return start + self._strength * (end - start)
+
+
+class EnsembledNetwork(tf.Module):
+    """The mean of what a network gives for the eight flips and quarter turns of a picture, one after the other.
+
+    Timofte et al. 2016 (arXiv 1511.02228), section 2.6; EDSR+ of Lim et al. 2017 (arXiv 1707.02921), section 3.4.
+
+    Args:
+        network: A network, as `tile_runner.TileRunner` takes it.
+
+    Attributes:
+        scale: The scale factor.
+        margin: LR pixels beyond its own that an output pixel sees.
+        filters: For the plan of the memory.
+        precision: That the network is computed in.
+    """
+
+    def __init__(self, network):
+        super().__init__(name="ensembled_network")
+        self.scale, self.margin, self.filters = network.scale, network.margin, network.filters
+        self.precision = getattr(network, "precision", FLOAT32)
+        # Traced once and not eight times.
+        signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+        self._network = tf.function(lambda lr: network(lr), input_signature=signature, autograph=False)
+
+    def __call__(self, lr):
+        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
+        total = None
+        for is_turned, axes in itertools.product((False, True), ([], [1], [2], [1, 2])):
+            with tf.control_dependencies([] if total is None else [total]):  # for the memory's sake
+                turned = self._network(tf.reverse(_transposed(lr, is_turned), axes))
+            sr = _transposed(tf.reverse(turned, axes), is_turned)
+            total = sr if total is None else total + sr
+        return total / 8
+
+
+def _transposed(pictures, is_turned):
+    return tf.transpose(pictures, (0, 2, 1, 3)) if is_turned else pictures
 
 
 class SelfExemplars(tf.Module):
@@ -103,11 +172,11 @@ def to_inference_network(model, precision=FLOAT32):
     """The fastest form of a model, which has a copy of its weights.
 
     Args:
-        model: A `keras.Model` of `models.generator` or `models.registry`.
+        model: A `keras.Model` of `models.generator` or `models.registry`, or a `models.blend.Blend`.
         precision: See `precision.choose_precision`; it is of G, other models are computed in float32.
 
     Returns:
-        A `FusedGenerator` or `KerasNetwork`.
+        A `FusedGenerator`, `KerasNetwork` or `BlendedNetworks`.
 
     Raises:
         UserError: See `KerasNetwork`.
@@ -115,8 +184,12 @@ def to_inference_network(model, precision=FLOAT32):
     """
     import keras
 
+    from srgan_tf.models.blend import Blend
     from srgan_tf.models.registry import is_registered
 
+    if isinstance(model, Blend):
+        ends = (to_inference_network(end, precision) for end in (model.start, model.end))
+        return BlendedNetworks(*ends, model.strength)
     if not isinstance(model, keras.Model):
         raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(model).__name__}")
     return KerasNetwork(model) if is_registered(model) else FusedGenerator(model, choose_precision(precision))

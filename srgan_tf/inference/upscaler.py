@@ -13,10 +13,10 @@ from PIL import Image
 from srgan_tf.imaging.back_projection import BackProjection, Residual, working_bytes
 from srgan_tf.inference import arrays, faithful, tiling
 from srgan_tf.inference.memory_budget import plan_tiles
-from srgan_tf.inference.networks import load_network, to_inference_network
+from srgan_tf.inference.networks import BlendedNetworks, EnsembledNetwork, load_network, to_inference_network
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.inference.tile_runner import Strip, TileRunner, row_reach
-from srgan_tf.weights import DEFAULT_WEIGHTS, find_pretrained, find_weights
+from srgan_tf.weights import DEFAULT_WEIGHTS, DIAL, find_pretrained, find_weights
 
 if TYPE_CHECKING:
     import keras
@@ -46,6 +46,12 @@ class Upscaler:
         weights: A weights file (`.weights.h5`, `.keras`); the name of weights that the package brings, see
             `from_pretrained`; a generator, see `models.generator.build_generator`, whose weights are copied; None:
             "srgan"; or a network that is to be run as it is, see `tile_runner.TileRunner`.
+        toward: Another weights file of the same shape, or its name, for `strength`. None: "srgan", if `weights` is
+            None, too.
+        strength: 0 to 1: upscales with a network between `weights` (0), which is then "srresnet" by default, and
+            `toward` (1), see `dial.load_between`. None: with `weights` alone.
+        ensemble: Whether the result is the mean over the eight flips and quarter turns of the picture, with a higher
+            PSNR: 8 times the work. See `networks.EnsembledNetwork`.
         tile: Side of the largest tile in LR pixels, without its margin; 0 takes every picture whole; None takes what
             costs the least work within the memory.
         max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
@@ -60,20 +66,26 @@ class Upscaler:
     Attributes:
         scale: The scale factor.
         precision: "float32", "bfloat16" or "float16".
+        blended: Whether every picture is computed by both networks and the results are mixed, since their weights do
+            not mix: twice the work.
         tile: As it was given.
         max_memory: As it was given.
         faithful: As it was given.
 
     Raises:
         UserError: There are no such weights, they are damaged, or Keras' backend is not for them: G runs under each,
-            the other models under TensorFlow alone.
-        ValueError: `tile` is negative, `max_memory` is not positive, or `weights` or `precision` is something else.
+            the other models under TensorFlow alone. `toward` has another shape.
+        ValueError: `tile` is negative, `max_memory` is not positive, or `weights`, `precision` or `strength` is
+            something else; or of `weights`, `toward` and `strength` one is missing.
     """
 
     def __init__(
         self,
         weights: Union[str, Path, "keras.Model", Callable, None] = None,
         *,
+        toward: str | Path | None = None,
+        strength: float | None = None,
+        ensemble: bool = False,
         tile: int | None = None,
         max_memory: int | None = None,
         precision: str = FLOAT32,
@@ -83,15 +95,13 @@ class Upscaler:
             raise ValueError(f"tile must not be negative. Received: {tile}")
         if max_memory is not None and max_memory <= 0:
             raise ValueError(f"max_memory must be positive. Received: {max_memory}")
-        if weights is None or isinstance(weights, (str, Path)):
-            network = load_network(find_weights(DEFAULT_WEIGHTS if weights is None else weights), precision)
-        elif hasattr(weights, "margin"):
-            network = weights
-        else:
-            network = to_inference_network(weights, precision)
-        self._runner = TileRunner(network)
+        if strength is not None or toward is not None:
+            weights = _between(weights, toward, strength)
+        network = _network(weights, precision)
+        self._runner = TileRunner(EnsembledNetwork(network) if ensemble else network)
         self.scale = self._runner.scale
         self.precision = str(getattr(network, "precision", FLOAT32))
+        self.blended = isinstance(network, BlendedNetworks)
         self.tile = tile
         self.max_memory = max_memory
         self.faithful = faithful
@@ -273,6 +283,25 @@ class Upscaler:
                 if progress is not None:
                     progress((bottom - top) * (right - left))
             yield result
+
+
+def _network(weights, precision):
+    if weights is None or isinstance(weights, (str, Path)):
+        return load_network(find_weights(DEFAULT_WEIGHTS if weights is None else weights), precision)
+    return weights if hasattr(weights, "margin") else to_inference_network(weights, precision)
+
+
+def _between(weights, toward, strength):
+    """The model at a strength between two weights files or names."""
+    if strength is None or (weights is None) != (toward is None):
+        raise ValueError(
+            "strength is between weights and toward: give it alone or with both."
+            f" Received: weights={weights!r}, toward={toward!r}, strength={strength!r}"
+        )
+    from srgan_tf.inference.dial import load_between  # here, as it takes Keras
+
+    start, end = DIAL if weights is None else (weights, toward)
+    return load_between(find_weights(start), find_weights(end), strength)
 
 
 def _checked(rows, like, top, bottom):

@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 import srgan_tf.system.keras_settings  # noqa: F401
+from srgan_tf.models.blend import Blend
 from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, read_config, receptive_radius
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
@@ -73,7 +74,12 @@ def build_generator(
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """The configuration from which `load_generator` builds a model: of G its arguments, of another its name, too."""
+    """The configuration from which `load_generator` builds a model: of G its arguments, of another its name, too.
+
+    That of a `models.blend.Blend`, which is in no file, is for reading alone.
+    """
+    if isinstance(model, Blend):
+        return {"blend": [describe(model.start), describe(model.end)], "strength": model.strength}
     if is_registered(model):
         return describe_registered(model)
     return dict(zip(("blocks", "scale", "filters"), generator_config(model)))

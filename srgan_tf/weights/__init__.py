@@ -10,6 +10,7 @@ from srgan_tf.system.errors import UserError
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
 DEFAULT_WEIGHTS = "srgan"  # what upscaling takes
+DIAL = ("srresnet", "srgan")  # the weights at strength 0 and 1
 COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies and the face experiment take
 
 

@@ -98,7 +98,8 @@ def test_an_impossible_place_is_named_before_anything_is_scored(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr("srgan_tf.cli.shared.load_systems", lambda *_: pytest.fail("came too late"))
+    for function in ("shared.load_systems", "evaluate.load_upscalers"):
+        monkeypatch.setattr(f"srgan_tf.cli.{function}", lambda *_, **__: pytest.fail("came too late"))
     status, _, err = run(*f"{flags}={tmp_path / place}".split(), f"--data={two_sets}")
     assert status == 1 and len(err) == 1 and f"{tmp_path / place}: {message}" in err[0]
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf.evaluation.records import HR, LR, Score, by_set, used_columns
+from srgan_tf.evaluation.records import HR, LR, Score, by_set, is_of_dial, used_columns
 from srgan_tf.imaging.color import luma
 
 Layers = Mapping[str, NDArray[np.uint8]]  # by system, RGB (H, W, 3), all of one size
@@ -161,6 +161,9 @@ def psnr_lpips(rows: Iterable[Score]) -> tuple[bytes | None, list[Score]]:
                 fillstyle="none" if row.published else "full",
                 markersize=8,
             )
+        dial = [(row["psnr"], row["lpips"]) for row in own if is_of_dial(row.system)]
+        if dial:
+            axis.plot(*zip(*dial), color="0.6", linewidth=1, zorder=0)
         axis.margins(0.12)
         axis.invert_yaxis()
         _label(axis, own)
