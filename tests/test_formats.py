@@ -394,3 +394,24 @@ def test_every_kind_in_every_mode(tmp_path, kind, mode):
         assert got.shape == expected.shape
         assert got.dtype == (np.uint16 if "upscale" in mode and pixels.dtype == np.uint16 else np.uint8)
         np.testing.assert_allclose(got.astype(int), expected, atol=4 if kind in LOSSY else 0)
+
+
+def test_damage_of_any_kind_is_read_or_is_one_line(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "a.png"
+    contents = [content for cases in FILES.values() for content, _ in cases if len(content) > 60]
+    refused = 0
+    for number in range(700):
+        content = bytearray(contents[number % len(contents)])
+        for _ in range(rng.choice([1, 2, 8])):
+            place = int(rng.integers(min(len(content), rng.choice([64, 256, len(content)]))))
+            length = int(rng.integers(1, 5))
+            new = [bytes([255]) * length, bytes(length), rng.bytes(length), b"", bytes(content[place : place + 40]) * 2]
+            content[place : place + length] = new[rng.integers(len(new))]
+        path.write_bytes(content)
+        for read in (files.probe, files.read_rgb, lambda path: _upscaled(path, None)):
+            try:
+                read(path)
+            except UserError as error:
+                refused += 1
+                assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    assert 500 < refused < 2000

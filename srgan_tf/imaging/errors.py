@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyvips
+from PIL import Image
 
 from srgan_tf.system.errors import DAMAGE, UserError, reason
+
+_DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)  # the last of a GIF's frame
 
 
 class PictureError(UserError):
@@ -48,7 +51,7 @@ def picture_errors(path: Path | str) -> Iterator[None]:
     except pyvips.Error as error:
         cause, of_system = vips_reason(error)
         raise PictureError(path, cause if of_system else f"damaged or truncated ({cause})") from None
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise PictureError(path, f"cannot be read ({reason(error)})") from None
 
 

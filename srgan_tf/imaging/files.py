@@ -37,7 +37,7 @@ def read_rgb(path: Path | str) -> np.ndarray:
     Raises:
         UserError: There is no such file, or it is not a picture, damaged, truncated or absurdly large.
     """
-    with open_raster(path, first=True, checked=False) as raster:
+    with open_raster(path, first=True, whole=True) as raster:
         pixels = np.empty((raster.height, raster.width, 3), np.uint8)
         step = max(1, _STRIP_BYTES // (raster.width * raster.bands * raster.dtype.itemsize))
         for top in range(0, raster.height, step):
@@ -104,8 +104,7 @@ def probe(path: Path | str) -> tuple[int, int]:
 
 
 def is_gray(path: Path | str) -> bool:
-    """Whether the file holds one channel of gray, with or without transparency; R = G = B does not count, and of
-    palettes only those of a BMP or GIF whose colors are gray.
+    """Whether the file holds one channel of gray, with or without transparency; R = G = B and palettes do not count.
 
     Args:
         path: As of `read_rgb`.
@@ -113,5 +112,5 @@ def is_gray(path: Path | str) -> bool:
     Raises:
         UserError: There is no such file, or it is not a picture.
     """
-    with open_raster(path, first=True, checked=False) as raster:
-        return raster.gray
+    with picture_errors(path), open(path, "rb") as file:
+        return read_header(file).gray

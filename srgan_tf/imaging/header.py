@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from PIL import BmpImagePlugin, GifImagePlugin, ImageFile
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile
 
 from srgan_tf.imaging import xmp
 from srgan_tf.imaging.errors import UnsupportedPicture
@@ -54,6 +54,7 @@ class Header:
         complete: Whether the end of the (first) picture is there, by the structure of the file.
         frames: Pictures in the file, without thumbnails and masks; of a GIF always 1, since they are found by decoding.
         page: Number of the first picture among all of a TIFF.
+        gray: Whether there is one channel besides alpha, and no palette.
         channels: Of a JPEG, as stored: 1 gray, 3 color, 4 CMYK. Of a TIFF whose last channel is nothing known, those
             before it. Else 0.
         progressive: Whether the picture comes in several passes, which decoders hold as a whole: interlaced PNG,
@@ -67,6 +68,7 @@ class Header:
     height: int
     width: int
     complete: bool
+    gray: bool
     frames: int = 1
     page: int = 0
     channels: int = 0
@@ -146,7 +148,7 @@ def _png(file):
     first = dict(reversed(chunks))
     if len(first.get(b"IHDR", b"")) < 13:
         return None
-    width, height, *_, interlace = struct.unpack(">IIBBBBB", first[b"IHDR"])
+    width, height, _, color_type, *_, interlace = struct.unpack(">IIBBBBB", first[b"IHDR"])
     blocks = [found for kind, data in chunks if kind in PNG_TEXT and (found := hidden(kind, data))]
     blocks = dict(reversed(blocks))
     exif = first.get(b"eXIf") or blocks.get("exif")
@@ -156,6 +158,7 @@ def _png(file):
         height,
         width,
         b"IEND" in first,
+        gray=color_type in (0, 4),
         frames=int.from_bytes(first.get(b"acTL", b"\0\0\0\1")[:4], "big"),
         progressive=interlace > 0,
         exif=read_exif(exif) if exif else None,
@@ -201,6 +204,7 @@ def _jpeg(file):
         height,
         width,
         _jpeg_ends(file),
+        gray=channels == 1,
         channels=channels,
         progressive=frame[0] in _JPEG_PROGRESSIVE,
         exif=read_exif(exif) if exif else None,
@@ -264,7 +268,7 @@ def _webp(file):
         frames += kind == b"ANMF"
         position += 8 + length + length % 2
     exif = read_exif(exif) if exif else None
-    return Header("webp", height, width, end <= size, frames=max(1, frames), exif=exif, xmp=packet)
+    return Header("webp", height, width, end <= size, gray=False, frames=max(1, frames), exif=exif, xmp=packet)
 
 
 def _tiff(file):
@@ -303,6 +307,7 @@ def _tiff(file):
         value(entries, TiffTag.HEIGHT),
         value(entries, TiffTag.WIDTH),
         all(start + length <= size for start, length in itertools.zip_longest(starts, lengths, fillvalue=0)),
+        gray=value(entries, TiffTag.PHOTOMETRIC) in (0, 1),
         frames=len(pictures),
         page=pictures[0],
         # TIFF 6.0 calls 0 "unspecified data"; where the tag is missing, programs mean transparency.
@@ -363,7 +368,7 @@ def _by_pillow(kind):
         image = BY_PILLOW[kind](file)
         width, height = image.size
         complete = (_bmp_is_complete if kind == "bmp" else _gif_is_complete)(file, image)
-        return Header(kind, height, width, complete)
+        return Header(kind, height, width, complete, gray=Image.getmodebase(image.mode) == "L")
 
     return read
 

@@ -22,7 +22,8 @@ _PILLOW_ROWS = 256  # at once
 _FORMATS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 _DTYPES = {name: dtype for dtype, name in _FORMATS.items()}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16")}  # of gray and of RGB
-_DEFAULT_RESOLUTION = 72 / 25.4  # pixels per mm
+_DEFAULT_RESOLUTION, _MAX_RESOLUTION = 72 / 25.4, 1e5  # pixels per mm
+_MISSING_PIXELS = "premature end of data segment"  # in libjpeg's warning
 
 pyvips.cache_set_max(0)  # a file that was rewritten must be read again
 pyvips.concurrency_set(1)  # each thread holds rows of its own, and the codecs use one anyway
@@ -98,13 +99,14 @@ class Raster:
 
 @contextlib.contextmanager
 def open_raster(
-    source: Path | str | bytes, max_pixels: float | None = None, *, first: bool = False, checked: bool = True
+    source: Path | str | bytes, max_pixels: float | None = None, *, first: bool = False, whole: bool = False
 ) -> Iterator[Raster]:
     """Opens a picture to be read by strips, its orientation of EXIF, or else of XMP, applied.
 
     Palettes become RGB, single bits 0 and 255, premultiplied colors are divided, and CMYK becomes sRGB by its profile,
     or without one by multiplication of its inks. Of a TIFF thumbnails and masks are passed over, and its channel that
-    is nothing known (ExtraSamples 0) is left out. Memory is needed for a few rows only, but for what must be decoded
+    is nothing known (ExtraSamples 0) is left out. Everything is decoded once beforehand, so that damage is reported
+    before hours of work. Memory is needed for a few rows only, but for what must be decoded
     whole: WebP, BMP, GIF, an interlaced PNG and a progressive JPEG. A large picture that has to be rotated goes through
     a file in the system's folder for temporary files.
 
@@ -112,7 +114,7 @@ def open_raster(
         source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes, from standard input.
         max_pixels: A picture of more is refused before it is decoded. None: `header.MAX_PIXELS`.
         first: Of an animation or of several pages take the first, instead of refusing them.
-        checked: Decode everything once beforehand, so that damage is reported before hours of work.
+        whole: Decode into memory, whatever the size, for a caller that takes all rows at once.
 
     Yields:
         A `Raster`, open inside the `with`.
@@ -128,7 +130,7 @@ def open_raster(
         if header.kind in BY_PILLOW:
             frames, *opened = _read_by_pillow(header, file)
         else:
-            frames, *opened = _read_by_vips(header, source, checked)
+            frames, *opened = _read_by_vips(header, source, whole)
         if frames > 1 and not first:
             raise UnsupportedPicture("an animation or several pages; save the one to upscale as a file of its own")
         raster = Raster(name, *opened)
@@ -166,35 +168,41 @@ def _read_by_pillow(header, file):
     return (2 if getattr(image, "is_animated", False) else 1), vips_image(pixels), opaque, metadata
 
 
-def _read_by_vips(header, source, checked):
+def _read_by_vips(header, source, whole):
     """As `_read_by_pillow`."""
     from_bytes, tiff = isinstance(source, bytes), header.kind == "tiff"
     operation = getattr(pyvips.Image, f"{header.kind}load_buffer" if from_bytes else f"{header.kind}load")
     # The limit is that of pixels; libvips' own of 50 MB would refuse a TIFF whose rows are compressed in one strip.
     options = {"page": header.page, "unlimited": True} if tiff else {}
-    data = source if from_bytes else os.fsencode(source)
-    load = functools.partial(operation, data, fail_on="error", **options)
-    image = load(access="sequential")
-    shown = _checked(_in_rgb(image, header.channels))
-    small = shown.width * shown.height * shown.bands * _DTYPES[shown.format].itemsize <= _MAX_BYTES_IN_MEMORY
-    access = "sequential" if header.orientation < 3 else "random"  # in which stored rows become rows
-    opaque = False
-    if access == "random":
-        image = load(access=access)
-    if checked and small:
-        image = image.copy_memory()
-    if checked:
-        opaque = _decodes_to_opaque(_in_rgb(image, header.channels))
-    if checked and not small:
-        image = load(access=access)
+    load = functools.partial(operation, source if from_bytes else os.fsencode(source), **options)
+    try:  # libjpeg but warns of missing pixels, which it leaves gray
+        image, opaque = _decoded(load, header, whole, "warning" if header.kind == "jpeg" else "error")
+    except pyvips.Error as error:
+        if header.kind != "jpeg" or _MISSING_PIXELS in str(error):
+            raise
+        image, opaque = _decoded(load, header, whole, "error")  # and of much that does no harm
     image = _upright(_in_rgb(image, header.channels), header.orientation)
     return header.frames, image, opaque, _metadata(image, header)
 
 
-def _decodes_to_opaque(image):
-    """Whether there is alpha, of which all is opaque; everything is decoded in any case."""
+def _decoded(load, header, whole, fail_on):
+    """The picture as stored, decoded once, in memory if it is small or `whole`; and whether its alpha is opaque."""
+    access = "sequential" if header.orientation < 3 else "random"  # in which stored rows become rows
+    image = load(access=access, fail_on=fail_on)
+    shown = _checked(_in_rgb(image, header.channels))
+    size = shown.width * shown.height * shown.bands * _DTYPES[shown.format].itemsize
+    if whole or size <= _MAX_BYTES_IN_MEMORY:
+        image = image.copy_memory()
+        return image, _is_opaque(_in_rgb(image, header.channels))
+    opaque = _is_opaque(shown)
+    if shown.bands % 2:
+        shown.avg()
+    return load(access=access, fail_on=fail_on), opaque
+
+
+def _is_opaque(image):
+    """Whether there is alpha, of which all is opaque; then everything is decoded for it."""
     if image.bands % 2:
-        image.avg()
         return False
     lowest = image.stats().getpoint(0, image.bands)[0]  # of the last band; `min` would stop at the first 0
     return lowest == np.iinfo(_DTYPES[image.format]).max
@@ -241,7 +249,7 @@ def _upright(image, orientation):
 
 def _metadata(image, header):
     resolution = image.xres, image.yres
-    if resolution == (1, 1):  # libvips' word for none
+    if resolution == (1, 1) or not all(0 < each < _MAX_RESOLUTION for each in resolution):  # libvips' word for none
         resolution = _DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION
     exif = header.exif
     return Metadata(

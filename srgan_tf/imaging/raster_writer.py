@@ -323,7 +323,7 @@ def _bmp_head(height, width, bands, resolution=(0, 0)):
     palette = b"".join(bytes((level, level, level, 0)) for level in range(256)) if bands == 1 else b""
     start = 14 + 40 + len(palette)
     length = height * _bmp_stride(width, bands)
-    per_metre = (min(round(each * 1000), (1 << 31) - 1) for each in resolution)
+    per_metre = (round(each * 1000) for each in resolution)
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8 * bands, 0, length, *per_metre, len(palette) // 4, 0)
     return struct.pack("<2sIHHI", b"BM", start + length, 0, 0, start) + info + palette
 

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import struct
@@ -8,6 +9,7 @@ import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from srgan_tf.imaging import files, header
+from srgan_tf.imaging.raster import open_raster
 from srgan_tf.system.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -339,3 +341,39 @@ def test_written_files_have_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
     files.write(tmp_path / "a.png", RGB)
     assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("read", [files.read_rgb, lambda path: open_raster(path).__enter__()])
+def test_a_jpeg_that_ends_before_its_pixels_do_is_damaged(tmp_path, read, progressive):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path, progressive=progressive)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4] + b"\xff\xd9")
+    with pytest.raises(UserError, match=r"a\.jpg: damaged or truncated \("):
+        read(path)
+    path.write_bytes(data[:-2] + bytes(9) + data[-2:])  # which does no harm
+    assert files.read_rgb(path).shape == (64, 64, 3)
+
+
+def test_a_gif_whose_frame_is_larger_than_its_screen(tmp_path):
+    path = tmp_path / "a.gif"
+    Image.fromarray(GRAY).save(path)
+    data = bytearray(path.read_bytes())
+    frame = data.index(b"\x2c\0\0\0\0\x07\0\x05\0")
+    for size in (b"\x09\0\x08\0", b"\xff\xff\xff\xff"):
+        data[frame + 5 : frame + 9] = size
+        path.write_bytes(data)
+        for read in (files.read_rgb, files.probe):
+            with contextlib.suppress(UserError):
+                assert len(read(path)) in (5, 8, 2)
+
+
+def test_a_palette_without_colors(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(GRAY).convert("P").save(path)
+    data = path.read_bytes()
+    start = data.index(b"PLTE") - 4
+    path.write_bytes(data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :])
+    with pytest.raises(UserError, match=r"a\.png: damaged or truncated \("):
+        files.read_rgb(path)
