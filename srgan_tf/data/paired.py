@@ -54,7 +54,7 @@ def find_sides(folder: Path | str, scale: int = 4) -> tuple[Path, Path] | None:
         scale: Factor between them, by which LR is chosen where there are several.
 
     Raises:
-        UserError: There is only LR, or there are several sets, or folders do not divide HR and LR.
+        UserError: There is only LR, there are several sets, or only names tell HR and LR apart.
     """
     folder = Path(folder)
     sides = layouts.find_sides(folder, scale)
@@ -84,8 +84,9 @@ def scan_pairs(hr: Path, lr: Path, scale: int, min_side: int) -> PairScan:
     Raises:
         UserError: A picture has no partner, two have one name, or no pair is usable.
     """
-    hr_files, lr_files = (_entries(scan_photographs(folder, side)) for folder, side in ((hr, min_side), (lr, 1)))
-    partners = folders.match(folders.named(hr_files, hr), folders.named(lr_files, lr), hr.parent)
+    scans = scan_photographs(hr, min_side), scan_photographs(lr)
+    partners = match_scans((hr, lr), scans)
+    hr_files, lr_files = map(_entries, scans)
     pictures, small_pictures, skipped = [], [], []
     for path, large in sorted(hr_files.items(), key=lambda item: item[0].relative_to(hr).as_posix()):
         small = lr_files[partners[path]]
@@ -104,6 +105,16 @@ def scan_pairs(hr: Path, lr: Path, scale: int, min_side: int) -> PairScan:
             f"{hr.parent}: no usable pair, {len(skipped)} skipped; the first: {skipped[0][0]}: {skipped[0][1]}"
         )
     return PairScan(Scan(tuple(pictures), tuple(skipped)), tuple(small_pictures))
+
+
+def match_scans(sides: tuple[Path, Path], scans: tuple[Scan, Scan]) -> dict[Path, Path]:
+    """The LR file of each HR file, of the skipped ones too; see `data.folders.match`.
+
+    Raises:
+        UserError: A picture has no partner, or two have one name.
+    """
+    hr, lr = (folders.named(_entries(scan), folder) for folder, scan in zip(sides, scans))
+    return folders.match(hr, lr, sides[0].parent)
 
 
 def _entries(scan: Scan) -> dict[Path, PictureFile | str]:

@@ -108,6 +108,8 @@ def test_what_is_missing_or_named_twice_is_refused(pairs, tmp_path):
     (pairs / "HR/a.jpg").rename(pairs / "HR/z.jpg")
     with pytest.raises(UserError, match="1 without a partner in HR/ or LR/: .*z.jpg; add or remove"):
         scan_pairs(*find_sides(pairs), 4, 32)
+    assert main(["srgan", "pack", str(pairs), str(tmp_path / "packed")]) == 1
+    assert not (tmp_path / "packed").exists()
     (pairs / "HR").rename(pairs / "originals")
     with pytest.raises(UserError, match="has LR/ but no HR/"):
         find_sides(pairs)

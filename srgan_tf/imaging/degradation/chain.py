@@ -63,9 +63,9 @@ class Degradation:
 
     Attributes:
         scale: Factor between HR and LR.
-        strength: In [0, 1]. Probabilities, standard deviations and JPEG's distance from quality 100 are multiplied by
-            it, factors are raised to its power, photons divided by its square, and cutoffs drawn towards pi. At 0 LR is
-            MATLAB's bicubic and nothing else.
+        strength: In [0, 1]. Probabilities of steps, standard deviations and JPEG's distance from quality 100 are
+            multiplied by it, factors are raised to its power, photons divided by its square, and cutoffs drawn towards
+            pi. At 0 LR is MATLAB's bicubic and nothing else.
         ranges: What is drawn from.
         seed: In [0, 2**32).
     """
@@ -80,7 +80,7 @@ class Degradation:
         numbers = Random(self.seed, number, _CHAIN).uniforms(_PARTS, _NUMBERS)
         drawer = _Drawer(self.ranges, self.strength)
         orders, first, second, final = numbers[0], numbers[1:5], numbers[5:9], numbers[9:]
-        if self.strength == 0 or orders[-1] < self._clean():
+        if self.strength == 0 or orders[-1] < self.ranges.clean:
             return Chain((steps.Resize(1 / self.scale, "bicubic"),), self.seed, number)
         made = _shuffled(drawer.round(first, self.ranges.sigma_1, self.ranges.resize_1, 1), orders[:4])
         *rest, jpeg = drawer.round(second, self.ranges.sigma_2, self.ranges.resize_2, 1 / self.scale)
@@ -98,9 +98,6 @@ class Degradation:
         """
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
         return self.draw(int.from_bytes(digest[:8], "big"))
-
-    def _clean(self):
-        return 1 - self.strength * (1 - self.ranges.clean)
 
 
 def _shuffled(made: Sequence[Step | None], numbers) -> list[Step | None]:
@@ -169,8 +166,9 @@ class _Drawer:
         return number < self._strength * probability
 
     def _kernel_size(self, number):
-        lowest, highest = (math.ceil((size - 1) / 2) for size in self._ranges.kernel_size)
-        return 2 * (lowest + int((highest - lowest + 1) * number)) + 1
+        lowest, highest = self._ranges.kernel_size
+        reach, most = math.ceil((lowest - 1) / 2), math.floor((highest - 1) / 2)
+        return 2 * (reach + int(max(1, most - reach + 1) * number)) + 1
 
     def _cutoff(self, number):
         return math.pi - self._strength * (math.pi - _between(self._ranges.cutoff, number))
