@@ -12,7 +12,7 @@ from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
 from srgan_tf.evaluation.systems import NONE, load_upscaler, named_weights
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, UserError
-from srgan_tf.weights import DEFAULT_WEIGHTS, read_manifest
+from srgan_tf.weights import DEFAULT_WEIGHTS, DIAL, read_manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +48,15 @@ def run(settings):
     quiet.import_tensorflow()
     from srgan_tf.inference.demo import build_page, launch
 
+    def load(name, strength):
+        dial = {} if strength == 1 else {"strength": strength}
+        return load_upscaler(None if dial else weights[name], **dial, **settings.limits())
+
     max_pixels = int(settings.max_megapixels * 1e6)
+    dialed = DIAL[1] if settings.weights == (AUTO,) else ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container leaves no pictures either
     with tempfile.TemporaryDirectory(prefix="srgan-demo-") as folder:
-        page = build_page(
-            lambda name: load_upscaler(weights[name], **settings.limits()), tuple(weights), max_pixels, Path(folder)
-        )
+        page = build_page(load, tuple(weights), max_pixels, Path(folder), dialed)
         try:
             address = launch(page, settings.host, unless_auto(settings.port), max_pixels)
             print(f"{address} upscales pictures until you press Ctrl-C", flush=True)

@@ -134,15 +134,16 @@ def _as_png(source, target, max_pixels):
 
 
 def build_page(
-    load: Callable[[str], "Upscaler"], names: Sequence[str], max_pixels: int, folder: Path
+    load: Callable[[str, float], "Upscaler"], names: Sequence[str], max_pixels: int, folder: Path, dialed: str = ""
 ) -> "gradio.Blocks":
     """Builds the page.
 
     Args:
-        load: Gives the `Upscaler` with the weights of a name.
+        load: Gives the `Upscaler` with the weights of a name, at a strength.
         names: Of the weights to choose from; the first is chosen at the start.
         max_pixels: Height times width that a picture may have.
         folder: For the pictures while they are needed.
+        dialed: The name that has a strength, 0 to 1; that of the others is 1.
 
     Returns:
         The page, which `launch` serves.
@@ -158,13 +159,13 @@ def build_page(
 
     bar = gr.Progress()  # by which Gradio knows that the function reports
 
-    def answer(upload, weights, request: gr.Request, progress=bar):
+    def answer(upload, weights, strength, request: gr.Request, progress=bar):
         if upload is None:
             return None, gr.skip(), say("Choose a picture first.", refused=True)
         upload = Path(upload)
         try:
             answers = pictures.start_answer(request.session_hash, upload)
-            upscaler = load(weights)
+            upscaler = load(weights, strength if weights == dialed else 1)
             show = functools.partial(progress, desc=f"Upscaling {upscaler.scale} times")
             show(0)
             result, before, after = upscale_upload(upload, answers, upscaler, max_pixels, show)
@@ -172,10 +173,11 @@ def build_page(
             text = str(error) or "out of memory; try a smaller picture"
             return None, gr.DownloadButton(interactive=False), say(text, refused=True)
         (height, width), name = files.probe(result), result.name
+        how = f"{weights} at strength {strength:g}" if weights == dialed else weights
         return (
             (str(before), str(after)),
             gr.DownloadButton(value=str(result), interactive=True),
-            say(f"{name}: {width}x{height} pixels, with {weights}. Move the line to compare; scroll to zoom."),
+            say(f"{name}: {width}x{height} pixels, with {how}. Move the line to compare; scroll to zoom."),
         )
 
     def leave(request: gr.Request):
@@ -191,6 +193,16 @@ def build_page(
                 upload = gr.File(label="Picture: drop, paste or choose it", height=190, elem_id="picture")
                 choices = [(_LABELS.get(name, name), name) for name in names]
                 weights = gr.Radio(choices, value=names[0], label="Weights", elem_id="weights")
+                strength = gr.Slider(
+                    0,
+                    1,
+                    value=1,
+                    step=0.05,
+                    label="Strength",
+                    info="1 is sharp; 0 invents the least",
+                    visible=names[0] == dialed,
+                    elem_id="strength",
+                )
                 start = gr.Button("Upscale", variant="primary", elem_id="start")
                 message = gr.HTML(say(), elem_id="message", padding=False)
                 download = gr.DownloadButton("Download", interactive=False, elem_id="download")
@@ -200,11 +212,19 @@ def build_page(
                 )
         start.click(
             answer,
-            [upload, weights],
+            [upload, weights, strength],
             [slider, download, message],
             api_visibility="private",
             show_progress_on=slider,
             concurrency_limit=1,
+        )
+        weights.change(
+            lambda name: gr.Slider(visible=name == dialed),
+            weights,
+            strength,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
         )
         page.unload(leave)
     return page.queue(max_size=QUEUE, default_concurrency_limit=1)

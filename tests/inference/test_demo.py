@@ -64,16 +64,17 @@ def served(weights, gate, tmp_path_factory):
     from srgan_tf import Upscaler
     from srgan_tf.inference.demo import build_page, launch
 
-    def load(name):
+    def load(name, strength):
         if name == "slow":
             assert gate.wait(60)
+        assert strength == (0.35 if name == "dialed" else 1)
         return Upscaler(weights, tile=32)
 
     folder = tmp_path_factory.mktemp("visitors")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
             patch.setenv(name, "")  # which building sets; they are put back afterwards
-        page = build_page(load, ("tiny", "slow"), LIMIT, folder)
+        page = build_page(load, ("tiny", "slow", "dialed"), LIMIT, folder, dialed="dialed")
         yield launch(page, "127.0.0.1", None, LIMIT), folder
         page.close(verbose=False)
 
@@ -190,6 +191,19 @@ def test_what_is_downloaded_is_what_srgan_upscale_writes(visitor, weights, tmp_p
     assert main(["srgan", "upscale", str(path), f"--weights={weights}", "--tile=32"]) == 0
     expected = path.with_stem(f"{path.stem}_x4")
     assert downloaded(visitor.driver) == (expected.name, expected.read_bytes())
+
+
+def test_the_strength_is_that_of_the_slider(visitor, tmp_path):
+    shown = "const s = document.querySelector('#strength'); return Boolean(s && s.checkVisibility())"
+    visitor.give(photo(tmp_path / "photo.png"))
+    assert not visitor.run(shown)
+    visitor.choose("dialed")
+    visitor.wait(shown)
+    field = visitor.find("#strength input[type=number]")
+    visitor.run("arguments[0].select()", field)
+    field.send_keys("0.35\t")
+    visitor.start()
+    visitor.message("with dialed at strength 0.35")
 
 
 def test_the_comparison_zooms(visitor, tmp_path):
