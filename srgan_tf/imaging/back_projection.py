@@ -72,7 +72,8 @@ class Residual:
 class BackProjection:
     """Makes the SR of one picture faithful to its LR, from top to bottom.
 
-    Alpha, the last of 2 or 4 bands, stays as it is.
+    Alpha, the last of 2 or 4 bands, stays as it is. Colors that it hides wholly are not aimed at, since the network
+    was shown others in their place, see `transparency.fill_hidden`.
 
     Args:
         height: Of LR.
@@ -96,7 +97,7 @@ class BackProjection:
         # What is not done, and what it depends on: LR and m from `_first_row` on, SR from `_top` on, and above that the
         # rows of the result that the kernel sees.
         self._top = 0
-        self._lr = np.empty((0, width, self._colors), dtype)
+        self._lr = np.empty((0, width, bands), dtype)
         self._multipliers = np.empty((width, self._colors, 0), kind)
         self._sr = np.empty((0, scale * width, bands), dtype)
         self._above = np.empty((0, scale * width, bands), dtype)
@@ -112,7 +113,7 @@ class BackProjection:
             The next rows of the result, `(h', scale width, bands)`; with the last rows all that are left.
         """
         for start in range(0, len(lr), _BLOCK_ROWS):
-            self._lr = np.concatenate([self._lr, lr[start : start + _BLOCK_ROWS, :, : self._colors]])
+            self._lr = np.concatenate([self._lr, lr[start : start + _BLOCK_ROWS]])
             rows = sr[self.scale * start : self.scale * (start + _BLOCK_ROWS)]
             self._sr = np.concatenate([self._sr, rows])
             while self._top < self._height:
@@ -130,10 +131,13 @@ class BackProjection:
         """Solves the rows before `stop` and returns those before `done`; both of LR."""
         first, last = self._first_row, stop if stop == self._height else stop - _REACH
         above = self.scale * self._top - len(self._above)
+        lr = self._lr[: last - first]
+        hidden = lr[..., self._colors :].min(axis=2, initial=1) == 0
         window = _Window(
             self._vertical[first:last, above : self.scale * stop],
             self._columns,
-            self._lr[: last - first],
+            lr[..., : self._colors],
+            hidden.T[:, None],
             self._above[..., : self._colors],
             self._sr[: self.scale * (stop - self._top), :, : self._colors],
             self._multipliers,
@@ -229,6 +233,7 @@ class _Window:
         vertical: B of the rows, from those of `above` and `sr` to those of `lr`.
         columns: `_Columns`.
         lr: `(rows, width, colors)`.
+        hidden: Which pixels of LR are not aimed at, `(width, 1, rows)`.
         above: Rows of the result before `sr`, `(rows, scale width, colors)`.
         sr: `(rows, scale width, colors)`.
         multipliers: m of the first rows, of earlier windows.
@@ -240,12 +245,13 @@ class _Window:
         squares_before: Sum of squares of the residual of the rows without m, before the first step.
     """
 
-    def __init__(self, vertical, columns, lr, above, sr, multipliers, limit):
+    def __init__(self, vertical, columns, lr, hidden, above, sr, multipliers, limit):
         kind = vertical.dtype
         self._vertical, self._columns, self._limit = vertical, columns, limit
         self._spread = vertical[:, len(above) :].T.tocsr()
         self._inverse = np.linalg.inv((vertical @ vertical.T).toarray().astype(np.float64)).astype(kind)
         self._lr = np.ascontiguousarray(np.moveaxis(lr, 0, 2), kind)
+        self._hidden = hidden
         self._above = above.reshape(len(above), math.prod(sr.shape[1:])).astype(kind)
         self._sr = sr.reshape(len(sr), -1)
         self.sr = self._sr.copy()
@@ -260,15 +266,16 @@ class _Window:
         Returns:
             `(levels, steps)`: how far each value of LR is from the reduced result, and the number of steps.
         """
-        residual = self._residual(rounded=False)
+        residual = np.where(self._hidden, 0, self._residual(rounded=False))
         self.squares_before = float(np.square(residual[..., self._old :], dtype=np.float64).sum())
         residual[..., : self._old] = 0  # solved already; rounding it anew would undo later steps
         self._step(residual)
         unit = self._limit // 255
-        given_up = np.zeros(residual.shape, bool)
+        given_up = np.broadcast_to(self._hidden, residual.shape).copy()
+        self.multipliers[given_up] = 0
         for steps in range(1, _MAX_STEPS + 1):
             residual = self._residual()
-            levels = np.abs(np.ceil(residual - 0.5))  # halves are rounded up
+            levels = np.where(self._hidden, 0, np.abs(np.ceil(residual - 0.5)))  # halves are rounded up
             if steps % _PATIENCE == 0:  # what has a solution is halved in two steps
                 given_up |= _surroundings(levels > unit * 2 ** ((_MAX_STEPS - steps) / 2))
             wanted = np.where(given_up, 0, levels)

@@ -90,11 +90,25 @@ def test_scale_factors(photo, scale):
 @pytest.mark.parametrize("bands", [1, 2, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_gray_and_alpha(pair, bands, dtype):
-    lr, sr = (image[..., [0, 1, 2, 0]][..., -bands:].astype(dtype) * (np.iinfo(dtype).max // 255) for image in pair)
+    pair = [np.maximum(image[..., [0, 1, 2, 0]][..., -bands:], 1) for image in pair]
+    lr, sr = (image.astype(dtype) * (np.iinfo(dtype).max // 255) for image in pair)
     result, residual = project(lr, sr)
     colors = bands - (bands % 2 == 0)
     assert_faithful(lr[..., :colors], result[..., :colors], residual)
     assert (result[..., colors:] == sr[..., colors:]).all()
+
+
+def test_colors_that_are_hidden_are_not_aimed_at(pair):
+    lr, sr = (np.concatenate([image, image[..., :1]], axis=2) for image in pair)
+    lr[..., 3] = np.arange(len(lr))[:, None] // 10 % 2 * 80
+    other = lr.copy()
+    other[lr[..., 3] == 0, :3] = 255 - lr[lr[..., 3] == 0, :3]
+    result, residual = project(lr, sr)
+    assert (project(other, sr)[0] == result).all()
+    visible = lr[..., 3] > 0
+    differences = residual_of(lr[..., :3], result[..., :3])[visible]
+    assert differences.max() <= 1 and np.mean(differences > 0) <= 0.002  # of half the pixels
+    assert residual.is_faithful and residual.differing == np.count_nonzero(differences)
 
 
 def test_clipped_pixels(photo):

@@ -30,7 +30,7 @@ class Shifted:
 def lr():
     """uint8 `(100, 90, 4)`, the last a gray."""
     photo = downscale(files.read_rgb(embedded_pictures()["astronaut"])[:400, :360])
-    return np.concatenate([photo, photo[::-1, :, :1]], axis=2)
+    return np.concatenate([photo, np.maximum(photo[::-1, :, :1], 1)], axis=2)
 
 
 @pytest.fixture(scope="module")
