@@ -60,9 +60,9 @@ class Upscaler:
             fastest on this machine, see `precision.choose_precision`. Other networks are computed in float32.
         faithful: Whether SR is changed as little as possible so that MATLAB's bicubic of it,
             `imaging.resize.downscale`, is the input again: no value of LR differs by more than 1 level, and 99.9 % by
-            none; of 16 bits by 257 and 128. Alpha stays, and colors that
-            it hides wholly are free. Where no such picture is found, as at lines as thin
-            as a pixel, SR stays as it is, and `upscale` and `upscale_batch` give a `UserWarning`.
+            none; of 16 bits by 257 and 128. Alpha stays, and colors that it hides wholly are free. Where no such
+            picture is found, as at lines as thin as a pixel, SR stays as it is, and `upscale` and `upscale_batch` give
+            a `UserWarning`.
 
     Attributes:
         scale: The scale factor.
