@@ -283,3 +283,14 @@ def test_a_tf_config_is_read_or_refused_in_one_line(monkeypatch):
             distribution._cluster()
         except UserError as error:
             assert str(error).startswith("TF_CONFIG: ") and len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", [archive, lpips_npz], ids=lambda kind: kind.__name__)
+def test_a_zip_with_names_that_are_not_utf_8_is_one_line(tmp_path, kind):
+    path, read = kind(tmp_path)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("ü.txt", b"")
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xfe"))
+    with pytest.raises(UserError, match=rf"{path.name}: .*codec can't decode") as error:
+        read()
+    assert len(str(error.value).splitlines()) == 1

@@ -145,7 +145,10 @@ def load_generator(
         with warnings.catch_warnings():
             # Keras only warns where a layer finds nothing in the file and keeps its random weights.
             warnings.simplefilter("error", UserWarning)
-            generator.load_weights(path)
+            try:
+                generator.load_weights(path)
+            except (UserWarning, ValueError):  # which speak of Keras' containers
+                raise ValueError(f"its arrays are not those that {config} has") from None
     require_finite(path, generator)
     return generator
 

@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -163,3 +164,16 @@ def test_weights_of_another_model_are_refused(tmp_path):
     (tmp_path / "z.weights.h5").write_bytes(content.replace(b'"espcn"', b'"srcnn"'))
     with pytest.raises(UserError, match="z.weights.h5: damaged or not a generator's weights"):
         load_generator(tmp_path / "z.weights.h5")
+
+
+def test_weights_of_another_shape_are_refused_without_keras_words(tmp_path):
+    path = tmp_path / "x.weights.h5"
+    save_generator(_build("espcn"), path)
+    with h5py.File(path, "a") as file:
+        (kernel,) = (group["vars"]["0"] for name, group in file["layers"].items() if name == "conv2d")
+        parent, values = kernel.parent, kernel[()]
+        del parent["0"]
+        parent["0"] = values[:-1]
+    with pytest.raises(UserError, match="its arrays are not those that .*'espcn'.* has") as error:
+        load_generator(path)
+    assert "container" not in str(error.value)
