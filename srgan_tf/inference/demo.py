@@ -36,7 +36,8 @@ _LABELS = {
 _CACHED = 4  # networks
 _CSS = """
 .gradio-container { width: 100% !important; max-width: 1200px !important; margin: 0 auto !important; }
-#message { min-height: 1.5em; }
+#message p { margin: 0; }
+#message:has(p:empty) { display: none; }
 #message .refused { color: var(--error-text-color, #b91c1c); }
 """
 # A picture that is pasted anywhere on the page is taken as one that is dropped.
@@ -103,7 +104,7 @@ def upscale_upload(
         height, width = files.probe(source)
         if height * width > max_pixels:
             megapixels = f"{height * width / 1e6:.1f} megapixels, and this page takes {max_pixels / 1e6:g} at most"
-            raise UserError(f"{source}: {width}x{height} are {megapixels}; `srgan upscale` takes more")
+            raise UserError(f"{source}: {width}x{height} are {megapixels}; srgan upscale takes more")
         name, kind = output_name(source)
         result = folder / f"{Path(name).stem}_x{upscaler.scale}{Path(name).suffix}"
         done = 0
@@ -165,9 +166,9 @@ def build_page(
         upload = Path(upload)
         try:
             answers = pictures.start_answer(request.session_hash, upload)
+            progress(0, desc=f"Loading {weights}")
             upscaler = load(weights, strength if weights == dialed else 1)
             show = functools.partial(progress, desc=f"Upscaling {upscaler.scale} times")
-            show(0)
             result, before, after = upscale_upload(upload, answers, upscaler, max_pixels, show)
         except (UserError, MemoryError) as error:
             text = str(error) or "out of memory; try a smaller picture"

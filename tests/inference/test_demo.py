@@ -251,7 +251,7 @@ REFUSED = {
     "notes.txt": (lambda path: path.write_text("<b>no picture</b>"), "notes.txt: not a"),
     "large.png": (
         lambda path: Image.new("L", (4000, 3000)).save(path),
-        "large.png: 4000x3000 are 12.0 megapixels, and this page takes 0.01 at most; `srgan upscale` takes more",
+        "large.png: 4000x3000 are 12.0 megapixels, and this page takes 0.01 at most; srgan upscale takes more",
     ),
     "half.jpg": (lambda path: path.write_bytes(photo(path).read_bytes()[:800]), "half.jpg: "),
     "<i>a&amp;b.png": (lambda path: path.touch(), "file is empty"),
