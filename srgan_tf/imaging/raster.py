@@ -65,15 +65,21 @@ class Raster:
         opaque: Whether all of alpha is known to be opaque, by decoding everything beforehand.
         dtype: NumPy's uint8, values in [0, 255], or uint16, values in [0, 65535].
         metadata: A `Metadata`.
+        decoder_bytes: Memory that `rows` may take besides, about, as soon as it is called.
     """
 
     def __init__(self, name, image, opaque, metadata):
         self._name, self._image = name, image
         self.height, self.width, self.bands = image.height, image.width, image.bands
         self.gray, self.alpha = image.bands < 3, image.bands % 2 == 0
-        self.opaque = opaque
+        self.opaque, self.decoder_bytes = opaque, 0
         self.dtype = _DTYPES[image.format]
         self.metadata = metadata
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all rows."""
+        return self.height * self.width * self.bands * self.dtype.itemsize
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
         """Decodes a strip. Strips are to be asked for from top to bottom, each row once.
@@ -99,7 +105,12 @@ class Raster:
 
 @contextlib.contextmanager
 def open_raster(
-    source: Path | str | bytes, max_pixels: float | None = None, *, first: bool = False, whole: bool = False
+    source: Path | str | bytes,
+    max_pixels: float | None = None,
+    *,
+    first: bool = False,
+    whole: bool = False,
+    max_bytes: int | None = None,
 ) -> Iterator[Raster]:
     """Opens a picture to be read by strips, its orientation of EXIF, or else of XMP, applied.
 
@@ -114,6 +125,7 @@ def open_raster(
         source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes, from standard input.
         max_pixels: A picture of more is refused before it is decoded. None: `header.MAX_PIXELS`.
         first: Of an animation or of several pages take the first, instead of refusing them.
+        max_bytes: A picture that takes more memory to decode is refused beforehand. None: any.
         whole: Decode into memory, whatever the size, for a caller that takes all rows at once.
 
     Yields:
@@ -126,7 +138,7 @@ def open_raster(
     name = "standard input" if isinstance(source, bytes) else source
     with picture_errors(name), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         header = read_header(file)
-        check_header(header, max_pixels)
+        check_header(header, max_pixels, max_bytes)
         if header.kind in BY_PILLOW:
             frames, *opened = _read_by_pillow(header, file)
         else:
@@ -134,6 +146,8 @@ def open_raster(
         if frames > 1 and not first:
             raise UnsupportedPicture("an animation or several pages; save the one to upscale as a file of its own")
         raster = Raster(name, *opened)
+        if header.kind not in BY_PILLOW and not whole and raster.size_bytes > _MAX_BYTES_IN_MEMORY:
+            raster.decoder_bytes = header.decoder_bytes  # it is decoded again
     try:
         yield raster
     finally:

@@ -262,7 +262,8 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
         """The strips of each result."""
         if len(rasters) == 1:
             (raster,) = rasters
-            return [model.upscale_strips(raster.rows, raster.height, raster.width, raster.bands, raster.dtype)]
+            shape = raster.height, raster.width, raster.bands, raster.dtype
+            return [model.upscale_strips(raster.rows, *shape, reserve=raster.decoder_bytes)]
         images = np.stack([raster.rows(0, raster.height) for raster in rasters])
         return [[image] for image in model.upscale_batch(images)]
 

@@ -13,6 +13,7 @@ from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.inference.faithful import describe
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.memory import resident_bytes
 from srgan_tf.system.terminal import printable
 
 _WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
@@ -87,7 +88,9 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         if verbose or not residual.is_faithful:
             bar.write(printable(f"{_name(job)}: {describe(residual)}"), file=sys.stderr)
 
-    with open_raster(sys.stdin.buffer.read() if job.source is None else job.source, max_pixels) as raster:
+    source = sys.stdin.buffer.read() if job.source is None else job.source
+    free = None if upscaler.max_memory is None else upscaler.max_memory - resident_bytes()
+    with open_raster(source, max_pixels, max_bytes=free) as raster:
         height, width = raster.height, raster.width
         bar.total += height * width - expected
         size = None

@@ -1,12 +1,15 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from srgan_tf.imaging import files
+from srgan_tf.imaging.raster import open_raster
 from srgan_tf.system.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (61, 64, 3), dtype=np.uint8)
@@ -113,3 +116,49 @@ def test_the_walk_over_a_broken_jpeg_header_ends(tmp_path, rest):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xee\0\2" + rest)
     with pytest.raises(UserError, match="damaged or truncated"):
         files.probe(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resets the peak by /proc")
+def test_what_decoding_takes_is_known_from_the_header(tmp_path, run_python):
+    side = 3000
+    ramp = np.add.outer(np.arange(side), np.arange(side)).astype(np.uint8)
+    image, turned = Image.fromarray(np.dstack([ramp, ramp[::-1], 255 - ramp])), Image.Exif()
+    turned[274] = 6
+    image.save(tmp_path / "a.bmp")
+    image.save(tmp_path / "a.webp", lossless=True, quality=0, method=0)
+    image.save(tmp_path / "progressive.jpg", progressive=True, subsampling=0)
+    image.save(tmp_path / "turned.png", exif=turned, compress_level=1)
+    pyvips.Image.new_from_file(tmp_path / "turned.png").pngsave(
+        tmp_path / "interlaced.png", interlace=True, keep="none"
+    )
+    code = """
+import re, sys
+from srgan_tf.imaging import raster
+from srgan_tf.imaging.header import read_header
+raster._MAX_BYTES_IN_MEMORY = 100
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+for path in sys.argv[1:2] + sys.argv[1:]:  # the first to warm up
+    open("/proc/self/clear_refs", "w").write("5")
+    before = status("VmRSS")
+    with raster.open_raster(path) as opened:
+        for top in range(0, opened.height, 100):
+            opened.rows(top, top + 100)
+    print(status("VmHWM") - before, read_header(open(path, "rb")).decoder_bytes)
+"""
+    done = run_python("-c", code, *sorted(tmp_path.iterdir()))
+    for line in done.stdout.splitlines()[1:]:
+        taken, expected = map(int, line.split())
+        assert 0.3 * expected < taken < expected + (32 << 20)
+
+
+def test_a_picture_that_takes_too_much_memory_is_refused_before_it_is_decoded(tmp_path):
+    (tmp_path / "a.webp").write_bytes(
+        saved("WEBP")[:60].ljust(len(saved("WEBP")), b"\0")
+    )  # of which only the head is one
+    words = "needs 0 MiB of memory to be decoded, 0 MiB are left; allow more --max_memory"
+    with pytest.raises(UserError, match=words), open_raster(tmp_path / "a.webp", max_bytes=9 * 61 * 64 - 1):
+        pass
+    (tmp_path / "a.png").write_bytes(saved("PNG"))
+    with open_raster(tmp_path / "a.png", max_bytes=0) as raster:  # by rows
+        assert raster.rows(0, 61).shape == (61, 64, 3)

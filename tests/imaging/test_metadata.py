@@ -284,3 +284,26 @@ def test_what_a_bmp_cannot_hold_is_said(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "first.jpg", exif=exif, icc_profile=profile)
     notes = upscaled(tmp_path / "first.jpg", tmp_path / "a.bmp")
     assert notes == ["left out, since BMP has no room for it: color profile, EXIF"]
+
+
+@pytest.mark.parametrize("target", KINDS)
+def test_exif_of_a_raw_profile_is_kept_and_set_upright(tmp_path, target):
+    exif = Image.Exif()
+    exif[Base.Make], exif[Base.Orientation] = "Acme", 6
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    text = b"Raw profile type exif\0\nexif\n%8d\n%s\n" % (len(block), block.hex().encode())
+    assert upscaled(png((b"tEXt", text)), tmp_path / ("a" + target)) == []
+    image = Image.open(tmp_path / ("a" + target))
+    assert image.size == (32, 64)  # from 16 columns and 8 rows
+    found = image.getexif()
+    assert found[Base.Make] == "Acme" and found.get(Base.Orientation, 1) == 1
+    assert "Raw profile type exif" not in image.info
+
+
+@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize("origin", [".jpg", ".webp"])
+def test_orientation_of_xmp_alone_is_set_upright(tmp_path, origin, target):
+    Image.fromarray(RGB).save(tmp_path / ("first" + origin), xmp=packet('tiff:Orientation="6"'))
+    upscaled(tmp_path / ("first" + origin), tmp_path / ("a" + target))
+    assert Image.open(tmp_path / ("a" + target)).size == (32, 64)
+    assert b'tiff:Orientation="1"' in xmp_of(tmp_path / ("a" + target))
