@@ -23,7 +23,8 @@ from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS
 from srgan_tf.inference.plan import STREAM, output_name, plan
 from srgan_tf.inference.precision import FLOAT32
-from srgan_tf.system.errors import UsageError
+from srgan_tf.system.atomic import check_writable, keep_existing
+from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
 from srgan_tf.weights import DEFAULT_WEIGHTS
 
@@ -59,6 +60,9 @@ class Settings(Limits):
     strength: float = setting(AUTO, f"{STRENGTH_HELP} (auto: the network of --weights)", lower=0, upper=1)
     toward: str = setting("", TOWARD_HELP, once=True)
     ensemble: bool = setting(False, ENSEMBLE_HELP)
+    invented: str = setting(
+        "", "file for a map of one image: where the network invents detail and how large its error is to be expected"
+    )
     outscale: float = setting(
         AUTO, "scale factor, up to the network's, such as 2 or 2.5: its output is downscaled (auto: the network's, 4)"
     )
@@ -94,10 +98,23 @@ class Settings(Limits):
             raise UsageError(f"upscale takes --model={self.model} or --weights, not both")
         if self.model and (self.toward or self.strength != AUTO):
             raise UsageError(f"--strength is between networks, and --model={self.model} is none; leave one out")
+        self._check_map()
         check_dial(self, self.weights, unless_auto(self.strength))
         if not self.output and not _is_one_picture(self.input):
             raise UsageError(f"{self.input}: give an OUTPUT, too, a folder or - (--help shows examples)")
         return super().checked()
+
+    def _check_map(self):
+        if self.invented and not _is_one_picture(self.input):
+            raise UsageError("--invented is the map of one image; give a file as INPUT")
+        if self.invented and Path(self.invented).resolve() in (Path(self.input).resolve(), Path(self.output).resolve()):
+            raise UsageError(f"--invented={self.invented}: is the input or the output; give another file")
+
+    def check_map_target(self):
+        """Refuses, before anything is computed, a place that the map cannot be written to."""
+        if self.invented:
+            keep_existing(Path(self.invented), self.overwrite)
+            check_writable(self.invented)
 
 
 def run(settings):
@@ -119,6 +136,7 @@ def run(settings):
     if settings.faithful and (lossy := [job for job in jobs if _is_lossy(job.kind, settings.quality)]):
         where, kind = lossy[0].target or output, KINDS[lossy[0].kind]
         raise UsageError(f"{where}: {kind} would change the pixels again after --faithful; write PNG, --format=png")
+    settings.check_map_target()
     failures = []
     if jobs:
         upscaler = upscaler or load_upscaler(system, **options)
@@ -136,15 +154,34 @@ def run(settings):
         )
     if output != STREAM:
         say(*_summary(output, jobs, skipped, len(failures), len(unreadable)))
-        if len(jobs) > len(failures) and upscaler.precision != FLOAT32:
-            print(settings.precision_note(upscaler), end="")
-        if len(jobs) > len(failures) and upscaler.blended:
-            say(BLENDED_NOTE)
+        if len(jobs) > len(failures):
+            _say_how(upscaler, settings)
+    if settings.invented and not failures:
+        failures = _write_map(settings, upscaler or load_upscaler(system, **options))
     return report_failures(unreadable + failures)
 
 
 def _is_one_picture(source):
     return source != STREAM and not os.path.isdir(source) and (os.path.exists(source) or not glob.has_magic(source))
+
+
+def _say_how(upscaler, settings):
+    if upscaler.precision != FLOAT32:
+        print(settings.precision_note(upscaler), end="")
+    if upscaler.blended:
+        say(BLENDED_NOTE)
+
+
+def _write_map(settings, upscaler):
+    from srgan_tf.inference.invention import write_map
+
+    try:
+        invention = write_map(settings.input, settings.invented, upscaler, int(settings.max_megapixels * 1e6))
+    except MemoryError as error:
+        return [UserError(f"{settings.input}: {str(error) or 'out of memory'}")]
+    if settings.output != STREAM:
+        say(f"{settings.invented}: {invention}")
+    return []
 
 
 def _is_lossy(kind, quality):

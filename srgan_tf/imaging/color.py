@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-_LUMA = np.array([65.481, 128.553, 24.966])  # BT.601
-LUMA_OF_UNIT_RGB = np.float32(_LUMA / _LUMA.sum())  # Y in [-1, 1] of RGB in [-1, 1], black to white
+LUMA = np.array([65.481, 128.553, 24.966])  # Y of BT.601 in studio range, levels for 255 of R, G and B
+LUMA_OF_UNIT_RGB = np.float32(LUMA / LUMA.sum())  # Y in [-1, 1] of RGB in [-1, 1], black to white
 
 
 def to_network(image: ArrayLike) -> np.ndarray:
@@ -26,7 +26,7 @@ def luma(image: ArrayLike) -> np.ndarray:
     Returns:
         `(...)` float64 in [16, 235], not rounded.
     """
-    return 16 + np.asarray(image, np.float64) @ (_LUMA / 255)
+    return 16 + np.asarray(image, np.float64) @ (LUMA / 255)
 
 
 def full_range_luma(image: ArrayLike) -> np.ndarray:
@@ -38,4 +38,4 @@ def full_range_luma(image: ArrayLike) -> np.ndarray:
     Returns:
         `(...)` float64 in [0, 255], not rounded.
     """
-    return np.asarray(image, np.float64) @ (_LUMA / _LUMA.sum())
+    return np.asarray(image, np.float64) @ (LUMA / LUMA.sum())

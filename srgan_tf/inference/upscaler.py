@@ -1,5 +1,6 @@
 """Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -66,6 +67,7 @@ class Upscaler:
 
     Attributes:
         scale: The scale factor.
+        network: The network, without its self-ensemble; see `tile_runner.TileRunner`.
         precision: "float32", "bfloat16" or "float16".
         blended: Whether every picture is computed by both networks and the results are mixed, since their weights do
             not mix: twice the work.
@@ -99,6 +101,7 @@ class Upscaler:
         if strength is not None or toward is not None:
             weights = _between(weights, toward, strength)
         network = _network(weights, precision)
+        self.network = network
         self._runner = TileRunner(EnsembledNetwork(network) if ensemble else network)
         self.scale = self._runner.scale
         self.precision = str(getattr(network, "precision", FLOAT32))
@@ -106,6 +109,12 @@ class Upscaler:
         self.tile = tile
         self.max_memory = max_memory
         self.faithful = faithful
+
+    def running(self, network: Callable) -> "Upscaler":
+        """The same with another network and without back-projection."""
+        other = copy.copy(self)
+        other.network, other.faithful, other._runner = network, False, TileRunner(network)
+        return other
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT_WEIGHTS, **options: Any) -> "Upscaler":

@@ -103,3 +103,23 @@ def test_other_shapes_are_one_line(run, tmp_path):
     status, _, err = run("--mode=upscale", f"--input={tmp_path}/a.png", f"--output={tmp_path}/b.png", *flags)
     assert status == 1 and len(err) == 1 and "give weights of one shape" in err[0]
     assert not (tmp_path / "b.png").exists()
+
+
+def test_the_map_of_an_image(run, weights, tmp_path):
+    files.write(tmp_path / "a.png", IMAGE)
+    flags = ["--mode=upscale", f"--weights={weights}", f"--input={tmp_path}/a.png", f"--output={tmp_path}/b.png"]
+    status, out, err = run(*flags, f"--invented={tmp_path}/map.png")
+    assert (
+        (status, err) == (0, []) and out[1].startswith(f"{tmp_path}/map.png: ") and "% of the pixels are high" in out[1]
+    )
+    assert files.read_rgb(tmp_path / "map.png").shape == (128 + 64, 144, 3)
+    for place, code, said in (
+        (f"{tmp_path}/map.png", 1, "exists already; --overwrite replaces it"),
+        (f"{tmp_path}/a.png", 2, "is the input or the output"),
+        (f"{tmp_path}/b.png", 2, "is the input or the output"),
+    ):
+        status, _, err = run(*flags, f"--invented={place}")
+        assert status == code and len(err) == 1 and said in err[0]
+    folder = ["--mode=upscale", f"--input={tmp_path}", f"--output={tmp_path}/c/", f"--invented={tmp_path}/d.png"]
+    status, _, err = run(*folder)
+    assert status == 2 and len(err) == 1 and "is the map of one image" in err[0]
