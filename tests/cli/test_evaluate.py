@@ -160,8 +160,9 @@ def test_without_weights_the_packages_best_are_taken(run, generator, photos, tmp
     monkeypatch.setattr("srgan_tf.inference.upscaler.Upscaler", upscaler)
     flags = ["--mode=upscale", f"--input={photos / 'one.png'}", f"--output={tmp_path / 'x.png'}", "--overwrite"]
     assert run(*flags)[0] == run(*flags, "--tile=0", "--max_memory=2GiB")[0] == 0
-    first = {"tile": None, "max_memory": None, "precision": "auto"}
-    assert asked == [(None, first), (None, {"tile": 0, "max_memory": 2 * 2**30, "precision": "auto"})]
+    off = {"precision": "auto", "faithful": False, "ensemble": False, "toward": None, "strength": None}
+    first, second = {"tile": None, "max_memory": None}, {"tile": 0, "max_memory": 2 * 2**30}
+    assert asked == [(None, first | off), (None, second | off)]
 
 
 def test_a_real_photograph(run, shared_data, tmp_path):
