@@ -92,8 +92,17 @@ class Invention:
         self.high += int(np.count_nonzero(error > HIGH))
         self.low += int(np.count_nonzero(error < LOW))
 
+    def _shares(self):
+        return (f"{count / max(self.pixels, 1):.0%}".replace("%", " %") for count in (self.high, self.low))
+
+    @property
+    def legend(self):
+        """The shares of the pixels in few words."""
+        high, low = self._shares()
+        return f"{high} high (above {HIGH:g}), {low} low (below {LOW:g})"
+
     def __str__(self):
-        high, low = (f"{count / max(self.pixels, 1):.0%}".replace("%", " %") for count in (self.high, self.low))
+        high, low = self._shares()
         return f"{high} of the pixels are high (expected error above {HIGH:g} of 255 levels), {low} low (below {LOW:g})"
 
 
@@ -187,7 +196,7 @@ def _colored(strips: Iterable[np.ndarray], width: int, invention: Invention):
     for strip in strips:
         invention.add(strip)
         yield table[np.rint(np.minimum(strip / _SHOWN, 1) * 255).astype(np.uint8)]
-    yield _legend(table, width, str(invention))
+    yield _legend(table, width, invention.legend)
 
 
 def _legend(table, width, text):

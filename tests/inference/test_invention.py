@@ -92,6 +92,7 @@ def test_the_number_of_a_picture():
     invention.add(np.float32([[1, 2, 5, 11]]))
     invention.add(np.float32([[3, 10, 12, 30]]))
     assert str(invention) == "38 % of the pixels are high (expected error above 10 of 255 levels), 25 % low (below 3)"
+    assert invention.legend == "38 % high (above 10), 25 % low (below 3)"
 
 
 def test_a_map_that_cannot_be_written_leaves_nothing(upscaler, tmp_path):
