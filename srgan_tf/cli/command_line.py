@@ -1,11 +1,38 @@
 """How a command ends: mistakes as one line and an exit status."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 
 from srgan_tf.system.errors import UsageError, UserError, reason
 
 NAME = "srgan"
+
+
+class _Ended(BaseException):
+    """A signal asks the process to end; its number."""
+
+
+@contextlib.contextmanager
+def _ends_in_order():
+    """Lets SIGTERM and SIGHUP end the process through every `finally`, so that no temporary file stays; a second one at
+    once."""
+
+    def end(number, _):
+        signal.signal(number, signal.SIG_DFL)
+        raise _Ended(number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    changed = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores SIGHUP
+    for number in changed:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def print_error(error):
@@ -24,12 +51,14 @@ def run(function, argv):
     """Calls `function(argv)`, which returns an exit status.
 
     A `UserError` becomes one line and status 1, a `UsageError` status 2. So does what the system says of a file.
+    SIGTERM ends it in order, with status 143.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
     try:
-        status = function(argv)
+        with _ends_in_order():
+            status = function(argv)
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -38,6 +67,10 @@ def run(function, argv):
     except KeyboardInterrupt:
         print(f"{NAME}: interrupted", file=sys.stderr)
         return 130
+    except _Ended as ended:
+        (number,) = ended.args
+        print(f"{NAME}: {signal.Signals(number).name}: ended", file=sys.stderr)
+        return 128 + number
     except BrokenPipeError:
         # `| head` has seen enough. Python would complain once more when it closes the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import BLENDED_NOTE, ONE_WEIGHTS_HELP, STRENGTH_HELP, TOWARD_HELP, check_dial, one_weights
-from srgan_tf.inference.export_formats import PRECISIONS, SUFFIXES
+from srgan_tf.inference.export_formats import MAX_MEGAPIXELS, PRECISIONS, SUFFIXES
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError, UserError
@@ -43,6 +43,11 @@ class Settings:
     )
     strength: float = setting(AUTO, f"{STRENGTH_HELP} (auto: the network of WEIGHTS)", lower=0, upper=1)
     toward: str = setting("", TOWARD_HELP, once=True)
+    max_megapixels: float = setting(
+        AUTO,
+        f"megapixels that a result of a SavedModel may have; larger requests fail (auto: {MAX_MEGAPIXELS:g})",
+        lower=1,
+    )
     overwrite: bool = setting(False, "replace what exists already")
 
     def checked(self):
@@ -56,6 +61,8 @@ class Settings:
         if only not in (None, kind):
             raise UsageError(f"--precision={self.precision} is for --format={only}, not {kind}; leave it out")
         check_dial(self, self.weights, unless_auto(self.strength))
+        if self.max_megapixels != AUTO and kind != "savedmodel":
+            raise UsageError(f"--max_megapixels is for --format=savedmodel, not {kind}; leave it out")
         return dataclasses.replace(self, format=kind)
 
 
@@ -84,6 +91,7 @@ def run(settings):
         overwrite=settings.overwrite,
         metadata=metadata,
         precision=settings.precision,
+        max_megapixels=unless_auto(settings.max_megapixels) or MAX_MEGAPIXELS,
     )
     say(
         f"{name} exported to {settings.output} and checked on {difference.picture}: at most {difference.levels} of 255"

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,9 +11,26 @@ from numpy.typing import NDArray
 
 import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.evaluation.lfw import SIDE
+from srgan_tf.models.hdf5 import open_hdf5
 from srgan_tf.system.errors import UserError, user_errors
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
+# What a frozen network for inference is made of; everything else is refused by name, since operations can read, write
+# and run files. All of these compute their result from their inputs, but for random numbers of dropout.
+_OPERATIONS = frozenset(
+    """
+    Abs Add AddN AddV2 All Any ArgMax Assert AvgPool BatchMatMul BatchMatMulV2 BatchNormWithGlobalNormalization
+    BatchToSpaceND BiasAdd BroadcastTo Cast Ceil CheckNumerics ClipByValue Concat ConcatV2 Const Conv2D DepthToSpace
+    DepthwiseConv2dNative Div DivNoNan Elu Equal Erf Exp ExpandDims FakeQuantWithMinMaxVars Fill Floor
+    FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 Gather GatherV2 Greater GreaterEqual Identity
+    IdentityN L2Loss LRN LeakyRelu Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool
+    MaxPoolV2 Maximum Mean Merge Min Minimum MirrorPad Mul Neg NoOp NotEqual OnesLike Pack Pad PadV2
+    Placeholder PlaceholderWithDefault PlaceholderV2 Pow Prod RandomUniform Range Rank RealDiv Reciprocal Relu Relu6
+    Reshape ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt Select SelectV2 Selu Shape Sigmoid Sign Size
+    Slice Snapshot Softmax Softplus SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
+    StopGradient StridedSlice Sub Sum Switch Tanh Tile Transpose Unpack Where ZerosLike
+    """.split()
+)
 _BATCH_SIZE = 32  # faces, where the graph takes more than one
 _PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
 
@@ -44,6 +62,7 @@ class Embedder:
         old = any(name in str(path.resolve()) for name in _PER_IMAGE)
         self.standardisation = standardisation or ("per-image" if old else "fixed")
         self.digest = _digest(path)
+        self._path = path
         with user_errors(path, "not a model that can be loaded", of=Exception):  # TensorFlow and Keras raise anything
             self._network = _load(path)
         self.batch_size = next((count for count in (_BATCH_SIZE, 1) if self._fits(count)), 0)
@@ -57,7 +76,7 @@ class Embedder:
         except (tf.errors.OpError, ValueError, TypeError):
             return False
         self.length = found.shape[-1]
-        return found.ndim == 2 and len(found) == count
+        return found.ndim == 2 and len(found) == count and found.shape[1] > 0
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.floating]:
         """The embeddings of faces.
@@ -67,6 +86,9 @@ class Embedder:
 
         Returns:
             float32 `(N, D)`, each of length 1.
+
+        Raises:
+            UserError: A vector has NaN or infinity.
         """
         found = []
         for start in range(0, len(faces), self.batch_size):
@@ -75,6 +97,8 @@ class Embedder:
             padded = np.concatenate([batch, np.repeat(batch[-1:], padding, axis=0)])
             found.append(self._network(tf.constant(padded)).numpy()[: len(batch)])
         embeddings = np.concatenate(found).astype(np.float32)
+        if not np.isfinite(embeddings).all():
+            raise UserError(f"{self._path}: makes vectors with NaN or infinity of these faces; give another FaceNet")
         return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-10)
 
 
@@ -109,13 +133,29 @@ def _load(path):
         return lambda faces, kept=loaded: next(iter(signature(**{next(iter(inputs)): faces}).values()))
     if path.suffix.lower() == ".pb":
         return _load_frozen(path)
+    if h5py.is_hdf5(path):
+        with open_hdf5(path):  # Keras follows links to other files
+            pass
     model = keras.models.load_model(path, compile=False)
     return tf.function(lambda faces: model(faces, training=False), autograph=False)
+
+
+def _require_operations(path, nodes):
+    """Refuses a graph in which something does more than to compute."""
+    refused = sorted({node.op for node in nodes} - _OPERATIONS)
+    if refused:
+        names = ", ".join(map(repr, refused))
+        raise UserError(
+            f"{path}: refused, since a network for inference does without the operations {names:.200}; freeze the graph"
+            " from input to embeddings alone"
+        )
 
 
 def _load_frozen(path):
     graph = tf.compat.v1.GraphDef()
     graph.ParseFromString(path.read_bytes())
+    for function in graph.library.function:
+        _require_operations(path, function.node_def)
     nodes = {node.name: node for node in graph.node}
     for name in (INPUT, OUTPUT):
         if name not in nodes:
@@ -139,6 +179,8 @@ def _load_frozen(path):
         before = {text.lstrip("^").partition(":")[0] for text in node.input} - seen
         seen |= before
         waiting += sorted(before)
+
+    _require_operations(path, kept.node)
 
     def embed(faces):
         given = {f"{INPUT}:0": faces}

@@ -92,6 +92,86 @@ def test_what_is_no_facenet_is_one_line(tmp_path, make, said):
     assert "\n" not in str(error.value)
 
 
+def _hostile(path, insert):
+    """A frozen FaceNet with an operation: `insert` gives its result, which is added to the input."""
+    graph = tf.Graph()
+    with graph.as_default():
+        given = tf.compat.v1.placeholder(tf.float32, (None, 160, 160, 3), "input")
+        given = insert(given, path.parent / "written")
+        parts = tf.reshape(tf.nn.avg_pool2d(given, 32, 32, "VALID"), (-1, 75))
+        tf.identity(parts @ tf.constant(KERNEL), "embeddings")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def _write(path):
+    return tf.raw_ops.WriteFile(filename=str(path), contents="taken")
+
+
+def _control(given, path):
+    with tf.control_dependencies([_write(path)]):
+        return tf.identity(given)
+
+
+def _function(given, path):
+    @tf.function
+    def call(given):
+        with tf.control_dependencies([_write(path)]):
+            return tf.identity(given)
+
+    return call(given)
+
+
+HOSTILE = {
+    "WriteFile": _control,
+    "ReadFile": lambda given, path: (
+        given + tf.cast(tf.strings.length(tf.raw_ops.ReadFile(filename=str(path))), tf.float32)
+    ),
+    "PyFunc": lambda given, path: given + tf.compat.v1.py_func(lambda: path.touch() or 1.0, [], tf.float32),
+    "MatchingFiles": lambda given, path: (
+        given + tf.cast(tf.size(tf.raw_ops.MatchingFiles(pattern=str(path))), tf.float32)
+    ),
+    "ReadVariableOp": lambda given, path: (
+        given
+        + tf.raw_ops.ReadVariableOp(
+            resource=tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=(), shared_name="v"), dtype=tf.float32
+        )
+    ),
+    "WriteFile in a function": _function,
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_graph_that_does_more_than_to_compute_is_refused_before_it_is_imported(tmp_path, monkeypatch, hostile):
+    path = _hostile(tmp_path / "net.pb", HOSTILE[hostile])
+    monkeypatch.setattr(tf.graph_util, "import_graph_def", None)
+    with pytest.raises(UserError, match=f"net.pb: refused, .* operations .*'{hostile.split()[0]}'") as error:
+        Embedder(path)
+    assert "\n" not in str(error.value) and not (tmp_path / "written").exists()
+
+
+def test_dropout_behind_phase_train_is_no_reason_to_refuse(tmp_path):
+    def dropout(given, _):
+        training = tf.compat.v1.placeholder(tf.bool, (), "phase_train")
+        return tf.where(training, given * tf.random.uniform(tf.shape(given)), given)
+
+    assert Embedder(_hostile(tmp_path / "net.pb", dropout)).batch_size == 32
+
+
+def test_vectors_that_are_no_numbers_are_refused(tmp_path):
+    def dark(given, _):
+        return tf.where(given < 0, given * np.nan, given)
+
+    embedder = Embedder(_hostile(tmp_path / "net.pb", dark))
+    with pytest.raises(UserError, match="net.pb: makes vectors with NaN or infinity"):
+        embedder(np.zeros((1, 160, 160, 3), np.uint8))
+    empty = tf.Module()
+    empty.call = tf.function(lambda x: x[:, 0, 0, :0], input_signature=[tf.TensorSpec((None, 160, 160, 3), tf.float32)])
+    tf.saved_model.save(empty, str(tmp_path / "empty"), signatures={"serving_default": empty.call})
+    with pytest.raises(UserError, match="does not make a vector each"):
+        Embedder(tmp_path / "empty")
+
+
 def test_a_graph_for_other_faces_is_refused(tmp_path):
     model = keras.Sequential([keras.Input((96, 96, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
     model.save(tmp_path / "net.keras")

@@ -16,7 +16,7 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference.export import litert, onnx, savedmodel
-from srgan_tf.inference.export_formats import PRECISIONS, SUFFIXES
+from srgan_tf.inference.export_formats import MAX_MEGAPIXELS, PRECISIONS, SUFFIXES
 from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.models.generator import describe
 from srgan_tf.models.registry import is_registered
@@ -73,6 +73,7 @@ def export(
     overwrite: bool = False,
     metadata: dict[str, Any] | None = None,
     precision: str = "float32",
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Difference:
     """Writes the fused generator for other software and checks there that it gives what Keras gives.
 
@@ -81,9 +82,10 @@ def export(
 
     - "savedmodel": a folder for TensorFlow, which needs none of this package, with two signatures. `serving_default`
       takes and gives `image`, as above. `serving_bytes` takes `image_bytes`, strings `(N,)`, encoded pictures of mixed
-      sizes (PNG, JPEG, BMP, WebP, of GIF the first picture; without their alpha; in 8 bits; EXIF's orientation is not
-      applied), and gives `image_bytes`, PNG; one that cannot be read fails the call. What is larger than a tile with
-      its margin is computed in tiles, with the same values. Metadata: `assets/metadata.json`.
+      sizes (PNG, JPEG, BMP, WebP, of GIF the first picture; without their alpha; in 8 bits; upright by the orientation
+      in EXIF), and gives `image_bytes`, PNG. Another shape, a file that cannot be read and a result of
+      more pixels than `max_megapixels` fail the call, the last before the file is decoded. What is larger than a tile
+      with its margin is computed in tiles, with the same values. Metadata: `assets/metadata.json`.
     - "onnx": a file for ONNX Runtime, `image` to `upscaled`. Metadata: `metadata_props`.
     - "litert": a file for LiteRT, `image` to `upscaled`. Metadata: `unzip FILE metadata.json`.
 
@@ -97,6 +99,8 @@ def export(
         metadata: A dict that JSON can hold, as `describe_weights` gives; the model's shape and the versions are added.
         precision: "float16" keeps the weights of "litert" in it: half the size, and up to two levels off. "bfloat16"
             computes "savedmodel" in it, see `fused.FusedGenerator`: for CPUs that multiply it. Else "float32".
+        max_megapixels: Of "savedmodel": the largest result of a call of `serving_default`, or for a file of
+            `serving_bytes`.
 
     Returns:
         The `Difference`: at most 1 level, in at most a hundredth of the values, or with "float16"
@@ -127,7 +131,8 @@ def export(
         _check_folder(path, overwrite)
         target = atomic_folder(path)
     with target as partial:
-        _write(generator, module, partial, path, metadata, precision)
+        options = {"savedmodel": {"max_megapixels": max_megapixels}, "litert": {"float16": precision == "float16"}}
+        _write(generator, module, partial, path, metadata, precision, options.get(format, {}))
         return _compare(generator, module, partial, path, precision)
 
 
@@ -148,9 +153,8 @@ def _check_folder(path, overwrite):
         keep_existing(path, overwrite, "holds a SavedModel already")
 
 
-def _write(generator, module, partial, path, metadata, precision):
+def _write(generator, module, partial, path, metadata, precision, options):
     """Writes the model to `partial`; errors name `path`."""
-    options = {"float16": True} if precision == "float16" else {}
     network = to_inference_network(generator, "bfloat16" if precision == "bfloat16" else "float32")
     try:
         with quiet() as messages:

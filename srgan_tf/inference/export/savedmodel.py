@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from srgan_tf.inference.export.encoded import decode_upright, require
+from srgan_tf.inference.export_formats import MAX_MEGAPIXELS
+
 PACKAGES = ()
 MAIN_FILE = "saved_model.pb"  # which makes a folder a SavedModel
 METADATA = "metadata.json"  # in the folder "assets"
@@ -15,34 +18,44 @@ METADATA = "metadata.json"  # in the folder "assets"
 TILE = 256
 
 
-def write(model, path, metadata):
+def write(model, path, metadata, max_megapixels=MAX_MEGAPIXELS):
     """Writes the SavedModel with its two signatures.
 
     Args:
         model: An `exporter.EightBit`.
         path: The folder to make.
         metadata: A dict that JSON can hold.
+        max_megapixels: That a result may have; a request for more is refused.
     """
     any_size, network = _any_size(model, TILE), model.network
     pictures = tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")
     files = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    most = max_megapixels * 1e6 / network.scale**2
 
     @tf.function(input_signature=[pictures])
     def serving_default(image):
-        return {"image": any_size(image)}
+        # Nothing compares the rank and the channels of a request with the signature, and kernels end the process.
+        image = tf.ensure_shape(image, pictures.shape)
+        size = tf.reduce_prod(tf.cast(tf.shape(image)[:3], tf.float64))
+        some = require(size > 0, "image has no pixels: its shape is", tf.shape(image))
+        few = require(size <= most, "image is larger than this model takes, in pixels:", size, most)
+        with tf.control_dependencies([some, few]):
+            return {"image": any_size(tf.identity(image))}
 
     def upscale_file(content):
-        return tf.io.encode_png(any_size(_decode(content)[None])[0])
+        return tf.io.encode_png(any_size(decode_upright(content, most)[None])[0])
 
     @tf.function(input_signature=[files])
     def serving_bytes(image_bytes):
+        image_bytes = tf.ensure_shape(image_bytes, files.shape)
         # TensorFlow Serving's REST API writes base64 where an output's name ends in "_bytes".
         sr = tf.map_fn(upscale_file, image_bytes, fn_output_signature=tf.string, parallel_iterations=1)
         return {"image_bytes": sr}
 
     with tempfile.TemporaryDirectory() as folder:
         asset = Path(folder, METADATA)
-        metadata = metadata | {"export": metadata.get("export", {}) | {"margin": network.margin}}
+        exported = {"margin": network.margin, "max_megapixels": max_megapixels}
+        metadata = metadata | {"export": metadata.get("export", {}) | exported}
         asset.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
         module = tf.Module()
         # No signature, but what Beam's workers call: for 16 bits, and for gray, whose mean is rounded last.
@@ -65,17 +78,6 @@ def load(path):
         return np.stack([tf.io.decode_png(file).numpy() for file in upscaled])
 
     return {"serving_default": serving_default, "serving_bytes": serving_bytes}
-
-
-def _decode(content):
-    """The RGB of an encoded picture: alpha is dropped, 16 bits become 8; of an animation the first picture."""
-    image = tf.cond(
-        tf.io.is_jpeg(content),
-        # With TensorFlow's default, which is less accurate, JPEG comes out up to five levels off what Pillow reads.
-        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
-    )
-    return tf.ensure_shape(image, (None, None, 3))
 
 
 def _any_size(model, side):
