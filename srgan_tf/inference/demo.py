@@ -14,6 +14,7 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster
 from srgan_tf.inference import jobs
+from srgan_tf.inference.invention import write_map
 from srgan_tf.inference.plan import Job, output_name
 from srgan_tf.system.errors import UserError
 
@@ -160,9 +161,9 @@ def build_page(
 
     bar = gr.Progress()  # by which Gradio knows that the function reports
 
-    def answer(upload, weights, strength, request: gr.Request, progress=bar):
+    def answer(upload, weights, strength, mapped, request: gr.Request, progress=bar):
         if upload is None:
-            return None, gr.skip(), say("Choose a picture first.", refused=True)
+            return None, gr.skip(), gr.skip(), say("Choose a picture first.", refused=True)
         upload = Path(upload)
         try:
             answers = pictures.start_answer(request.session_hash, upload)
@@ -170,15 +171,20 @@ def build_page(
             upscaler = load(weights, strength if weights == dialed else 1)
             show = functools.partial(progress, desc=f"Upscaling {upscaler.scale} times")
             result, before, after = upscale_upload(upload, answers, upscaler, max_pixels, show)
+            invented, share = answers / "invention.png", ""
+            if mapped:
+                progress((0, None), desc="Mapping what is invented")
+                share = f" Invented: {write_map(upload, invented, upscaler, max_pixels)}."
         except (UserError, MemoryError) as error:
             text = str(error) or "out of memory; try a smaller picture"
-            return None, gr.DownloadButton(interactive=False), say(text, refused=True)
+            return None, gr.Image(visible=False), gr.DownloadButton(interactive=False), say(text, refused=True)
         (height, width), name = files.probe(result), result.name
         how = f"{weights} at strength {strength:g}" if weights == dialed else weights
         return (
             (str(before), str(after)),
+            gr.Image(str(invented) if mapped else None, visible=mapped),
             gr.DownloadButton(value=str(result), interactive=True),
-            say(f"{name}: {width}x{height} pixels, with {how}. Move the line to compare; scroll to zoom."),
+            say(f"{name}: {width}x{height} pixels, with {how}. Move the line to compare; scroll to zoom.{share}"),
         )
 
     def leave(request: gr.Request):
@@ -204,6 +210,7 @@ def build_page(
                     visible=names[0] == dialed,
                     elem_id="strength",
                 )
+                mapped = gr.Checkbox(label="Map what is invented", info="three times the work", elem_id="mapped")
                 start = gr.Button("Upscale", variant="primary", elem_id="start")
                 message = gr.HTML(say(), elem_id="message", padding=False)
                 download = gr.DownloadButton("Download", interactive=False, elem_id="download")
@@ -211,10 +218,18 @@ def build_page(
                 slider = gr.ImageSlider(
                     label="Before and after", type="filepath", buttons=["fullscreen"], max_height=640, elem_id="slider"
                 )
+                error_map = gr.Image(
+                    label="Expected error",
+                    type="filepath",
+                    visible=False,
+                    interactive=False,
+                    buttons=["download", "fullscreen"],
+                    elem_id="map",
+                )
         start.click(
             answer,
-            [upload, weights, strength],
-            [slider, download, message],
+            [upload, weights, strength, mapped],
+            [slider, error_map, download, message],
             api_visibility="private",
             show_progress_on=slider,
             concurrency_limit=1,

@@ -221,6 +221,19 @@ def test_the_comparison_zooms(visitor, tmp_path):
     eventually(lambda: np.allclose(visitor.run(script), np.multiply(before, 1.05**5), rtol=0.01))
 
 
+def test_the_map_of_what_is_invented_is_shown_where_it_is_asked_for(visitor, tmp_path):
+    visitor.give(photo(tmp_path / "photo.png"))
+    visitor.start()
+    assert "nvented" not in visitor.message("240x160")[0]
+    script = "const i = document.querySelector('#map img'); return i && i.naturalWidth && [i.naturalWidth, i.src]"
+    assert not visitor.run(script)
+    visitor.find("#mapped input").click()
+    visitor.start()
+    visitor.message("of the pixels are high")
+    width, address = visitor.wait(script)
+    assert width == 240 and address.endswith(".png")
+
+
 def test_no_picture_is_kept_of_one_who_leaves(visitor, served, tmp_path):
     address, folder = served
 
@@ -292,7 +305,7 @@ def test_of_two_visitors_one_waits_and_sees_it(visitor, served, gate, tmp_path):
     visitor.give(path)
     visitor.choose("slow")
     visitor.start()
-    visitor.wait("return document.querySelector('#slider').innerText.includes('processing')")
+    visitor.wait("return document.querySelector('#slider').innerText.includes('Loading slow')")
     first = driver.current_window_handle
     driver.switch_to.new_window("tab")
     second = Visitor(driver)
