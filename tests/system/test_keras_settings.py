@@ -9,6 +9,9 @@ SCRIPT = """
 import sys
 import numpy as np
 from srgan_tf.cli.main import main
+from srgan_tf.system import quiet
+
+quiet.import_tensorflow()  # as every mode does first; it names Keras' backend
 from srgan_tf.models.generator import load_generator
 
 weights, lr, folder = sys.argv[1:]
