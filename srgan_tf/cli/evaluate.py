@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import math
 import tempfile
 from pathlib import Path
 
 from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
-from srgan_tf.cli.flags import AUTO, setting
+from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import (
     BLENDED_NOTE,
     ENSEMBLE_HELP,
@@ -24,9 +25,9 @@ from srgan_tf.cli.shared import (
     find_results,
     load_lpips,
 )
-from srgan_tf.evaluation.benchmark import score_set
+from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
 from srgan_tf.evaluation.facts import facts
-from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets
+from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets, sizes
 from srgan_tf.evaluation.records import HR, Pictures
 from srgan_tf.evaluation.systems import NONE, load_dial, load_upscalers, named_results, named_weights, with_baselines
 from srgan_tf.system.atomic import check_writable
@@ -134,7 +135,9 @@ def run(settings):
     sets = settings.sets(unreadable.append)
     external = {each.name: find_results(results, each) for each in sets}
     lpips = load_lpips(settings.lpips, settings.lpips_net)
-    systems, scale = settings.load(weights)
+    counted = len(weights) + len(results) + len(BASELINES)
+    pixel_bytes = scoring_bytes(counted, lpips=lpips is not None, rgb=settings.rgb)
+    systems, scale = dataclasses.replace(settings, max_memory=_for_networks(settings, sets, pixel_bytes)).load(weights)
     precision = settings.precision_chosen() if weights else None
     sets, notes = fit_sets(sets, scale)
     say(*(line for note in notes for line in (note, "")))
@@ -162,6 +165,7 @@ def run(settings):
                     external[each.name],
                     lpips=lpips,
                     rgb=settings.rgb,
+                    max_memory=unless_auto(settings.max_memory),
                 )
             )
             _show(scored[-1], settings, bar)
@@ -184,6 +188,15 @@ def _check_targets(settings):
         tables.check_csv_target(settings.csv)
     if settings.pictures:
         check_writable(settings.pictures, folder=True)
+
+
+def _for_networks(settings, sets, pixel_bytes):
+    """What `--max_memory` leaves to the networks beside the scoring of the largest image that fits into a half."""
+    if settings.max_memory == AUTO:
+        return AUTO
+    pixels = [math.prod(size) for each in sets for size in sizes(each.pairs)]
+    fitting = [count * pixel_bytes for count in pixels if count * pixel_bytes <= settings.max_memory // 2]
+    return settings.max_memory - max(fitting, default=0)
 
 
 def _show(scored, settings, bar):

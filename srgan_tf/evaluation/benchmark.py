@@ -14,10 +14,13 @@ from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic, upscale_nearest
+from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.system.errors import UserError
 
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
 _WARM_UP = 16  # side of the LR crop that each system sees before its time is taken, pixels
+# Of memory at the peak, for each pixel of HR, besides the pictures themselves: measured on 12 megapixels.
+_METRICS_BYTES, _RGB_BYTES, _LPIPS_BYTES = 110, 45, 260
 _BLOCK = 2  # pictures in memory at a time, for each worker
 
 
@@ -67,6 +70,7 @@ def score_set(
     *,
     lpips: Lpips | None = None,
     rgb: bool = False,
+    max_memory: int | None = None,
 ) -> SetScores:
     """Lets every system upscale every picture of a test set, and scores what they make.
 
@@ -83,18 +87,24 @@ def score_set(
         external: Dict from the name of a system that has run already to a dict from a picture's name to its file.
         lpips: A `lpips.Lpips`, or None.
         rgb: Whether to score RGB, too.
+        max_memory: Bytes that the process may have at its peak. Pictures are then scored one after the other, and one
+            for which they do not suffice is a failure. None: any.
 
     Returns:
         A `SetScores`.
     """
     external = external or {}
     workers = os.cpu_count() or 1
+    block = _BLOCK * workers if max_memory is None else 1
+    pixel_bytes = scoring_bytes(len(systems) + len(external), lpips=lpips is not None, rgb=rgb)
     timed = {name: _Timed(system) for name, system in systems.items()}
     wanted = [metric for metric in METRICS if metric.function and (rgb or metric.option != "rgb")]
     scores, failures = [], []
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(picture_set.pairs), _BLOCK * workers):
-            items = [_Item(pair) for pair in picture_set.pairs[start : start + _BLOCK * workers]]
+        for start in range(0, len(picture_set.pairs), block):
+            items = [_Item(pair) for pair in picture_set.pairs[start : start + block]]
+            for item in items:
+                item.attempt(_check_memory, pixel_bytes, bytes_left(max_memory))
             list(pool.map(lambda item: item.attempt(_load, scale, external), items))
             for item in items:
                 item.attempt(_upscale, timed)
@@ -111,6 +121,11 @@ def score_set(
                 if on_progress:
                     on_progress(item.pair.name)
     return SetScores(picture_set, scale, tuple(systems), external, scores, failures, pictures_folder)
+
+
+def scoring_bytes(systems: int, *, lpips: bool, rgb: bool) -> int:
+    """Memory that scoring one picture takes for each pixel of HR: HR, LR and what the systems make, and the metrics."""
+    return 3 * (systems + 2) + _METRICS_BYTES + _RGB_BYTES * rgb + _LPIPS_BYTES * lpips
 
 
 class _Timed:
@@ -165,6 +180,17 @@ class _Item:
             )
             for system, image in self.images.items()
         ]
+
+
+def _check_memory(item, pixel_bytes, left):
+    if left is not None:
+        height, width = files.probe(item.pair.hr)
+        needed = height * width * pixel_bytes
+        if needed > left:
+            raise UserError(
+                f"{item.pair.hr}: {needed >> 20:,} MiB are needed to score {width}x{height} pixels,"
+                f" {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
+            )
 
 
 def _load(item, scale, external):

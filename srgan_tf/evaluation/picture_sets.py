@@ -1,8 +1,9 @@
 """Test sets: the pictures that systems are scored on, and what is read of them."""
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,13 @@ def fit_sets(sets: Iterable[PictureSet], scale: int) -> tuple[list[PictureSet], 
         if note:
             notes.append(f"{each.name}: {note}")
     return fitted, notes
+
+
+def sizes(pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
+    """Yields `(height, width)` of each HR picture that can be read."""
+    for pair in pairs:
+        with contextlib.suppress(UserError):  # it is reported when it is scored
+            yield files.probe(pair.hr)
 
 
 def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:

@@ -167,12 +167,13 @@ def read_ifd(file: BinaryIO, layout: _Layout, offset: int) -> tuple[dict, bytes]
     Raises:
         One of `IFD_ERRORS`: There is none.
     """
+    room = min(_MAX_VALUE_BYTES, file.seek(0, os.SEEK_END))  # many entries may share one long value
     file.seek(offset)
     (number,) = struct.unpack(layout.number, file.read(struct.calcsize(layout.number)))
     length = struct.calcsize(layout.entry)
     body = file.read(min(number, _MAX_ENTRIES) * length)
     after = file.read(layout.inline)
-    entries, room = {}, _MAX_VALUE_BYTES  # many entries may share one long value
+    entries = {}
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: len(body) // length * length]):
         size = _TYPE_BYTES.get(kind, 0) * count
         if layout.inline < size <= room:
@@ -188,15 +189,16 @@ def _ifd_bytes(entries, layout, offset, after):
     """The bytes of an IFD that shall stand at `offset`: its entries, `after`, and the long values."""
     head = struct.pack(layout.number, len(entries))
     values_at = offset + len(head) + len(entries) * struct.calcsize(layout.entry) + len(after)
-    values = b""
+    values, length = [], 0
     for tag, (kind, count, value) in sorted(entries.items()):
         if len(value) > layout.inline:
-            place = struct.pack(layout.offset, values_at + len(values))
-            values += value + bytes(len(value) % 2)
+            place = struct.pack(layout.offset, values_at + length)
+            values.append(value + bytes(len(value) % 2))
+            length += len(values[-1])
         else:
             place = value
         head += struct.pack(layout.entry, tag, kind, count, place)
-    return head + after + values
+    return head + after + b"".join(values)
 
 
 def _nested_ifd_bytes(main, sub_ifds, layout, offset, after):

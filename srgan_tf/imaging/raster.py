@@ -111,6 +111,7 @@ def open_raster(
     first: bool = False,
     whole: bool = False,
     max_bytes: int | None = None,
+    name: str = "",
 ) -> Iterator[Raster]:
     """Opens a picture to be read by strips, its orientation of EXIF, or else of XMP, applied.
 
@@ -122,11 +123,12 @@ def open_raster(
     a file in the system's folder for temporary files.
 
     Args:
-        source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes, from standard input.
+        source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes.
         max_pixels: A picture of more is refused before it is decoded. None: `header.MAX_PIXELS`.
         first: Of an animation or of several pages take the first, instead of refusing them.
         max_bytes: A picture that takes more memory to decode is refused beforehand. None: any.
         whole: Decode into memory, whatever the size, for a caller that takes all rows at once.
+        name: What errors call the picture. Empty: the file's name.
 
     Yields:
         A `Raster`, open inside the `with`.
@@ -135,7 +137,7 @@ def open_raster(
         UserError: There is no such file; or it is not a picture, damaged, truncated, an animation, of several pages,
             larger than `max_pixels`, or has values of neither 8 nor 16 bits.
     """
-    name = "standard input" if isinstance(source, bytes) else source
+    name = name or ("standard input" if isinstance(source, bytes) else str(source))
     with picture_errors(name), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         header = read_header(file)
         check_header(header, max_pixels, max_bytes)

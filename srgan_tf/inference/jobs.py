@@ -1,9 +1,13 @@
 """Runs the planned jobs: one picture after another, each strip by strip."""
 
 import concurrent.futures
+import contextlib
 import errno
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -12,7 +16,7 @@ from srgan_tf.imaging.header import MAX_PIXELS
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.inference.faithful import describe
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.memory import resident_bytes
 from srgan_tf.system.terminal import printable
 
@@ -88,9 +92,8 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         if verbose or not residual.is_faithful:
             bar.write(printable(f"{_name(job)}: {describe(residual)}"), file=sys.stderr)
 
-    source = sys.stdin.buffer.read() if job.source is None else job.source
     free = None if upscaler.max_memory is None else upscaler.max_memory - resident_bytes()
-    with open_raster(source, max_pixels, max_bytes=free) as raster:
+    with _stored(job) as source, open_raster(source, max_pixels, max_bytes=free, name=str(_name(job))) as raster:
         height, width = raster.height, raster.width
         bar.total += height * width - expected
         size = None
@@ -130,6 +133,19 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         )
     for note in notes:
         bar.write(f"{_name(job)}: {note}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _stored(job):
+    """The file of the input: standard input, which may be of any length, as a temporary one."""
+    if job.source is not None:
+        yield job.source
+        return
+    with tempfile.NamedTemporaryFile(prefix="srgan_tf_") as file:
+        with user_errors(_name(job), "cannot be stored"):
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        yield Path(file.name)
 
 
 def _name(job):

@@ -13,6 +13,11 @@ _RESERVE = 96 * 2**20  # below an allowed peak: what Python and TensorFlow take 
 _TILE_SHARE = 0.75
 
 
+def bytes_left(max_memory: int | None) -> int | None:
+    """What the process may still take of an allowed peak, besides what Python and TensorFlow need; None for none."""
+    return None if max_memory is None else max_memory - _RESERVE - resident_bytes()
+
+
 def plan_tiles(runner, picture, bands, dtype, *, side=None, max_memory=None, result_bytes=None, reserve=0):
     """Finds the tiles that a picture is to be computed in.
 
@@ -36,10 +41,8 @@ def plan_tiles(runner, picture, bands, dtype, *, side=None, max_memory=None, res
     """
     # Two strips, as the caller has one while the next is made.
     costs = runner.costs(bands, dtype, strips=2 if result_bytes is None else 0)
-    if max_memory is None:
-        budget = int(_FREE_SHARE * max(free_host_bytes() - reserve, 0))
-    else:
-        budget = max_memory - _RESERVE - resident_bytes() - reserve
+    left = bytes_left(max_memory)
+    budget = int(_FREE_SHARE * max(free_host_bytes() - reserve, 0)) if left is None else left - reserve
     budget -= result_bytes or 0
     smallest = picture.smallest_tile()
     min_pixels = math.prod(picture.padded_size(smallest))

@@ -147,3 +147,22 @@ def test_damage_gives_none_or_what_is_left():
             assert again[ExifTags.Base.Orientation] == 1
     for value in (0, 9, 65535):
         assert read_exif(camera_block(Orientation=value)).orientation == 1
+
+
+def test_entries_of_exif_that_share_a_value_do_not_multiply_it():
+    value, count = bytes(30_000), 2600
+    entries = b"".join(
+        (0x9000 + number).to_bytes(2, "little")
+        + (7).to_bytes(2, "little")
+        + len(value).to_bytes(4, "little")
+        + (26 + 12 * count + 20).to_bytes(4, "little")
+        for number in range(count)
+    )
+    pointer = b"\x69\x87\x04\0\x01\0\0\0\x1a\0\0\0"  # the IFD of the camera's settings, at 26
+    block = (
+        b"II*\0\x08\0\0\0" + b"\1\0" + pointer + bytes(4) + count.to_bytes(2, "little") + entries + bytes(18) + value
+    )
+    exif = read_exif(block)
+    kept = sum(len(value) for ifd in exif.sub_ifds.values() for _, _, value in ifd.values())
+    assert 0 < kept <= len(block)
+    assert len(exif.block()) < 2 * len(block)
