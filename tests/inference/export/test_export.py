@@ -199,7 +199,7 @@ def test_a_failed_conversion_shows_the_converters_messages(generator, converted,
 
 
 def test_a_full_disk_is_one_line(generator, converted, monkeypatch, tmp_path):
-    def fail(model, path, metadata):
+    def fail(model, path, metadata, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     converted(lambda result: result)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference.export import export, savedmodel
@@ -168,7 +168,7 @@ def test_encoded_pictures_of_mixed_sizes_are_read_as_pillow_reads_them(generator
     assert len(results) == len(files)
     for (name, file), result in zip(files.items(), results):
         picture = Image.open(io.BytesIO(file))
-        values = np.asarray(picture.convert("RGB"))
+        values = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
         if name == "16 bits":
             values = np.repeat((np.asarray(picture) // 257).astype(np.uint8)[..., None], 3, axis=2)
         assert result.startswith(b"\x89PNG")
