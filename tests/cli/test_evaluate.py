@@ -193,8 +193,9 @@ def test_a_real_photograph(run, shared_data, tmp_path):
 def test_export(run, generator, weights, tmp_path, monkeypatch, name, flags, expected):
     calls = []
 
-    def export(given, path, kind, *, overwrite, metadata, precision):
+    def export(given, path, kind, *, overwrite, metadata, precision, max_megapixels):
         calls.append((path, kind, overwrite, precision))
+        assert max_megapixels == 256
         assert all((a == b).all() for a, b in zip(given.get_weights(), generator.get_weights()))
         assert metadata["weights"]["bytes"] == weights.stat().st_size
         return Difference("a photograph", 1, 0.00012)
