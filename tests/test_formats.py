@@ -279,6 +279,9 @@ FILES = {
         (tiff(RGB, photometric="cielab"), None),
         (tiff(np.dstack([RGBA, GRAY])), None),
     ],
+    "TIFF: tiles of separate planes": [
+        (tiff(np.moveaxis(pixels, 2, 0), planarconfig="separate", tile=(16, 32)), None) for pixels in (RGB, RGB16)
+    ],
     "Raw: DNG, CR2, CR3, NEF, ARW, ORF, RW2, RAF, X3F and others": [
         (dng(), None),
         (raw_without_version(), None),
@@ -297,6 +300,7 @@ FILES = {
     "SVG": [
         (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', None),
         (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made by hand -->\n<svg:svg xmlns:svg="x"/>', None),
+        (b"<!DOCTYPE svg [" + b'<!ENTITY ns "http://ns.adobe.com/">' * 40 + b"]><svg></svg>", None),
     ],
     "Photoshop": [(b"8BPS\0\1" + bytes(99), None)],
     "cut short, of any kind": [

@@ -12,6 +12,8 @@ from srgan_tf.system.errors import DAMAGE, UserError, reason
 
 _DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)  # the last of a GIF's frame
 
+_UNKNOWN_KIND = re.compile(r"not (supported|configured)")  # libtiff's words: a compression, say
+
 
 class PictureError(UserError):
     """A file that cannot be read as a picture, or a picture that cannot be written.
@@ -50,7 +52,8 @@ def picture_errors(path: Path | str) -> Iterator[None]:
         raise PictureError(path, reason(error) if error.errno else f"damaged or truncated ({reason(error)})") from None
     except pyvips.Error as error:
         cause, of_system = vips_reason(error)
-        raise PictureError(path, cause if of_system else f"damaged or truncated ({cause})") from None
+        kind = "of a kind that is not read here" if _UNKNOWN_KIND.search(cause) else "damaged or truncated"
+        raise PictureError(path, cause if of_system else f"{kind} ({cause})") from None
     except _DAMAGE as error:
         raise PictureError(path, f"cannot be read ({reason(error)})") from None
 

@@ -35,7 +35,7 @@ _REFUSED = {
     "JPEG 2000; convert it to PNG first": rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
     "a Photoshop file; save it as PNG or TIFF": rb"8BPS",
     "an SVG drawing; render it as PNG first": (
-        rb"(\xef\xbb\xbf)?\s*(?=<)(?!<!doctype html|<html)[^\0]*?<(\w+:)?svg[\s>]"
+        rb"(\xef\xbb\xbf)?\s*(?=<)(?!<!doctype html|<html)[^\0]*?<(!DOCTYPE\s+)?(\w+:)?svg[\s/>]"
     ),
     # CR2, IIQ; CR3, ORF, RW2, RAF, X3F, CRW, MRW; those that are TIFF otherwise are found by their tags.
     RAW: rb"II\*\0.{4}(CR|IIII)|....ftypcrx |IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|II.{4}HEAPCCDR|\0MRM",

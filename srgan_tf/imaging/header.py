@@ -41,7 +41,7 @@ class TiffTag:
 
     SUBFILE_TYPE, OLD_SUBFILE_TYPE, WIDTH, HEIGHT, BITS, PHOTOMETRIC = 254, 255, 256, 257, 258, 262
     STRIP_OFFSETS, SAMPLES, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 277, 279, 324, 325
-    SUB_IFDS, EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, DNG_VERSION = 330, 338, 339, 700, 50706
+    PLANES, SUB_IFDS, EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, DNG_VERSION = 284, 330, 338, 339, 700, 50706
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,6 +382,8 @@ def _check_tiff_values(entries, layout):
         reason = "L*a*b* colors; save it as RGB"
     elif samples - _TIFF_COLORS.get(photometric, samples) not in (0, 1):
         reason = f"{samples} channels that are neither gray nor RGB; save it as one of these"
+    elif samples > 1 and integers(entries, TiffTag.PLANES, layout) == (2,) and TiffTag.TILE_OFFSETS in entries:
+        reason = "tiles of separate planes; save it without tiles"
     else:
         return
     raise UnsupportedPicture(reason)

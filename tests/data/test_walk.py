@@ -54,8 +54,8 @@ def test_other_names_of_the_formats_are_found(tmp_path, name):
 
 
 def test_kinds_that_cannot_be_read_are_found_unless_another_is_beside_them(tmp_path):
-    put(tmp_path, "a.heic", "b.CR2", "b.jpg", "c.dng", "notes.txt", "sub/b.nef")
-    assert [path.name for path in walk.find_pictures(tmp_path)] == ["a.heic", "b.jpg", "c.dng", "b.nef"]
+    put(tmp_path, "a.heic", "b.CR2", "b.jpg", "c.dng", "d.SRW", "notes.txt", "sub/b.nef")
+    assert [path.name for path in walk.find_pictures(tmp_path)] == ["a.heic", "b.jpg", "c.dng", "d.SRW", "b.nef"]
 
 
 def test_a_subfolder_that_may_not_be_read_is_an_error_or_is_reported(tmp_path, locked):

@@ -15,7 +15,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms
 
 from srgan_tf.imaging import files, raster
-from srgan_tf.imaging.errors import PictureError
+from srgan_tf.imaging.errors import PictureError, picture_errors
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.system.errors import UserError
 
@@ -356,6 +356,13 @@ def test_what_is_no_picture(tmp_path, no_pictures):
         assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
     with pytest.raises(PictureError, match="^standard input: the file is empty$"):
         read(b"")
+
+
+def test_a_compression_that_is_not_known_is_not_called_damage():
+    cause = "tiff2vips: LZMA compression support is not configured"
+    with pytest.raises(PictureError, match=rf"^a.tif: of a kind that is not read here \({cause}\)$"):
+        with picture_errors("a.tif"):
+            raise pyvips.Error(f"unable to call tiffload\n  {cause}")
 
 
 @pytest.mark.parametrize("suffix", [*KINDS, ".gif"])
