@@ -1,7 +1,7 @@
 """The layouts in which test sets are published: which folder, or which names, are HR and which are LR.
 
-HR/ with LR/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_valid_HR/ with DIV2K_valid_LR_bicubic/X4/ (DIV2K); GTmod12/
-with LRbicx4/ (BasicSR); image_SRF_4/ with names in _HR and _LR (SelfExSR).
+HR/ with LR/, or GT/ with LQ/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_valid_HR/ with DIV2K_valid_LR_bicubic/X4/ (DIV2K); GTmod12/
+with LRbicx4/ (BasicSR); image_SRF_4/ with names in _HR and _LR (SelfExSR), or in _HR and _LR4 (RealSR).
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
 
 _PREFIX, _SUB = r"((?P<set>.+)[_-])?", r"(?P<sub>_sub)?"
-_HR = re.compile(rf"{_PREFIX}(HR|GT(mod\d+)?){_SUB}", re.IGNORECASE)
+_HR = re.compile(rf"{_PREFIX}(HR|HQ|GT(mod\d+)?){_SUB}", re.IGNORECASE)
 _LR = re.compile(
-    rf"{_PREFIX}LR[_-]?(?P<kind>bic(ubic)?|unknown|mild|difficult|wild)?([_-]?x?(?P<scale>[2-48]))?{_SUB}",
+    rf"{_PREFIX}L[RQ][_-]?(?P<kind>bic(ubic)?|unknown|mild|difficult|wild)?([_-]?x?(?P<scale>\d+))?{_SUB}",
     re.IGNORECASE,
 )
 _SCALED = re.compile(rf"x(?P<scale>[2-48]){_SUB}", re.IGNORECASE)
 _SELFEXSR = re.compile(r"image_SRF_(?P<scale>[2-48])", re.IGNORECASE)
 _KINDS = ("", "bic", "bicubic")  # of LR, the first that is there; any other comes last
-_NAMED_HR = re.compile(r"[_-]HR([_-]?x\d)?$", re.IGNORECASE)
-_NAMED_LR = re.compile(r"[_-]LR[_-]?(bicubic)?([_-]?x\d)?$", re.IGNORECASE)
+_NAMED_HR = re.compile(r"[_-]H[RQ]([_-]?x?\d)?$", re.IGNORECASE)
+_NAMED_LR = re.compile(r"[_-]L[RQ][_-]?(bicubic)?([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_SCALE = re.compile(r"[_-]?x\d$", re.IGNORECASE)
-ROLE = re.compile(r"([_-](HR|LR|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)  # endings of names that are removed
+ROLE = re.compile(r"([_-]([HL][RQ]\d?|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)  # endings of names that are removed
 
 
 @dataclasses.dataclass(frozen=True)

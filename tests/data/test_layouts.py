@@ -38,6 +38,8 @@ LAYOUTS = {
     "LR alone named": ("baby.png", "baby_LR.png"),
     "x4 alone named": ("baby.png", "babyx4.png"),
     "_x4 alone named": ("sub/baby.png", "sub/baby_x4.png"),
+    "RealSR": ("Test/4/Canon_001_HR.png", "Test/4/Canon_001_LR4.png"),
+    "GT and LQ": ("GT/baby.png", "LQ/baby.png"),
     "Mixed case": ("Hr/baby.png", "lr_X4/baby.png"),
 }
 
@@ -45,7 +47,7 @@ LAYOUTS = {
 def put(folder, *names):
     """Pictures of 48x48, those of LR smaller by what their names say."""
     for name in names:
-        small = any(word in name.upper() for word in ("LR", "X4", "X2", "X3")) and "_HR_X4" not in name.upper()
+        small = any(word in name.upper() for word in ("LR", "LQ", "X4", "X2", "X3")) and "_HR_X4" not in name.upper()
         factor = next((int(digit) for digit in "23" if f"X{digit}" in name.upper() or f"SRF_{digit}" in name), 4)
         side = 48 // factor if small else 48
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,7 @@ def test_lr_of_the_scale_factor_is_chosen(tmp_path, layout):
         (["DIV2K_valid_LR_bicubic/X4/0801x4.png"], "has DIV2K_valid_LR_bicubic/ but no HR/"),
         (["LRbicx4/a.png", "original/a.png"], "has LRbicx4/ but no HR/"),
         (["0801x4.png", "0802x4.png"], "all pictures are named as LR, 0801x4.png say"),
+        (["hr_128/a.png", "lr_16/a.png"], "has lr_16/ but no HR/"),
         (["a_LR.png", "b_LR.png"], "all pictures are named as LR, a_LR.png say"),
         (["a_HR.png", "a_LR.png", "b.png"], "b.png: is neither named _HR nor _LR"),
         (["a.png", "ax4.png", "b.png"], "1 without a partner in HR/ or LR/: .*b.png"),
