@@ -25,7 +25,9 @@ _KINDS = ("", "bic", "bicubic")  # of LR, the first that is there; any other com
 _NAMED_HR = re.compile(r"[_-]H[RQ]([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_LR = re.compile(r"[_-]L[RQ][_-]?(bicubic)?([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_SCALE = re.compile(r"[_-]?x\d$", re.IGNORECASE)
-ROLE = re.compile(r"([_-]([HL][RQ]\d?|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)  # endings of names that are removed
+ROLE = re.compile(
+    r"([_-]([HL][RQ]\d?|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE
+)  # endings of names that are removed
 
 
 @dataclasses.dataclass(frozen=True)
