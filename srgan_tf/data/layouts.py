@@ -1,7 +1,8 @@
 """The layouts in which test sets are published: which folder, or which names, are HR and which are LR.
 
-HR/ with LR/, or GT/ with LQ/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_valid_HR/ with DIV2K_valid_LR_bicubic/X4/ (DIV2K); GTmod12/
-with LRbicx4/ (BasicSR); image_SRF_4/ with names in _HR and _LR (SelfExSR), or in _HR and _LR4 (RealSR).
+HR/ with LR/, or GT/ with LQ/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_valid_HR/ with DIV2K_valid_LR_bicubic/X4/
+(DIV2K); GTmod12/ with LRbicx4/ (BasicSR); image_SRF_4/ with names in _HR and _LR (SelfExSR), or in _HR and _LR4
+(RealSR).
 """
 
 import dataclasses
