@@ -52,7 +52,8 @@ def png_profile(chunks: dict[bytes, bytes], gray: bool) -> bytes | None:
         return None
     else:
         if len(chunks.get(b"cHRM", b"")) == 32:
-            white, *others = np.array(struct.unpack(">8I", chunks[b"cHRM"])).reshape(4, 2) / 100_000
+            x_y = [number / 100_000 for number in struct.unpack(">8I", chunks[b"cHRM"])]
+            white, *others = zip(x_y[::2], x_y[1::2])
             primaries = (*others, white)
         if any(chunks.get(b"gAMA", b"")):
             curve = (100_000 / int.from_bytes(chunks[b"gAMA"], "big"),)

@@ -16,6 +16,7 @@ from srgan_tf.imaging import xmp
 from srgan_tf.imaging.embedding import embed_jpeg, embed_png, embed_webp
 from srgan_tf.imaging.errors import PictureError, vips_reason
 from srgan_tf.imaging.formats import KINDS, check_side, kind_of
+from srgan_tf.imaging.header import PNG_TEXT
 from srgan_tf.imaging.icc import png_profile
 from srgan_tf.imaging.raster import vips_image, with_interpretation
 from srgan_tf.system.atomic import atomic_file
@@ -153,9 +154,10 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
             if size is not None:
                 image = _resized(image, *size)
             if kind == "bmp":
-                return _write_bmp(path, image, raster.metadata)
+                _write_bmp(path, image, raster.metadata)
+                return _without_room(kind, raster)
             _encode(path, kind, image, raster, quality)
-            return _embed(path, kind, image, raster)
+            return _embed(path, kind, image, raster) + _without_room(kind, raster)
         except pyvips.Error as error:
             raise PictureError(_name(target), f"cannot be written ({vips_reason(error)[0]})") from None
         finally:
@@ -310,7 +312,21 @@ def _profile(raster, kind):
     """The ICC profile that the file needs; a PNG states other colors in chunks of its own."""
     if kind == "png" or not raster.metadata.chunks:
         return raster.metadata.profile
-    return png_profile(dict(raster.metadata.chunks), raster.gray) or raster.metadata.profile
+    gray = raster.gray and kind != "webp"  # which holds no gray
+    return png_profile(dict(raster.metadata.chunks), gray) or raster.metadata.profile
+
+
+def _without_room(kind, raster):
+    """The names of the metadata that a format has no room for at all."""
+    metadata, profile, bmp = raster.metadata, _profile(raster, kind), kind == "bmp"
+    found = {
+        "color profile": profile and (bmp or kind == "webp" and profile[16:20] == b"GRAY"),
+        "EXIF": bmp and metadata.exif,
+        "XMP": bmp and metadata.xmp,
+        "IPTC": kind not in ("jpeg", "tiff") and metadata.iptc,
+        "texts": kind != "png" and any(chunk in PNG_TEXT for chunk, _ in metadata.chunks),
+    }
+    return [name for name, content in found.items() if content]
 
 
 def _bmp_stride(width, bands):
@@ -329,10 +345,7 @@ def _bmp_head(height, width, bands, resolution=(0, 0)):
 
 
 def _write_bmp(path, image, metadata):
-    """Writes BMP, which libvips cannot and Pillow only from a whole picture in memory; its rows go upwards.
-
-    Returns the names of what is left out.
-    """
+    """Writes BMP, which libvips cannot and Pillow only from a whole picture in memory; its rows go upwards."""
     region = pyvips.Region.new(image)
     length, stride = image.width * image.bands, _bmp_stride(image.width, image.bands)
     head = _bmp_head(image.height, image.width, image.bands, metadata.resolution)
@@ -345,5 +358,3 @@ def _write_bmp(path, image, metadata):
             rows[:, :length] = pixels.reshape(bottom - top, image.width, image.bands)[::-1, :, ::-1].reshape(-1, length)
             file.seek(len(head) + (image.height - bottom) * stride)
             file.write(rows)
-    others = {"color profile": metadata.profile, "EXIF": metadata.exif, "XMP": metadata.xmp, "IPTC": metadata.iptc}
-    return [name for name, content in others.items() if content]

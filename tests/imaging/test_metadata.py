@@ -82,6 +82,7 @@ COLORS = {
     b"sRGB": b"\0",
     b"sBIT": b"\5\6\5",
 }
+SRGB = 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000  # as in cHRM
 TEXTS = {
     b"tEXt": b"Title\0A mill",
     b"zTXt": b"Comment\0\0" + zlib.compress(b"by the river"),
@@ -109,6 +110,7 @@ def test_a_png_keeps_its_colors_and_texts(tmp_path):
         # (128 / 255)^1.8 = 0.289, which sRGB writes as 147.
         ({b"gAMA": struct.pack(">I", 55_556)}, (147, 147, 147)),
         ({b"cICP": bytes([12, 13, 0, 1])}, (128, 128, 128)),
+        ({b"gAMA": COLORS[b"gAMA"], b"cHRM": COLORS[b"cHRM"]}, (188, 188, 188)),
         ({b"cICP": bytes([12, 8, 0, 1]), b"sRGB": b"\0"}, (188, 188, 188)),
     ],
 )
@@ -121,8 +123,23 @@ def test_other_formats_get_a_profile_of_the_same_colors(tmp_path, suffix, stated
     np.testing.assert_allclose(got, shown, atol=1)
 
 
+def test_a_webp_of_gray_gets_a_profile_of_rgb(tmp_path):
+    assert upscaled(png((b"gAMA", COLORS[b"gAMA"]), bands=1), tmp_path / "a.webp") == []
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(Image.open(tmp_path / "a.webp").info["icc_profile"]))
+    assert profile.profile.xcolor_space.strip() == "RGB"
+    Image.fromarray(RGB[..., 0]).save(tmp_path / "b.png", icc_profile=png_profile({b"gAMA": COLORS[b"gAMA"]}, True))
+    notes = upscaled(tmp_path / "b.png", tmp_path / "b.webp")
+    assert notes == ["left out, since WebP has no room for it: color profile"]
+
+
 def test_primaries_become_those_of_the_profile():
     profile = ImageCms.ImageCmsProfile(io.BytesIO(png_profile({b"cICP": bytes([12, 13, 0, 1])}, gray=False)))
+    # Adobe RGB (1998), section 4.3.1: its colorants under D50.
+    adobe = [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)]
+    stated = png_profile({kind: COLORS[kind] for kind in (b"cHRM", b"gAMA")}, gray=False)
+    stated = ImageCms.ImageCmsProfile(io.BytesIO(stated)).profile
+    colorants = (stated.red_colorant, stated.green_colorant, stated.blue_colorant)
+    np.testing.assert_allclose([each[0] for each in colorants], adobe, atol=2e-3)
     # Display P3's colorants under D50 (SMPTE EG 432-1, adapted by Bradford): those of Apple's "Display P3" profile.
     apple = [(0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)]
     colorants = (profile.profile.red_colorant, profile.profile.green_colorant, profile.profile.blue_colorant)
@@ -139,7 +156,14 @@ def test_primaries_become_those_of_the_profile():
 
 
 @pytest.mark.parametrize(
-    "chunks", [{}, {b"sRGB": b"\0"}, {b"iCCP": b"x", b"gAMA": bytes([0, 1, 0, 0])}, {b"sBIT": b"\5"}]
+    "chunks",
+    [
+        {},
+        {b"cHRM": struct.pack(">8I", *SRGB)},
+        {b"sRGB": b"\0"},
+        {b"iCCP": b"x", b"gAMA": bytes([0, 1, 0, 0])},
+        {b"sBIT": b"\5"},
+    ],
 )
 def test_srgb_needs_no_profile(chunks):
     assert png_profile(chunks, gray=False) is None
@@ -284,6 +308,23 @@ def test_what_a_bmp_cannot_hold_is_said(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "first.jpg", exif=exif, icc_profile=profile)
     notes = upscaled(tmp_path / "first.jpg", tmp_path / "a.bmp")
     assert notes == ["left out, since BMP has no room for it: color profile, EXIF"]
+    notes = upscaled(png((b"gAMA", COLORS[b"gAMA"]), *TEXTS.items()), tmp_path / "b.bmp")
+    assert notes == ["left out, since BMP has no room for it: color profile, texts"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
+def test_texts_that_are_left_out_are_said(tmp_path, suffix):
+    (note,) = upscaled(png(*TEXTS.items()), tmp_path / ("a" + suffix))
+    assert note.startswith("left out, since ") and note.endswith(" has no room for it: texts")
+
+
+def test_iptc_that_a_png_cannot_hold_is_said(tmp_path):
+    iptc = b"Photoshop 3.0\x008BIM\4\4\0\0" + struct.pack(">I", 10) + b"\x1c\2\5\0\5Hello"
+    Image.fromarray(RGB).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    data = data[:2] + b"\xff\xed" + struct.pack(">H", 2 + len(iptc)) + iptc + data[2:]
+    assert upscaled(data, tmp_path / "b.jpg") == [] and iptc in (tmp_path / "b.jpg").read_bytes()
+    assert upscaled(data, tmp_path / "b.png") == ["left out, since PNG has no room for it: IPTC"]
 
 
 @pytest.mark.parametrize("target", KINDS)
