@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -54,7 +53,6 @@ def run(settings):
 
     max_pixels = int(settings.max_megapixels * 1e6)
     dialed = DIAL[1] if settings.weights == (AUTO,) else ""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container leaves no pictures either
     with tempfile.TemporaryDirectory(prefix="srgan-demo-") as folder:
         page = build_page(load, tuple(weights), max_pixels, Path(folder), dialed)
         try:

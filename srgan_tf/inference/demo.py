@@ -62,15 +62,24 @@ class Pictures:
     def __init__(self, folder: Path):
         self._folder, self._lock = folder, threading.Lock()
         self._of: dict[str, set[Path]] = {}
+        self._given: dict[str, Path] = {}  # the last, by visitor
+
+    def take(self, visitor: str, upload: Path) -> None:
+        """Notes a file that a visitor gave, in a folder of its own."""
+        with self._lock:
+            self._given[visitor] = upload.parent
+            self._of.setdefault(visitor, set()).add(upload.parent)
 
     def start_answer(self, visitor: str, upload: Path) -> Path:
-        """A new folder for the answer about a file; of the visitor's others only the file's own is kept."""
+        """A new folder for the answer about a file; of the visitor's others only the file's own is kept, and that of
+        the file that he gave last."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        self._set(visitor, {upload.parent, folder})
+        self._set(visitor, {upload.parent, folder, self._given.get(visitor, folder)})
         return folder
 
     def forget(self, visitor: str) -> None:
         """Removes what a visitor has who leaves."""
+        self._given.pop(visitor, None)
         self._set(visitor, set())
 
     def _set(self, visitor, folders):
@@ -187,6 +196,9 @@ def build_page(
             say(f"{name}: {width}x{height} pixels, with {how}. Move the line to compare; scroll to zoom.{share}"),
         )
 
+    def take(upload, request: gr.Request):
+        pictures.take(request.session_hash, Path(upload))
+
     def leave(request: gr.Request):
         pictures.forget(request.session_hash)
 
@@ -226,6 +238,7 @@ def build_page(
                     buttons=["download", "fullscreen"],
                     elem_id="map",
                 )
+        upload.upload(take, upload, api_visibility="private", queue=False, show_progress="hidden")
         start.click(
             answer,
             [upload, weights, strength, mapped],

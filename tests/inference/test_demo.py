@@ -1,8 +1,12 @@
 """The page of `srgan demo` in a headless Chromium, from upload to download."""
 
+import os
+import signal
 import struct
+import tempfile
 import threading
 import time
+import types
 import zlib
 
 import numpy as np
@@ -38,6 +42,18 @@ def test_a_visitors_last_answer_is_gone_with_the_next(tmp_path):
     pictures.forget("one")
 
 
+def test_what_a_visitor_gives_while_he_waits_is_kept_for_its_answer(tmp_path):
+    pictures, first, second = Pictures(tmp_path), *(folder_with_a_picture(tmp_path, name) for name in "ab")
+    pictures.take("one", first / "photo.png")
+    pictures.take("one", second / "photo.png")
+    answer = pictures.start_answer("one", first / "photo.png")
+    assert set(tmp_path.iterdir()) == {first, second, answer}
+    last = pictures.start_answer("one", second / "photo.png")
+    assert set(tmp_path.iterdir()) == {second, last}
+    pictures.forget("one")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_two_visitors_gave_is_kept_for_the_second(tmp_path):
     pictures, upload = Pictures(tmp_path), folder_with_a_picture(tmp_path, "a")
     pictures.start_answer("one", upload / "photo.png")
@@ -49,6 +65,12 @@ def test_a_file_that_two_visitors_gave_is_kept_for_the_second(tmp_path):
 
 
 # --- in the browser
+
+
+def keep_environment(patch):
+    """What building a page sets is put back afterwards."""
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        patch.setenv(name, "")
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +94,7 @@ def served(weights, gate, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("visitors")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
-            patch.setenv(name, "")  # which building sets; they are put back afterwards
+        keep_environment(patch)
         page = build_page(load, ("tiny", "slow", "dialed"), LIMIT, folder, dialed="dialed")
         yield launch(page, "127.0.0.1", None, LIMIT), folder
         page.close(verbose=False)
@@ -234,16 +255,20 @@ def test_the_map_of_what_is_invented_is_shown_where_it_is_asked_for(visitor, tmp
     assert width == 240 and address.endswith(".png")
 
 
-def test_no_picture_is_kept_of_one_who_leaves(visitor, served, tmp_path):
+@pytest.mark.parametrize("started", [True, False])
+def test_no_picture_is_kept_of_one_who_leaves(visitor, served, tmp_path, started):
     address, folder = served
 
     def kept():
         return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
 
     visitor.give(photo(tmp_path / "photo.png"))
-    visitor.start()
-    visitor.message("240x160")
-    assert {"photo.png", "photo_x4.png"} <= {path.name for path in kept()}
+    visitor.wait("return performance.getEntriesByType('resource').some((e) => e.name.includes('/run/predict'))")
+    if started:
+        visitor.start()
+        visitor.message("240x160")
+    expected = {"photo.png", "photo_x4.png"} if started else {"photo.png"}
+    assert expected <= {path.name for path in kept()}
     visitor.driver.get("about:blank")
     eventually(lambda: not kept())
     visitor.arrive(address)
@@ -345,3 +370,22 @@ def test_a_port_that_is_taken_is_one_line(served, weights, capsys):
     assert main(["srgan", "demo", f"--weights={weights}", f"--port={port}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"srgan: error: 127.0.0.1:{port}: cannot be listened on")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 0)])
+def test_a_signal_ends_it_and_leaves_no_pictures(weights, tmp_path, monkeypatch, capsys, number, status):
+    pytest.importorskip("gradio")
+    keep_environment(monkeypatch)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def visited():
+        (folder,) = tmp_path.glob("srgan-demo-*")
+        folder_with_a_picture(folder, "visitor")
+        os.kill(os.getpid(), number)
+        raise AssertionError("it goes on")
+
+    waits = types.SimpleNamespace(Event=lambda: types.SimpleNamespace(wait=visited))
+    monkeypatch.setattr("srgan_tf.cli.demo.threading", waits)
+    assert main(["srgan", "demo", f"--weights={weights}"]) == status
+    assert "until you press Ctrl-C" in capsys.readouterr().out
+    assert not list(tmp_path.glob("srgan-demo-*"))
