@@ -1,5 +1,6 @@
 """Every kind of file in docs/formats.md in every mode; the files are made by other software or by hand."""
 
+import gzip
 import io
 import re
 import struct
@@ -301,6 +302,8 @@ FILES = {
         (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', None),
         (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- made by hand -->\n<svg:svg xmlns:svg="x"/>', None),
         (b"<!DOCTYPE svg [" + b'<!ENTITY ns "http://ns.adobe.com/">' * 40 + b"]><svg></svg>", None),
+        ('<?xml version="1.0" encoding="UTF-16"?><svg></svg>'.encode("utf-16"), None),
+        (gzip.compress(b"<svg></svg>"), None),
     ],
     "Photoshop": [(b"8BPS\0\1" + bytes(99), None)],
     "cut short, of any kind": [
@@ -316,7 +319,13 @@ FILES = {
         )
     ],
     "empty": [(b"", None)],
-    "anything else": [(b"not a picture at all", None), (b"%!PS-Adobe-3.0 EPSF-3.0\n", None), (b"%PDF-1.7\n", None)],
+    "anything else": [
+        (b"not a picture at all", None),
+        (gzip.compress(b"text"), None),
+        (b"\x1f\x8b", None),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", None),
+        (b"%PDF-1.7\n", None),
+    ],
 }
 LOSSY = {name for name in FILES if "JPEG" in name or "premultiplied" in name}
 

@@ -11,8 +11,8 @@ from srgan_tf.system.errors import UserError, reason
 OnError = Callable[[UserError], object]
 # Pictures, too, which the reader refuses by name.
 _OTHER_PICTURES = frozenset(
-    ".heic .heif .hif .avif .jxl .jp2 .j2k .jpx .jxr .svg .psd .dng .gpr .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf"
-    " .orf .rw2 .rwl .pef .srw .x3f .3fr .fff .iiq .mos .mef .erf .dcr .kdc .mrw".split()
+    ".heic .heif .hif .avif .jxl .jp2 .j2k .jpx .jxr .svg .svgz .psd .dng .gpr .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2"
+    " .raf .orf .rw2 .rwl .pef .srw .x3f .3fr .fff .iiq .mos .mef .erf .dcr .kdc .mrw".split()
 )
 # What other programs leave in folders of photographs: thumbnails of network drives, macOS's archives, bins.
 _LEFTOVERS = frozenset(

@@ -1,6 +1,9 @@
 """The formats of pictures: those that are read and written, and those that are refused by their name."""
 
+import codecs
+import contextlib
 import re
+import zlib
 from pathlib import Path
 
 from srgan_tf.imaging.errors import PictureError, UnsupportedPicture
@@ -57,9 +60,17 @@ def detect(head: bytes) -> str:
         if re.match(signature, head, re.DOTALL):
             return kind
     for name, signature in _REFUSED.items():
-        if re.match(signature, head, re.DOTALL):
+        if re.match(signature, _plain(head), re.DOTALL):
             raise UnsupportedPicture(name)
     raise UnsupportedPicture(_NOT_A_PICTURE if head else "the file is empty")
+
+
+def _plain(head):
+    """The head of a file, that of a text in gzip or UTF-16, as SVG may be, without these."""
+    if head.startswith(b"\x1f\x8b"):
+        with contextlib.suppress(zlib.error):
+            head = zlib.decompressobj(wbits=31).decompress(head, SIGNATURE_BYTES)
+    return head[2:].replace(b"\0", b"") if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else head
 
 
 def kind_of(path: Path | str) -> str:
