@@ -149,17 +149,18 @@ def refuse_lr(folder: Path | str, paths: Iterable[Path]) -> None:
     """
     folder = Path(folder)
     advice = "name the folder that HR/ and LR/ are in"
-    if _is_lr(_name_of(folder)):
+    if is_lr(_name_of(folder)):
         raise UserError(f"{folder}: named as a folder of LR; {advice}")
     for path in paths:
         first, *others = path.relative_to(folder).parts
-        if others and _is_lr(first):
+        if others and is_lr(first):
             raise UserError(f"{folder}: has {first}/ but no HR/; put the originals into HR/")
-        if found := [part for part in others[:-1] if _is_lr(part)]:
+        if found := [part for part in others[:-1] if is_lr(part)]:
             raise UserError(f"{folder}: has no HR/, but {path} is in {found[0]}/, a folder of LR; {advice}")
 
 
-def _is_lr(name):
+def is_lr(name: str) -> bool:
+    """Whether a folder is named as one of LR."""
     return _LR.fullmatch(name) is not None or _SCALED.fullmatch(name) is not None
 
 

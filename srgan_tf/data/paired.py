@@ -6,7 +6,7 @@ from pathlib import Path
 from srgan_tf.data import folders, layouts, packed
 from srgan_tf.data.folders import PictureFile, Scan
 from srgan_tf.data.store import PhotographStore, Store
-from srgan_tf.data.walk import is_picture
+from srgan_tf.data.walk import folder_names, is_picture
 from srgan_tf.system.errors import UserError
 
 
@@ -58,8 +58,8 @@ def find_sides(folder: Path | str, scale: int = 4) -> tuple[Path, Path] | None:
     """
     folder = Path(folder)
     sides = layouts.find_sides(folder, scale)
-    if not sides and any((folder / name).is_dir() for name in ("LR", "lr")):
-        raise UserError(f"{folder}: has LR/ but no HR/; put the originals into HR/")
+    if not sides and (lr := [name for name in folder_names(folder) if layouts.is_lr(name)]):
+        raise UserError(f"{folder}: has {lr[0]}/ but no HR/; put the originals into HR/")
     if not sides or sides[0].lr is None:
         return None
     if len(sides) > 1 or sides[0].lr == sides[0].hr:

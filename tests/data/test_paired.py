@@ -111,7 +111,10 @@ def test_what_is_missing_or_named_twice_is_refused(pairs, tmp_path):
     assert main(["srgan", "pack", str(pairs), str(tmp_path / "packed")]) == 1
     assert not (tmp_path / "packed").exists()
     (pairs / "HR").rename(pairs / "originals")
-    with pytest.raises(UserError, match="has LR/ but no HR/"):
+    with pytest.raises(UserError, match="has lr/ but no HR/"):
+        find_sides(pairs)
+    (pairs / "lr").rename(pairs / "X4")
+    with pytest.raises(UserError, match="has X4/ but no HR/"):
         find_sides(pairs)
 
 
