@@ -38,6 +38,7 @@ _CACHED = 4  # networks
 _CSS = """
 .gradio-container { width: 100% !important; max-width: 1200px !important; margin: 0 auto !important; }
 #message p { margin: 0; }
+#map:not(.fullscreen) img { max-height: 640px; object-fit: contain; }
 #message:has(p:empty) { display: none; }
 #message .refused { color: var(--error-text-color, #b91c1c); }
 """
@@ -231,7 +232,7 @@ def build_page(
                     label="Before and after", type="filepath", buttons=["fullscreen"], max_height=640, elem_id="slider"
                 )
                 error_map = gr.Image(
-                    label="Expected error",
+                    label="What is invented: expected error",
                     type="filepath",
                     visible=False,
                     interactive=False,
