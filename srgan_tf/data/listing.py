@@ -22,7 +22,7 @@ from srgan_tf.system.errors import DAMAGE, UserError
 LARGE = 10_000  # files of a folder whose sizes are cached; fewer are probed in a second or two
 MANY = 10_000  # files that are probed by processes
 _CHUNK = 500  # files that a process probes at a time
-_VERSION = 1
+_VERSION = 2
 _COLUMNS = ("names", "bytes", "times", "heights", "widths")
 
 

@@ -85,8 +85,9 @@ def write(path: Path | str, pixels: ArrayLike) -> None:
 def probe(path: Path | str) -> tuple[int, int]:
     """The size of a picture and whether its file is whole, without decoding it; see `header.read_header`.
 
-    Of a JPEG the end-of-image marker, of a PNG the chain of chunks up to IEND, of a WebP the length that it states, of
-    a BMP the rows, of a TIFF the strips or tiles and of a GIF the blocks of the first frame must be there.
+    Of a JPEG the end-of-image marker and, if it is progressive, every scan, of a PNG the chain of chunks up to IEND, of
+    a WebP the length that it states, of a BMP the rows, of a TIFF the strips or tiles and of a GIF the blocks of the
+    first frame must be there.
 
     Args:
         path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.

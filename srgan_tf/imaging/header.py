@@ -4,6 +4,7 @@ it is complete."""
 import dataclasses
 import itertools
 import os
+import re
 import struct
 from collections.abc import Callable
 from typing import BinaryIO
@@ -28,6 +29,9 @@ PNG_TEXT = b"tEXt", b"zTXt", b"iTXt"
 _PNG_CHUNKS = {b"IHDR", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *PNG_TEXT}
 _JPEG_FRAMES = {0xC0 + number for number in range(16)} - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")  # in compressed data FF is followed by 00 or D0 to D7
+_MAX_JPEG_SEGMENTS = 1000  # from the first scan on; encoders make some ten scans, each with a few tables
 _JPEG_APP1, JPEG_EXIF = 0xE1, b"Exif\0\0"
 JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # channels of gray, RGB, a palette, CMYK and YCbCr
@@ -212,7 +216,7 @@ def _jpeg(file):
     frame, exif, packet, more = None, None, None, []
     for marker, data in _jpeg_segments(file):
         if marker in _JPEG_FRAMES:
-            frame = frame or (marker, data[:6])
+            frame = frame or (marker, data)
         elif data.startswith(JPEG_EXIF):
             exif = exif or data
         elif data.startswith(XMP_MARK):
@@ -221,16 +225,17 @@ def _jpeg(file):
             more.append(data.removeprefix(JPEG_MORE_XMP))
     if frame is None or len(frame[1]) < 6:
         return None
-    _, height, width, channels = struct.unpack(">BHHB", frame[1])
+    _, height, width, channels = struct.unpack(">BHHB", frame[1][:6])
+    progressive = frame[0] in _JPEG_PROGRESSIVE
     return Header(
         "jpeg",
         height,
         width,
-        _jpeg_ends(file),
+        (not progressive or _has_all_scans(file, frame[1][6::3])) and _jpeg_ends(file),
         pixel_bytes=channels,
         gray=channels == 1,
         channels=channels,
-        progressive=frame[0] in _JPEG_PROGRESSIVE,
+        progressive=progressive,
         exif=read_exif(exif) if exif else None,
         xmp=xmp.joined(packet, more),
     )
@@ -249,6 +254,46 @@ def _jpeg_segments(file):
             if marker[1] == _JPEG_APP1 or marker[1] in _JPEG_FRAMES:
                 yield marker[1], room.read(file, max(0, length))
             file.seek(end)
+
+
+def _has_all_scans(file, components):
+    """Whether the scans of a progressive JPEG bring every coefficient of every component to its last bit.
+
+    By the scans' headers alone (ITU-T T.81, B.2.3 and G.1.1.1), up to that of the last scan that is needed.
+
+    Args:
+        file: Placed behind the marker of the first scan.
+        components: Their identifiers in the frame, bytes.
+    """
+    # Of each coefficient, the lowest bit that has come.
+    lowest_bits: dict[int, list[int | None]] = {component: [None] * 64 for component in components}
+    marker = _JPEG_SCAN
+    for _ in range(_MAX_JPEG_SEGMENTS):
+        segment = file.read(max(0, int.from_bytes(file.read(2), "big") - 2))
+        if marker == _JPEG_SCAN and len(segment) >= 4:
+            first, last, bits = segment[-3:]
+            before, after = bits >> 4 or None, bits & 15
+            for component in set(segment[1:-3:2]) & lowest_bits.keys():
+                own = lowest_bits[component]
+                own[first : last + 1] = [after if bit == before else bit for bit in own[first : last + 1]]
+            if all(bit == 0 for own in lowest_bits.values() for bit in own):
+                return True
+        marker = _next_jpeg_marker(file)
+        if marker in (None, _JPEG_END):
+            return False
+    return False
+
+
+def _next_jpeg_marker(file):
+    """Its number, with the file placed behind it; None at the end of the file."""
+    position, data = file.tell(), b""
+    while block := file.read(_TAIL):
+        data += block
+        if found := _JPEG_MARKER.search(data):
+            file.seek(position + found.end())
+            return found[1][0]
+        position, data = position + len(data) - 1, data[-1:]
+    return None
 
 
 def _jpeg_ends(file):

@@ -1,5 +1,7 @@
 import io
+import re
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -109,6 +111,33 @@ def test_a_webp_that_is_cut_short_is_refused(tmp_path, lossless):
     (tmp_path / "a.webp").write_bytes(data[:-1])
     with pytest.raises(UserError, match=CUT):
         files.probe(tmp_path / "a.webp")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_progressive_jpeg_that_lacks_scans_is_refused_though_it_ends(tmp_path, mode):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.kron(NOISE, np.ones((16, 16, 1), np.uint8))).convert(mode).save(path, progressive=True)
+    data = path.read_bytes()
+    assert files.probe(path) == (976, 1024)
+    path.write_bytes(data + data)  # as phones append a second picture
+    files.probe(path)
+    scans = [found.start() for found in re.finditer(b"\xff\xda", data)]
+    assert len(scans) == {"RGB": 10, "L": 6, "CMYK": 18}[mode]
+    for start, end in zip(scans, [*scans[1:], len(data) - 2]):  # without it, and without all from it on
+        for kept in (data[:start] + data[end:], data[:start] + b"\xff\xd9"):
+            path.write_bytes(kept)
+            with pytest.raises(UserError, match=CUT):
+                files.probe(path)
+
+
+def test_endless_scans_of_a_jpeg_end(tmp_path):
+    head = saved("JPEG", progressive=True)
+    head = head[: head.index(b"\xff\xda")]
+    (tmp_path / "a.jpg").write_bytes(head + b"\xff\xda\0\2" * 500_000 + b"\xff\xd9")
+    start = time.process_time()
+    with pytest.raises(UserError, match=CUT):
+        files.probe(tmp_path / "a.jpg")
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("rest", [b"", b"\xff", b"\xff\xff", b"\xff\xe0", b"\xff\xe0\0", b"\xff\xe0\0\0"])
