@@ -122,7 +122,9 @@ class Monitor:
 
     def _record(self, step, values):
         with self._plain_errors(), self._writer.as_default(step=step):
-            self._file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
+            known = {name: value if math.isfinite(value) else None for name, value in values.items()}  # JSON has no NaN
+            line = json.dumps({"step": step, "time": round(time.time(), 3)} | known, allow_nan=False)
+            self._file.write(line + "\n")
             self._file.flush()
             for name, value in values.items():
                 tf.summary.scalar(name, value)

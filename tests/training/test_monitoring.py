@@ -1,6 +1,7 @@
 import json
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
@@ -39,6 +40,20 @@ def test_a_run_that_starts_anew_drops_all(tmp_path):
     _session(tmp_path, 0, (0, 1))
     assert [step for step, _ in _curve(tmp_path)] == [0, 1]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_numbers_that_json_does_not_have_are_null(tmp_path):
+    monitor = Monitor(tmp_path, start=0, total=20, name="test")
+    monitor.scalars(1, {"g_loss": np.nan, "g_grad_norm": np.inf, "images_per_s": 1.5, "input_wait_share": 0.0})
+    monitor.close()
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    found = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found | {"time": 0} == {
+        **{"step": 1, "time": 0, "g_loss": None, "g_grad_norm": None},
+        **{"images_per_s": 1.5, "input_wait_share": 0.0},
+    }
+    Monitor(tmp_path, start=1, total=20, name="test").close()
+    assert (tmp_path / "metrics.jsonl").read_text() == line + "\n"
 
 
 def test_a_first_session_starts_no_second_file(tmp_path):
