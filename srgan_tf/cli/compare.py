@@ -1,17 +1,22 @@
 """`srgan compare`: shows images without HR, upscaled by several systems, side by side."""
 
+import contextlib
 import dataclasses
+import math
 from pathlib import Path
 
 from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
-from srgan_tf.cli.flags import setting
+from srgan_tf.cli.flags import setting, unless_auto
 from srgan_tf.cli.shared import Systems, check_outside
 from srgan_tf.data.folders import pictures_by_name
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.html import showing_bytes
+from srgan_tf.evaluation.memory import check_memory
 from srgan_tf.evaluation.records import Pictures
+from srgan_tf.evaluation.systems import load_upscalers, with_baselines
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
@@ -48,13 +53,25 @@ def run(settings):
     failures: list = []
     paths = pictures_by_name(Path(settings.input), failures.append)
     external = {name: find_external_results(folder, name, list(paths)) for name, folder in results.items()}
-    systems, scale = settings.load(weights)
+    upscalers, scale = load_upscalers(weights, settings.model, **settings.limits())
+    systems = with_baselines(upscalers, scale)
+    max_memory = unless_auto(settings.max_memory)
+    pixel_bytes = showing_bytes(len(systems) + len(external) + 1)  # and LR
+    for upscaler in upscalers.values():
+        upscaler.max_memory = unless_auto(settings.beside(_pixels(paths, scale), pixel_bytes).max_memory)
+
+    def check(path):
+        if max_memory is not None:
+            height, width = files.probe(path)
+            check_memory(path, (scale * height, scale * width), pixel_bytes, max_memory, "show")
 
     def shown():
         for name, path in paths.items():
             try:
+                check(path)
                 lr = files.read_rgb(path)
                 made = {system: upscale(lr) for system, upscale in systems.items()}
+                check(path)  # again, since networks keep what they took
                 yield Pictures("", name, path, made | {system: own[name] for system, own in external.items()})
             except UserError as error:
                 failures.append(error)
@@ -64,8 +81,20 @@ def run(settings):
     with tqdm(total=len(paths), unit="image", leave=False, disable=None) as bar:
         known = facts(weights, scale_factor=f"{scale}x")
         notes = report.write_comparison(
-            settings.report, shown(), known, settings.overwrite, lambda picture: bar.update()
+            settings.report,
+            shown(),
+            known,
+            settings.overwrite,
+            lambda picture: bar.update(),
+            threads=None if max_memory is None else 1,
         )
     print(settings.precision_note(weights), end="")
     say(f"Report: {settings.report}", *notes)
     return report_failures(failures)
+
+
+def _pixels(paths, scale):
+    """Of each result; an image that cannot be read is reported when it is its turn."""
+    for path in paths.values():
+        with contextlib.suppress(UserError):
+            yield math.prod(files.probe(path)) * scale**2

@@ -137,7 +137,8 @@ def run(settings):
     lpips = load_lpips(settings.lpips, settings.lpips_net)
     counted = len(weights) + len(results) + len(BASELINES)
     pixel_bytes = scoring_bytes(counted, lpips=lpips is not None, rgb=settings.rgb)
-    systems, scale = dataclasses.replace(settings, max_memory=_for_networks(settings, sets, pixel_bytes)).load(weights)
+    pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))
+    systems, scale = settings.beside(pixels, pixel_bytes).load(weights)
     precision = settings.precision_chosen() if weights else None
     sets, notes = fit_sets(sets, scale)
     say(*(line for note in notes for line in (note, "")))
@@ -190,15 +191,6 @@ def _check_targets(settings):
         check_writable(settings.pictures, folder=True)
 
 
-def _for_networks(settings, sets, pixel_bytes):
-    """What `--max_memory` leaves to the networks beside the scoring of the largest image that fits into a half."""
-    if settings.max_memory == AUTO:
-        return AUTO
-    pixels = [math.prod(size) for each in sets for size in sizes(each.pairs)]
-    fitting = [count * pixel_bytes for count in pixels if count * pixel_bytes <= settings.max_memory // 2]
-    return settings.max_memory - max(fitting, default=0)
-
-
 def _show(scored, settings, bar):
     """Prints the table of a test set above the bar."""
     from srgan_tf.evaluation import statistics, tables
@@ -221,7 +213,8 @@ def _write(scored, weights, settings, precision):
         shown = (item for one in scored for item in _pictures(one))
         net = settings.lpips_net if settings.lpips else None
         known = facts(weights, protocol=tables.protocol(net, settings.rgb, precision, settings.faithful))
-        notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite)
+        threads = None if settings.max_memory == AUTO else 1
+        notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite, threads)
         say("", f"Report: {settings.report}", *notes)
 
 

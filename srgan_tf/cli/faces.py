@@ -11,10 +11,12 @@ from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.systems import load_upscalers, named_weights
+from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import sha256
+from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
 from srgan_tf.weights import COMPARED_WEIGHTS
 
@@ -54,7 +56,7 @@ class Settings(Limits):
 
 def run(settings):
     """Prints how well FaceNet verifies small faces of LFW, upscaled by each system; see `evaluation.faces`."""
-    from srgan_tf.evaluation.faces import SIZES, EmbeddingCache, Method, bicubic, embed_faces, verify
+    from srgan_tf.evaluation.faces import SIZES, EmbeddingCache, Method, bicubic, embed_faces, embeddings_bytes, verify
     from srgan_tf.evaluation.faces_report import tables
     from srgan_tf.evaluation.lfw import read_pairs
 
@@ -65,7 +67,13 @@ def run(settings):
     from srgan_tf.evaluation.facenet import Embedder
 
     embedder = Embedder(settings.facenet, unless_auto(settings.standardisation))
-    upscalers, scale = load_upscalers(weights, **settings.limits())
+    kept = embeddings_bytes(len(paths), len(weights) + 1, embedder.length)
+    if settings.max_memory != AUTO and kept > (left := bytes_left(settings.max_memory)):
+        raise UserError(
+            f"{settings.pairs}: {kept >> 20:,} MiB are needed for the vectors of {len(paths):,} images,"
+            f" {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
+        )
+    upscalers, scale = load_upscalers(weights, **settings.beside([1], kept).limits())
     known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
     methods = {"bicubic": bicubic(scale)}
     for name, upscaler in upscalers.items():

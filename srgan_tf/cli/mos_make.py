@@ -1,13 +1,16 @@
 """`srgan mos make`: the page on which raters give their scores."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from tqdm import tqdm
 
-from srgan_tf.cli.flags import setting
+from srgan_tf.cli.flags import setting, unless_auto
 from srgan_tf.cli.shared import Systems, TestSet, find_results
-from srgan_tf.evaluation.picture_sets import fit_sets, subset
+from srgan_tf.evaluation.benchmark import BASELINES
+from srgan_tf.evaluation.html import showing_bytes
+from srgan_tf.evaluation.picture_sets import fit_sets, sizes, subset
 from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
@@ -42,12 +45,15 @@ def run(settings):
     weights, results = settings.find()
     sets = [subset(each, settings.per_set) for each in settings.sets()]
     external = [find_results(results, each) for each in sets]
-    systems, scale = settings.load(weights)
+    versions = len(weights) + bool(settings.model) + len(results) + len(BASELINES) + 1  # and HR
+    pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))
+    systems, scale = settings.beside(pixels, showing_bytes(versions)).load(weights)
     sets, notes = fit_sets(sets, scale)
     say(*notes, *settings.precision_note(weights).splitlines())
     total = sum(len(each.pairs) for each in sets)
     with tqdm(total=total, unit="image", leave=False, disable=None) as bar:
-        versions = all_versions(sets, systems, external, scale, lambda: bar.update())
-        count = write_study(path, "How good is each image?", versions)
+        max_memory = unless_auto(settings.max_memory)
+        shown = all_versions(sets, systems, external, scale, lambda: bar.update(), max_memory)
+        count = write_study(path, "How good is each image?", shown)
     say(f"{path}: {count} images to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
     return 0

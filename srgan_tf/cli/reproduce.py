@@ -1,18 +1,19 @@
 """`srgan reproduce`: the slides' tables, with the package's own figures beside them, as a page."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
-from srgan_tf.cli.flags import setting
+from srgan_tf.cli.flags import setting, unless_auto
 from srgan_tf.cli.shared import LPIPS_HELP, MODEL_HELP, Limits, load_lpips
 from srgan_tf.data.downloads import find_set
 from srgan_tf.evaluation import published
-from srgan_tf.evaluation.benchmark import score_set
+from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
 from srgan_tf.evaluation.facts import facts
-from srgan_tf.evaluation.picture_sets import find_sets, fit_sets
+from srgan_tf.evaluation.picture_sets import find_sets, fit_sets, sizes
 from srgan_tf.evaluation.systems import SELFEX, load_systems
 from srgan_tf.system.atomic import atomic_file, check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
@@ -52,10 +53,14 @@ def run(settings):
     manifest = read_manifest()
     weights = {name: find_weights(name) for name in manifest}
     lpips = load_lpips(settings.lpips)
-    systems, scale = load_systems(weights, settings.model, **settings.limits())
+    systems_count = len(weights) + bool(settings.model) + len(BASELINES)
+    pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))
+    limits = settings.beside(pixels, scoring_bytes(systems_count, lpips=lpips is not None, rgb=False)).limits()
+    systems, scale = load_systems(weights, settings.model, **limits)
     sets, _ = fit_sets(sets, scale)
     with tqdm(total=sum(len(each.pairs) for each in sets), unit="image", leave=False, disable=None) as bar:
-        scored = [score_set(each, systems, scale, None, lambda picture: bar.update(), lpips=lpips) for each in sets]
+        options = {"lpips": lpips, "max_memory": unless_auto(settings.max_memory)}
+        scored = [score_set(each, systems, scale, None, lambda picture: bar.update(), **options) for each in sets]
     failures = [error for one in scored for error in one.failures]
     if not failures:  # means of fewer images are not to be compared
         known = facts(weights, protocol=tables.protocol(lpips and lpips.net, False, settings.precision_chosen()))

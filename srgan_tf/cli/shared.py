@@ -7,6 +7,7 @@ from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.data.downloads import SETS, find_set
 from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
+from srgan_tf.evaluation.memory import networks_share
 from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
 from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
 from srgan_tf.imaging.degradation.ranges import parse_ranges
@@ -72,6 +73,12 @@ class Limits:
         """What an `Upscaler` takes of them."""
         memory = unless_auto(self.max_memory)
         return {"tile": unless_auto(self.tile), "max_memory": memory, "precision": self.precision}
+
+    def beside(self, pixels, pixel_bytes):
+        """These settings for the networks alone; see `evaluation.memory.networks_share`."""
+        if self.max_memory == AUTO:
+            return self
+        return dataclasses.replace(self, max_memory=networks_share(self.max_memory, pixels, pixel_bytes))
 
     def precision_chosen(self):
         """What SRGAN and SRResNet are computed in, with TensorFlow imported already."""

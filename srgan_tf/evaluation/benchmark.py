@@ -9,12 +9,12 @@ from pathlib import Path
 
 from srgan_tf.evaluation.external_results import load_external_result
 from srgan_tf.evaluation.lpips import Lpips
+from srgan_tf.evaluation.memory import check_memory
 from srgan_tf.evaluation.metrics import METRICS, SECONDS, Comparison
 from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_channel
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic, upscale_nearest
-from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.system.errors import UserError
 
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
@@ -104,7 +104,7 @@ def score_set(
         for start in range(0, len(picture_set.pairs), block):
             items = [_Item(pair) for pair in picture_set.pairs[start : start + block]]
             for item in items:
-                item.attempt(_check_memory, pixel_bytes, bytes_left(max_memory))
+                item.attempt(_check_memory, pixel_bytes, max_memory)
             list(pool.map(lambda item: item.attempt(_load, scale, external), items))
             for item in items:
                 item.attempt(_upscale, timed)
@@ -182,15 +182,9 @@ class _Item:
         ]
 
 
-def _check_memory(item, pixel_bytes, left):
-    if left is not None:
-        height, width = files.probe(item.pair.hr)
-        needed = height * width * pixel_bytes
-        if needed > left:
-            raise UserError(
-                f"{item.pair.hr}: {needed >> 20:,} MiB are needed to score {width}x{height} pixels,"
-                f" {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
-            )
+def _check_memory(item, pixel_bytes, max_memory):
+    if max_memory is not None:
+        check_memory(item.pair.hr, files.probe(item.pair.hr), pixel_bytes, max_memory, "score")
 
 
 def _load(item, scale, external):

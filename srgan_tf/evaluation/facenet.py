@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.core.protobuf import saved_model_pb2
 
 import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.evaluation.lfw import SIDE
@@ -29,6 +30,13 @@ _OPERATIONS = frozenset(
     Reshape ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt Select SelectV2 Selu Shape Sigmoid Sign Size
     Slice Snapshot Softmax Softplus SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
     StopGradient StridedSlice Sub Sum Switch Tanh Tile Transpose Unpack Where ZerosLike
+    """.split()
+)
+# Besides in a SavedModel: its variables and the calls between its functions.
+_SAVED_OPERATIONS = _OPERATIONS | frozenset(
+    """
+    AssignVariableOp DisableCopyOnRead PartitionedCall ReadVariableOp StatefulPartitionedCall VarHandleOp
+    VarIsInitializedOp
     """.split()
 )
 _BATCH_SIZE = 32  # faces, where the graph takes more than one
@@ -124,6 +132,7 @@ def _digest(path):
 def _load(path):
     """A function from float32 `(N, 160, 160, 3)` to embeddings."""
     if path.is_dir():
+        _check_saved_model(path)
         loaded = tf.saved_model.load(str(path))
         signature = loaded.signatures.get("serving_default")
         inputs = signature.structured_input_signature[1] if signature else {}
@@ -140,9 +149,45 @@ def _load(path):
     return tf.function(lambda faces: model(faces, training=False), autograph=False)
 
 
-def _require_operations(path, nodes):
+def _check_saved_model(path):
+    """Refuses a SavedModel in which something does more than to compute, but for the functions that save it.
+
+    Loading calls functions of a model already, but not those that save and restore it, if it is of TensorFlow 2 and
+    nothing else in it names them.
+    """
+    saved = saved_model_pb2.SavedModel()
+    if path.joinpath("saved_model.cpb").exists():  # TensorFlow would take that one
+        raise UserError(f"{path}: stored in parts, saved_model.cpb; export it as one saved_model.pb")
+    saved.ParseFromString(path.joinpath("saved_model.pb").read_bytes())
+    of_objects = len(saved.meta_graphs) == 1 and saved.meta_graphs[0].HasField("object_graph_def")
+    for meta in saved.meta_graphs:
+        nodes = meta.graph_def.node
+        saver = {name.partition(":")[0] for name in (meta.saver_def.save_tensor_name, meta.saver_def.restore_op_name)}
+        saving = _called(node for node in nodes if node.name in saver) if of_objects else set()
+        kept = [node for node in nodes if node.name not in saver]
+        for function in meta.graph_def.library.function:
+            if function.signature.name not in saving:
+                kept += function.node_def
+        _require_operations(path, [*nodes, *kept], _SAVED_OPERATIONS)
+        if saving & (_called(kept) | set(meta.object_graph_def.concrete_functions)):
+            raise UserError(f"{path}: refused, since what saves it is also called otherwise; export it again")
+
+
+def _called(nodes):
+    """The names of all functions in the attributes of nodes."""
+    found: set[str] = set()
+    waiting = [value for node in nodes for value in node.attr.values()]
+    while waiting:
+        value = waiting.pop()
+        for function in (value.func, *value.list.func):
+            found |= {function.name} - {""}
+            waiting += function.attr.values()
+    return found
+
+
+def _require_operations(path, nodes, allowed=_OPERATIONS):
     """Refuses a graph in which something does more than to compute."""
-    refused = sorted({node.op for node in nodes} - _OPERATIONS)
+    refused = sorted({node.op for node in nodes} - allowed)
     if refused:
         names = ", ".join(map(repr, refused))
         raise UserError(

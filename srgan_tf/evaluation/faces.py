@@ -137,6 +137,11 @@ def embed_faces(
     return {each: np.stack(rows) for each, rows in embeddings.items()}
 
 
+def embeddings_bytes(images: int, methods: int, length: int) -> int:
+    """Memory that `embed_faces` takes for what it returns, which it holds twice at the end."""
+    return 2 * 4 * length * images * (methods * len(SIZES) + 1)
+
+
 def degraded(faces: Faces, size: int, upscale: Callable[[Faces], Faces]) -> Faces:
     """Faces as a method restores them from `size` pixels a side.
 

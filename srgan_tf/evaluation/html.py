@@ -57,6 +57,15 @@ def image_uri(image: NDArray[np.uint8]) -> str:
     return data_uri(file.getvalue(), "webp")
 
 
+def showing_bytes(versions: int) -> int:
+    """Memory that showing one image takes at the peak for each pixel: all versions, and their addresses.
+
+    Measured on 1 and 4 megapixels, besides the versions: bicubic's own 78 bytes, finding the region 55, and encoding a
+    version 40, of which 13 stay; an address of noise has 4.
+    """
+    return 8 * versions + 90
+
+
 def data_uri(data: bytes, kind: str) -> str:
     """The bytes of an image file as an address that holds them."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -7,9 +7,11 @@ from html import escape
 from pathlib import Path
 
 from srgan_tf.evaluation.external_results import load_external_result
-from srgan_tf.evaluation.html import MAX_BYTES, fill, image_uri, json_in_script, read_template
+from srgan_tf.evaluation.html import MAX_BYTES, fill, image_uri, json_in_script, read_template, showing_bytes
+from srgan_tf.evaluation.memory import check_memory
 from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair
 from srgan_tf.evaluation.records import HR
+from srgan_tf.imaging import files
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError
 
@@ -23,6 +25,7 @@ def all_versions(
     external: Sequence[Mapping[str, Mapping[str, Path]]],
     scale: int,
     on_progress: Callable[[], object],
+    max_memory: int | None = None,
 ) -> Iterator[tuple[str, str, dict[str, Image]]]:
     """What a study shows: every system's version of every picture, and HR.
 
@@ -32,17 +35,23 @@ def all_versions(
         external: For each set what `benchmark.score_set` takes.
         scale: Scale factor of all systems.
         on_progress: Called after each picture.
+        max_memory: Bytes that the process may have at its peak. None: any.
 
     Yields:
         `(set, picture, layers)`, see `write_study`.
 
     Raises:
-        UserError: A picture cannot be read or does not fit.
+        UserError: A picture cannot be read or does not fit, or `max_memory` does not suffice.
     """
     for each, theirs in zip(sets, external):
+        pixel_bytes = showing_bytes(len(systems) + len(theirs) + 1)  # and HR
         for pair in each.pairs:
+            if max_memory is not None:
+                check_memory(pair.hr, files.probe(pair.hr), pixel_bytes, max_memory, "show")
             hr, lr = load_pair(pair, scale)
             made = {name: system(lr) for name, system in systems.items()}
+            if max_memory is not None:  # again, since networks keep what they took
+                check_memory(pair.hr, (hr.shape[0], hr.shape[1]), pixel_bytes, max_memory, "show")
             made |= {name: load_external_result(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
             yield each.name, pair.name, made | {HR: hr}
             on_progress()
@@ -89,11 +98,11 @@ def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Ma
     for text in encoded:
         digest.update(text.encode())
     study = {"id": digest.hexdigest()[:16], "title": title, "calibration": len(EXPECTED), "items": items}
-    pictures = (
-        f'<script type="text/plain" id="picture-{number}">{text}</script>' for number, text in enumerate(encoded)
-    )
-    values = {"title": escape(title), "study": json_in_script(study), "pictures": "\n".join(pictures)}
-    page = fill(template, values)
-    with atomic_file(path) as partial:
-        partial.write_text(page, **LENIENT_UTF8)
+    values = {"title": escape(title), "study": json_in_script(study)}
+    head, tail = (fill(part, values) for part in template.split("{{pictures}}"))
+    with atomic_file(path) as partial, open(partial, "x", **LENIENT_UTF8) as file:
+        file.write(head)
+        for number, text in enumerate(encoded):
+            file.write(f'<script type="text/plain" id="picture-{number}">{text}</script>\n')
+        file.write(tail)
     return len(items)

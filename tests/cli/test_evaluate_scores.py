@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from srgan_tf.evaluation import memory
+from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.lpips import weight_shapes, write_weights
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale
@@ -209,6 +211,20 @@ def test_compare(run, weights, tmp_path):
     assert out[0] == f"Report: {tmp_path / 'report'}"
     assert (tmp_path / "report" / "index.html").is_file()
     assert len(list((tmp_path / "report" / "strips").iterdir())) == 3
+
+
+def test_compare_and_mos_refuse_images_for_which_max_memory_does_not_suffice(run, tmp_path, monkeypatch):
+    files.write(tmp_path / "photos" / "large.png", noise(24, 28))
+    files.write(tmp_path / "photos" / "small.png", noise(12, 14))
+    monkeypatch.setattr(memory, "bytes_left", lambda max_memory: max_memory)
+    said = "are needed to show {} pixels, 0 MiB are left; allow more with --max_memory"
+    flags = ["--weights=none", f"--max_memory={48 * 56 * showing_bytes(3)}"]
+    status, _, err = run("--mode=compare", f"--input={tmp_path / 'photos'}", f"--report={tmp_path / 'report'}", *flags)
+    assert status == 1 and len(err) == 1 and "large.png" in err[0] and said.format("112x96") in err[0]
+    assert [path.name for path in (tmp_path / "report" / "strips").iterdir()] == ["small.png"]
+    page, flags[1] = tmp_path / "study.html", "--max_memory=1000"
+    status, _, err = run("--mode=mos", "--make", f"--data={tmp_path / 'photos'}", f"--output={page}", *flags)
+    assert status == 1 and len(err) == 1 and said.format("28x24") in err[0] and not page.exists()
 
 
 def test_one_unreadable_picture_of_a_set(run, tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from srgan_tf.data.folders import Pair, find_pairs
-from srgan_tf.evaluation import benchmark, metrics
+from srgan_tf.evaluation import memory, metrics
 from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
 from srgan_tf.evaluation.picture_sets import PictureSet, load_pair
 from srgan_tf.evaluation.records import Score
@@ -162,7 +162,7 @@ def test_a_picture_that_one_system_fails_on_counts_for_none(picture_pairs):
 
 def test_max_memory_refuses_the_picture_that_is_too_large_to_be_scored(picture_pairs, monkeypatch):
     small = 24 * 24 * scoring_bytes(2, lpips=False, rgb=False)
-    monkeypatch.setattr(benchmark, "bytes_left", lambda max_memory: max_memory)
+    monkeypatch.setattr(memory, "bytes_left", lambda max_memory: max_memory)
     scores, failures = score(picture_pairs, BASELINES, max_memory=small)
     assert {entry.picture for entry in scores} == {"b"}
     assert f"{picture_pairs[0].hr}: 0 MiB are needed to score 35x42 pixels" in str(failures[0])

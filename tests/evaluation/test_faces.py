@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageDraw
+from tensorflow.core.protobuf import saved_model_pb2
 
 import evaluate
 from srgan_tf.evaluation import faces
@@ -148,6 +149,47 @@ def test_a_graph_that_does_more_than_to_compute_is_refused_before_it_is_imported
     with pytest.raises(UserError, match=f"net.pb: refused, .* operations .*'{hostile.split()[0]}'") as error:
         Embedder(path)
     assert "\n" not in str(error.value) and not (tmp_path / "written").exists()
+
+
+def _saved(path, insert):
+    """A SavedModel with an operation, or a variable, as `_hostile` has it."""
+    net = tf.Module()
+    net.kernel = tf.Variable(KERNEL)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 160, 160, 3), tf.float32)])
+    def call(given):
+        given = insert(given, path.parent / "written")
+        return tf.reshape(tf.nn.avg_pool2d(given, 32, 32, "VALID"), (-1, 75)) @ net.kernel
+
+    net.call = call
+    tf.saved_model.save(net, str(path), signatures={"serving_default": call})
+    return path
+
+
+@pytest.mark.parametrize("hostile", [name for name in HOSTILE if name not in ("PyFunc", "ReadVariableOp")])
+def test_a_saved_model_that_does_more_than_to_compute_is_refused_before_it_is_loaded(tmp_path, monkeypatch, hostile):
+    path = _saved(tmp_path / "net", HOSTILE[hostile])
+    monkeypatch.setattr(tf.saved_model, "load", None)
+    with pytest.raises(UserError, match=f"net: refused, .* operations .*'{hostile.split()[0]}'") as error:
+        Embedder(path)
+    assert "\n" not in str(error.value) and not (tmp_path / "written").exists()
+
+
+def test_what_saves_a_saved_model_must_not_be_called_otherwise(tmp_path):
+    path = _saved(tmp_path / "net", lambda given, _: given + 0)
+    assert Embedder(path).length == 16
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    (meta,) = saved.meta_graphs
+    (saver,) = (node for node in meta.graph_def.node if f"{node.name}:0" == meta.saver_def.save_tensor_name)
+    meta.graph_def.node.add(name="again", op="StatefulPartitionedCall").attr["f"].func.name = saver.attr["f"].func.name
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    with pytest.raises(UserError, match="what saves it is also called otherwise"):
+        Embedder(path)
+    meta.ClearField("object_graph_def")  # TensorFlow would then restore it by its own functions
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    with pytest.raises(UserError, match="operations .*'RestoreV2'"):
+        Embedder(path)
 
 
 def test_dropout_behind_phase_train_is_no_reason_to_refuse(tmp_path):

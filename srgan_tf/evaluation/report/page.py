@@ -21,6 +21,7 @@ def write_page(
     facts: Mapping,
     figure: bytes | None = None,
     notes: Iterable[str] = (),
+    threads: int | None = None,
 ) -> list[str]:
     """Writes the page.
 
@@ -33,6 +34,7 @@ def write_page(
         facts: Dict of what is to be known about the scores: texts, numbers, lists, and dicts of them.
         figure: PNG of PSNR against LPIPS, or None.
         notes: Sentences on what is left out.
+        threads: That encode; each takes 40 bytes for a pixel. None: by the processors.
 
     Returns:
         Titles of the pictures that the page has no room for, beyond `html.MAX_BYTES`.
@@ -51,7 +53,7 @@ def write_page(
     captions = _captions(scores)
     index: list[dict] = []
     left_out, size = [], 0
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for pictures, layers, place in shown:
             encoded = list(pool.map(image_uri, layers.values()))
             added = sum(map(len, encoded))

@@ -53,6 +53,7 @@ def write_report(
     pictures: Iterable[Pictures],
     facts: Mapping,
     overwrite: bool = False,
+    threads: int | None = None,
 ) -> list[str]:
     """Writes the scores of systems: `report.md`, `scores.csv` (a line for each picture and system), `scores.json`
     (everything), `psnr-lpips.png`, `strips/`, and `index.html`, which needs none of the others.
@@ -66,6 +67,7 @@ def write_report(
         pictures: `Pictures`, read lazily, one at a time.
         facts: Dict of the protocol, versions, SHA-256 of the weights, device: texts, numbers, lists, and dicts of them.
         overwrite: Whether a report that is there may be replaced.
+        threads: See `page.write_page`.
 
     Returns:
         Notes on what had to be left out, a list of sentences; they are in `report.md`, too.
@@ -82,7 +84,7 @@ def write_report(
         notes = _notes_on_figure(figure, rows, left_out)
         strips: list[tuple[str, str]] = []
         shown = _with_strips(partial, pictures, scores, strips)
-        notes += _write_page(partial, title, shown, facts, rows, scores, figure, notes)
+        notes += _write_page(partial, title, shown, facts, rows, scores, figure, notes, threads=threads)
         write_csv(scores, partial / CSV)
         everything = {
             "facts": facts,
@@ -102,6 +104,7 @@ def write_comparison(
     facts: Mapping,
     overwrite: bool = False,
     on_progress: Callable[[str], object] | None = None,
+    threads: int | None = None,
 ) -> list[str]:
     """Shows what systems make of pictures that have no original, and so no scores.
 
@@ -111,7 +114,8 @@ def write_comparison(
     title = "Super-resolution, compared"
     with _report_folder(folder, overwrite) as partial:
         strips: list[tuple[str, str]] = []
-        notes = _write_page(partial, title, _with_strips(partial, pictures, (), strips, on_progress), facts)
+        shown = _with_strips(partial, pictures, (), strips, on_progress)
+        notes = _write_page(partial, title, shown, facts, threads=threads)
         _write_json(partial / FACTS, facts)
         text = report_text(title, PAGE, (), None, strips, notes, facts)
         partial.joinpath(TEXT).write_text(text, **LENIENT_UTF8)
@@ -161,10 +165,10 @@ def _file_name(item, taken):
     return name
 
 
-def _write_page(folder, title, shown, facts, rows=(), scores=(), figure=None, notes=()):
+def _write_page(folder, title, shown, facts, rows=(), scores=(), figure=None, notes=(), threads=None):
     """Writes the page; returns notes on what it has no room for."""
     with open(folder / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
-        left_out = write_page(file, title, rows, scores, shown, facts, figure, notes)
+        left_out = write_page(file, title, rows, scores, shown, facts, figure, notes, threads)
     return [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
 
 

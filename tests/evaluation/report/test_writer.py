@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,3 +188,29 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/report: cannot be written \(Not a directory\)"):
         report.write_report(tmp_path / "file" / "report", ROWS, SCORES, [], FACTS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resets the peak by /proc")
+def test_what_an_image_takes_is_known_before(tmp_path, run_python):
+    code = """
+import re, sys
+import numpy as np
+from srgan_tf.evaluation import report
+from srgan_tf.evaluation.html import showing_bytes
+from srgan_tf.evaluation.records import Pictures
+from srgan_tf.imaging.resize import upscale_bicubic, upscale_nearest
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+def show(side, folder):
+    lr = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    made = {"bicubic": upscale_bicubic(lr, 4), "nearest": upscale_nearest(lr, 4)}
+    made |= {f"s{number}": made["bicubic"] ^ np.uint8(number) for number in range(int(sys.argv[2]))}
+    report.write_comparison(folder, [Pictures("", "a", lr, made)], {}, threads=1)
+show(16, sys.argv[1] + "/warm")
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+show(200, sys.argv[1] + "/real")
+print((status("VmHWM") - before) / 800**2, showing_bytes(int(sys.argv[2]) + 3))
+"""
+    taken, known = map(float, run_python("-c", code, tmp_path, 6).stdout.split())
+    assert known / 2 < taken < known
