@@ -56,29 +56,31 @@ _PASTE = """
 class Pictures:
     """Folders of the pictures that visitors gave and got, each removed when its last visitor has done with it.
 
+    A visitor is known by Gradio's session, which is None in a call without one.
+
     Args:
         folder: In which new ones are made.
     """
 
     def __init__(self, folder: Path):
         self._folder, self._lock = folder, threading.Lock()
-        self._of: dict[str, set[Path]] = {}
-        self._given: dict[str, Path] = {}  # the last, by visitor
+        self._of: dict[str | None, set[Path]] = {}
+        self._given: dict[str | None, Path] = {}  # the last, by visitor
 
-    def take(self, visitor: str, upload: Path) -> None:
+    def take(self, visitor: str | None, upload: Path) -> None:
         """Notes a file that a visitor gave, in a folder of its own."""
         with self._lock:
             self._given[visitor] = upload.parent
             self._of.setdefault(visitor, set()).add(upload.parent)
 
-    def start_answer(self, visitor: str, upload: Path) -> Path:
+    def start_answer(self, visitor: str | None, upload: Path) -> Path:
         """A new folder for the answer about a file; of the visitor's others only the file's own is kept, and that of
         the file that he gave last."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         self._set(visitor, {upload.parent, folder, self._given.get(visitor, folder)})
         return folder
 
-    def forget(self, visitor: str) -> None:
+    def forget(self, visitor: str | None) -> None:
         """Removes what a visitor has who leaves."""
         self._given.pop(visitor, None)
         self._set(visitor, set())
