@@ -350,7 +350,7 @@ def test_a_jpeg_that_ends_before_its_pixels_do_is_damaged(tmp_path, read, progre
     Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path, progressive=progressive)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 3 // 4] + b"\xff\xd9")
-    with pytest.raises(UserError, match=r"a\.jpg: damaged or truncated \("):
+    with pytest.raises(UserError, match=r"a\.jpg: (damaged or )?truncated"):
         read(path)
     path.write_bytes(data[:-2] + bytes(9) + data[-2:])  # which does no harm
     assert files.read_rgb(path).shape == (64, 64, 3)
