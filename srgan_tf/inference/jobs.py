@@ -114,7 +114,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
                 width,
                 raster.bands,
                 raster.dtype,
-                reserve=write_bytes,
+                reserve=write_bytes + raster.decoder_bytes,
                 progress=progress,
                 on_residual=report,
             )
@@ -132,7 +132,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
             buffer_bytes=room,
         )
     for note in notes:
-        bar.write(f"{_name(job)}: {note}", file=sys.stderr)
+        bar.write(printable(f"{_name(job)}: {note}"), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_tf.imaging import raster
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.inference import jobs
 from srgan_tf.inference.plan import Job
@@ -144,6 +145,16 @@ def test_what_the_writing_takes_is_told_and_bounded(monkeypatch):
     assert str(failure).startswith("a.png: WebP is encoded as a whole") and "--max_memory" in str(failure)
     upscaler.max_memory = 2 * 36 * 200 * 100
     assert jobs.run(webp, upscaler) == []
+
+
+def test_what_decoding_takes_is_reserved(monkeypatch):
+    Image.fromarray(noise(100, 50, 3)).save("a.webp", lossless=True)
+    upscaler, todo = Nearest(), [Job(Path("a.webp"), Path("out/a.png"), "png")]
+    assert jobs.run(todo, upscaler) == []
+    decoded = upscaler.reserve  # small, and in memory already
+    monkeypatch.setattr(raster, "_MAX_BYTES_IN_MEMORY", 100)
+    assert jobs.run(todo, upscaler) == []
+    assert upscaler.reserve - decoded >= 100 * 50 * 8
 
 
 def test_a_full_disk_stops(monkeypatch):
