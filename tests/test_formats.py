@@ -320,7 +320,7 @@ FILES = {
     ],
     "empty": [(b"", None)],
     "anything else": [
-        (b"not a picture at all", None),
+        (b"not an image at all", None),
         (gzip.compress(b"text"), None),
         (b"\x1f\x8b", None),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", None),

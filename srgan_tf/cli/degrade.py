@@ -1,4 +1,4 @@
-"""`srgan degrade`: degraded pictures for tests, which others can make again."""
+"""`srgan degrade`: degraded images for tests, which others can make again."""
 
 import dataclasses
 import os

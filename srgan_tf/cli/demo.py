@@ -1,4 +1,4 @@
-"""`srgan demo`: a page in the browser on which pictures are upscaled."""
+"""`srgan demo`: a page in the browser on which images are upscaled."""
 
 import dataclasses
 import importlib.util
@@ -16,7 +16,7 @@ from srgan_tf.weights import DEFAULT_WEIGHTS, DIAL, read_manifest
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Limits):
-    """Serve a page on which pictures are upscaled and compared.
+    """Serve a page on which images are upscaled and compared.
 
     srgan demo
     srgan demo --weights=mine=runs/mine/srgan/generator.weights.h5 --weights=srgan
@@ -26,7 +26,7 @@ class Settings(Limits):
     weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: all of the package's)", many=True)
     host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 for all of this computer's")
     port: int = setting(AUTO, "port to listen on (auto: the first from 7860 on that is free)", lower=1, upper=65535)
-    max_megapixels: float = setting(2.0, "larger pictures are refused; one at a time is upscaled", lower=0.01)
+    max_megapixels: float = setting(2.0, "larger images are refused; one at a time is upscaled", lower=0.01)
 
     def checked(self):
         if self.weights == (NONE,):
@@ -57,7 +57,7 @@ def run(settings):
         page = build_page(load, tuple(weights), max_pixels, Path(folder), dialed)
         try:
             address = launch(page, settings.host, unless_auto(settings.port), max_pixels)
-            print(f"{address} upscales pictures until you press Ctrl-C", flush=True)
+            print(f"{address} upscales images until you press Ctrl-C", flush=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             return 0

@@ -18,7 +18,7 @@ MODES = {
     "evaluate": ("srgan_tf.cli.evaluate", "scores networks on a test set: PSNR, SSIM, LPIPS, speed"),
     "reproduce": ("srgan_tf.cli.reproduce", "writes the slides' tables with the package's own figures beside them"),
     "compare": ("srgan_tf.cli.compare", "shows your images, upscaled by several networks, side by side"),
-    "demo": ("srgan_tf.cli.demo", "serves a page on which pictures are upscaled"),
+    "demo": ("srgan_tf.cli.demo", "serves a page on which images are upscaled"),
     "export": ("srgan_tf.cli.export", "writes a network as SavedModel, ONNX, LiteRT or for TensorLayerX"),
     "import": ("srgan_tf.cli.convert", "reads a network of TensorLayerX or of krasserm's super-resolution"),
     "faces": ("srgan_tf.cli.faces", "measures how well FaceNet verifies upscaled faces"),

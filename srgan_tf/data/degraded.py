@@ -73,7 +73,7 @@ def write_set(
                 failures.append(error)
             progress()
         if not drawn:
-            raise UserError(f"{folder}: no picture could be degraded; the first: {failures[0]}")
+            raise UserError(f"{folder}: no image could be degraded; the first: {failures[0]}")
         (partial / RECORD).write_text(_record(degradation, drawn), **LENIENT_UTF8)
     return failures
 
@@ -100,7 +100,7 @@ def _degrade(path, name, degradation):
         lr = chain.apply(hr)
     except (MemoryError, OSError) as error:  # OSError: a side that JPEG cannot hold
         what = reason(error) if str(error) else "out of memory"
-        raise PictureError(path, f"cannot be degraded ({what}); cut it into smaller pictures") from None
+        raise PictureError(path, f"cannot be degraded ({what}); cut it into smaller images") from None
     return lr, {"number": chain.number, "sha256": pixels_digest(lr), "steps": chain.record()}
 
 

@@ -214,7 +214,7 @@ def _members(archive, named):
     hr = {stem for role, stem in found if role == "HR"}
     lr = {stem for role, stem in found if role == "LR"}
     if len(hr) != named.count or lr not in (set(), hr):
-        raise zipfile.BadZipFile(f"{len(hr)} HR and {len(lr)} LR pictures instead of {named.count}")
+        raise zipfile.BadZipFile(f"{len(hr)} HR and {len(lr)} LR images instead of {named.count}")
     return found
 
 
@@ -251,13 +251,13 @@ def _unpack(path, named, target):
             require_free_bytes(path.parent, size, _NO_ROOM)
             for role, _ in members:
                 (partial / role).mkdir(parents=True, exist_ok=True)
-            for (role, stem), info in tqdm(members.items(), desc=target.name, unit="picture", disable=None):
+            for (role, stem), info in tqdm(members.items(), desc=target.name, unit="image", disable=None):
                 with archive.open(info) as source, open(partial / role / f"{stem}.png", "wb") as output:
                     shutil.copyfileobj(source, output)
         if named.archive.sha256 is None:
             digest = pixels_digest(partial)  # which also shows that every picture can be read
             if named.pixels not in (None, digest):
-                raise zipfile.BadZipFile("other pixels than the published pictures")
+                raise zipfile.BadZipFile("other pixels than the published images")
         os.replace(partial, target)
     except (PictureError, OSError, *DAMAGE) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before the file
@@ -290,7 +290,7 @@ def find_set(text: str | Path) -> Path:
         return Path(text)
     name = str(text).lower()
     if name == "div2k":
-        raise UserError(f"{text}: name its part, div2k-train (800 pictures, 3.5 GB) or div2k-valid (100, 0.4 GB)")
+        raise UserError(f"{text}: name its part, div2k-train (800 images, 3.5 GB) or div2k-valid (100, 0.4 GB)")
     if name not in SETS:
         kind = "not a folder" if os.path.exists(text) else "no such folder"
         raise UserError(f"{text}: {kind}, and none of the known sets: {', '.join(SETS)}")

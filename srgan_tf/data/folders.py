@@ -44,7 +44,7 @@ class Scan:
     def summary(self) -> list[str]:
         """Lines to print: the counts, then the first skipped files with their reasons."""
         count = len(self.pictures)
-        counts = f"{count} {'picture' if count == 1 else 'pictures'}"
+        counts = f"{count} {'image' if count == 1 else 'images'}"
         if not self.skipped:
             return [counts]
         lines = [f"{counts}, {len(self.skipped)} skipped:"]
@@ -78,7 +78,7 @@ def without_gc() -> Iterator[None]:
 @without_gc()
 def _scan(paths, min_side, name, folder=None, problems=()):
     found = {problem.path: problem.reason for problem in problems}
-    found |= {path: "a link that leads nowhere" if _leads_nowhere(path) else "not a picture" for path in paths}
+    found |= {path: "a link that leads nowhere" if _leads_nowhere(path) else "not an image" for path in paths}
     candidates = [path for path in paths if is_picture(path)]
     found.update(zip(candidates, listing.probe_files(folder, candidates)))
     return select(found.items(), min_side, name)
@@ -110,9 +110,9 @@ def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
             pictures.append(PictureFile(Path(path), *size))
     if not pictures:
         if not skipped:
-            raise UserError(f"{name}: no pictures; put some there or name another folder")
+            raise UserError(f"{name}: no images; put some there or name another folder")
         path, reason = skipped[0]
-        raise UserError(f"{name}: no usable picture, {len(skipped)} skipped; the first: {path}: {reason}")
+        raise UserError(f"{name}: no usable image, {len(skipped)} skipped; the first: {path}: {reason}")
     return Scan(tuple(pictures), tuple(skipped))
 
 
@@ -151,7 +151,7 @@ def embedded_pictures() -> dict[str, Path]:
         found = {Path(name).stem: folder / name for name in EMBEDDED if (folder / name).is_file()}
         if found:
             return found
-    raise UserError("scikit-image's photographs are not installed; name a folder of your own pictures")
+    raise UserError("scikit-image's photographs are not installed; name a folder of your own images")
 
 
 def embedded_scan(which: str, min_side: int = 1) -> Scan:
@@ -193,7 +193,7 @@ def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dic
         for problem in problems:
             on_error(problem)
     if not found:
-        raise UserError(f"{folder}: no pictures; put some there or name another folder")
+        raise UserError(f"{folder}: no images; put some there or name another folder")
     return named(found, folder)
 
 

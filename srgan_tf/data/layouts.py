@@ -191,7 +191,7 @@ def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict
         hr, rest = {name: path for name, path in named.items() if name not in lr}, {}
     if lr and not (hr or rest):
         path = next(iter(lr.values()))
-        raise UserError(f"{folder}: all pictures are named as LR, {path.name} say; put the originals into HR/")
+        raise UserError(f"{folder}: all images are named as LR, {path.name} say; put the originals into HR/")
     return hr or rest, lr
 
 

@@ -87,7 +87,7 @@ def _probe_by_processes(paths):
     """As by threads, which Python's lock makes slower than a single one where the disk is fast."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     done = 0
-    with tqdm(total=len(paths), desc="listing", unit="picture", disable=None) as bar:
+    with tqdm(total=len(paths), desc="listing", unit="image", disable=None) as bar:
         try:
             with concurrent.futures.ProcessPoolExecutor(
                 min(32, 2 * (os.cpu_count() or 1)),

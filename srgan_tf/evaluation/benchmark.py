@@ -51,7 +51,7 @@ class SetScores:
         if system in self.external:
             return self.external[system][picture]
         if self.pictures_folder is None:
-            raise ValueError(f"No picture of {system} was written; score_set was given no pictures_folder")
+            raise ValueError(f"No image of {system} was written; score_set was given no pictures_folder")
         return picture_path(self.pictures_folder, system, picture)
 
 

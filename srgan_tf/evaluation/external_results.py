@@ -44,20 +44,20 @@ def find_external_results(folder: Path | str, system: str, names: Iterable[str],
         fitting = _with_key(with_name, short) or _with_key(stems, name) or _with_key(others, short)
         if len(fitting) > 1:
             either = f"{fitting[0]} and {fitting[1]}"
-            raise UserError(f"{either}: either could be {system}'s picture of {name}; remove one")
+            raise UserError(f"{either}: either could be {system}'s image of {name}; remove one")
         if fitting:
             found[name] = fitting[0]
         else:
             missing.append(name)
     if missing:
-        what = f"no picture of {system} for {abbreviate(missing)}"
+        what = f"no image of {system} for {abbreviate(missing)}"
         raise UserError(f"{folder}: {what}; add {'it' if len(missing) == 1 else 'them'} or give another folder")
     return found
 
 
 def _folder_of_set(folder, system, set_name):
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --results=NAME=FOLDER names one with the pictures of {system}")
+        raise UserError(f"{folder}: no such folder; --results=NAME=FOLDER names one with the images of {system}")
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name.lower() == set_name.lower() != "")
     return next(inside, folder)
 

@@ -92,7 +92,7 @@ def _check_there(path, pictures):
             missing.append(picture)
             first = first or error
     if missing:
-        what = f"names pictures that are not there: {abbreviate(missing)} ({reason(first)})"
+        what = f"names images that are not there: {abbreviate(missing)} ({reason(first)})"
         raise UserError(f"{path}: {what}; give the folder of LFW's people")
 
 

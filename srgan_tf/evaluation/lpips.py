@@ -100,7 +100,7 @@ class Lpips:
         """
         for picture in (reference, *images):
             if picture.dtype != np.uint8 or picture.shape != reference.shape or picture.shape[2:] != (3,):
-                raise ValueError(f"Pictures must be equally large uint8 (H, W, 3). Received: {picture.shape}")
+                raise ValueError(f"Images must be equally large uint8 (H, W, 3). Received: {picture.shape}")
         if min(reference.shape[:2]) < self.min_side:
             raise ValueError(f"Each side must be at least {self.min_side} pixels. Received: {reference.shape[:2]}")
         wanted = self._normalized(reference)

@@ -49,9 +49,9 @@ def compared(
     reference, image = np.asarray(reference), np.asarray(image)
     for picture in (reference, image):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise ValueError(f"Pictures must be uint8 (H, W, 3). Received: {picture.dtype} {picture.shape}")
+            raise ValueError(f"Images must be uint8 (H, W, 3). Received: {picture.dtype} {picture.shape}")
     if reference.shape != image.shape:
-        raise ValueError(f"Pictures must be equally large. Received: {reference.shape} and {image.shape}")
+        raise ValueError(f"Images must be equally large. Received: {reference.shape} and {image.shape}")
     if channels not in CHANNELS:
         raise ValueError(f"channels must be one of {CHANNELS}. Received: {channels!r}")
     height, width = reference.shape[:2]
@@ -271,7 +271,7 @@ class Metric:
         return f"{value:.{self.digits}f}" if math.isfinite(value) else "∞"
 
 
-_CROPPED = f"8-bit pictures, {SHAVE} pixels cut at each border; peak 255"
+_CROPPED = f"8-bit images, {SHAVE} pixels cut at each border; peak 255"
 # What is measured on each picture and compared between systems.
 METRICS = (
     Metric(
@@ -294,7 +294,7 @@ METRICS = (
         key="ssim",
         heading="SSIM (Wang)",
         digits=4,
-        protocol="on the same; Wang et al. 2004: Gaussian window 11x11, sigma 1.5, inside the picture",
+        protocol="on the same; Wang et al. 2004: Gaussian window 11x11, sigma 1.5, inside the image",
         function=lambda pictures: ssim_of(*pictures.y),
     ),
     Metric(
@@ -317,7 +317,7 @@ METRICS = (
         key="lpips",
         heading="LPIPS",
         digits=4,
-        protocol="Zhang et al. 2018, version 0.1, {net}; whole RGB pictures; lower is better",
+        protocol="Zhang et al. 2018, version 0.1, {net}; whole RGB images; lower is better",
         higher_is_better=False,
         option="lpips",
         missing=f"needs its weights; {HOW_TO_GET}",

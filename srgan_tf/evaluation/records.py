@@ -96,7 +96,7 @@ class Pictures:
         """
         shown = {system: _pixels(source) for system, source in self.by_system.items()}
         if not shown:
-            raise ValueError(f"by_system must hold a picture of {self.title}. Received: {self.by_system}")
+            raise ValueError(f"by_system must hold an image of {self.title}. Received: {self.by_system}")
         height = min(image.shape[0] for image in shown.values())
         width = min(image.shape[1] for image in shown.values())
         for system, image in shown.items():
@@ -105,7 +105,7 @@ class Pictures:
                 other = next(name for name in shown if shown[name].shape[0] == height or shown[name].shape[1] == width)
                 raise UserError(
                     f"{self._named(system)}: {size_text(image)} cannot be compared with {self._named(other)}:"
-                    f" {size_text(shown[other])}; give pictures of one size"
+                    f" {size_text(shown[other])}; give images of one size"
                 )
             shown[system] = image[:height, :width]
         if self.lr is None or "nearest" in shown or LR in shown:

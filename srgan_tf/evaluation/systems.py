@@ -59,7 +59,7 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
     for text in given:
         name, _, folder = text.partition("=")
         if not name or not folder:
-            raise UsageError(f"--results={text}: give NAME=FOLDER, the system's name and its pictures")
+            raise UsageError(f"--results={text}: give NAME=FOLDER, the system's name and its images")
         if name in found or name in weights or name in RESERVED:
             raise UsageError(f"--results={text}: the name {name} is taken; give another one")
         found[name] = Path(folder)

@@ -84,17 +84,17 @@ def table(scored: SetScores, verbose: bool = False) -> str:
     if verbose:
         columns = _columns(scored.scores)
         cells = [(score.picture, score.system, *_cells(score, columns)) for score in scored.scores]
-        lines += aligned(("picture", "system", *(column.heading for column in columns)), cells, labels=2) + [""]
+        lines += aligned(("image", "system", *(column.heading for column in columns)), cells, labels=2) + [""]
     means = rows(scored)
     columns = _columns(means)
     cells = [(row.label, *_cells(row, columns)) for row in means]
     count = len({score.picture for score in scored.scores})
-    lines.append(f"{printable(scored.set.name)}: {count} {'picture' if count == 1 else 'pictures'}, {scored.scale}x")
+    lines.append(f"{printable(scored.set.name)}: {count} {'image' if count == 1 else 'images'}, {scored.scale}x")
     known = _published(scored)
     if known:
         lines[-1] += f"; published: {_SOURCE}"
         if known.pictures != count:
-            lines[-1] += f", of {known.pictures} pictures: not to be compared"
+            lines[-1] += f", of {known.pictures} images: not to be compared"
     return "\n".join(lines + aligned(("system", *(column.heading for column in columns)), cells, labels=1))
 
 

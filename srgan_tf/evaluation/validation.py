@@ -45,7 +45,7 @@ def usable_pairs(pairs: Iterable[Pair], scale: int = 4) -> tuple[list[Pair], lis
             usable.append(pair)
     if not usable:
         first = "; the first: {}: {}".format(*skipped[0]) if skipped else ""
-        raise UserError(f"no picture to validate on, {len(skipped)} skipped{first}")
+        raise UserError(f"no image to validate on, {len(skipped)} skipped{first}")
     return usable, skipped
 
 
@@ -99,7 +99,7 @@ class Validation:
             try:
                 sr = upscaler.upscale(lr)
             except MemoryError:
-                reason = "out of memory while it was upscaled for validation; validate on smaller pictures"
+                reason = "out of memory while it was upscaled for validation; validate on smaller images"
                 raise UserError(f"{pair.lr or pair.hr}: {reason}") from None
             channels = luma_channel(pair)
             psnr.append(metrics.psnr(hr, sr, channels=channels))

@@ -47,7 +47,7 @@ def picture_errors(path: Path | str) -> Iterator[None]:
     except FileNotFoundError:
         raise PictureError(path, "no such file") from None
     except IsADirectoryError:
-        raise PictureError(path, "a folder, not a picture") from None
+        raise PictureError(path, "a folder, not an image") from None
     except OSError as error:
         raise PictureError(path, reason(error) if error.errno else f"damaged or truncated ({reason(error)})") from None
     except pyvips.Error as error:

@@ -43,7 +43,7 @@ _REFUSED = {
     # CR2, IIQ; CR3, ORF, RW2, RAF, X3F, CRW, MRW; those that are TIFF otherwise are found by their tags.
     RAW: rb"II\*\0.{4}(CR|IIII)|....ftypcrx |IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|II.{4}HEAPCCDR|\0MRM",
 }
-_NOT_A_PICTURE = "not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)"
+_NOT_A_PICTURE = "not an image (PNG, JPEG, WebP, BMP, TIFF, GIF)"
 _MAX_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, what the encoders allow
 
 

@@ -143,7 +143,7 @@ def check_header(header: Header, max_pixels: float | None = None, max_bytes: int
     if header.height * header.width > limit:
         size = f"{header.width}x{header.height} pixels, more than {limit / 1e6:g} megapixels"
         advice = "" if max_pixels is None else ", or allow more with --max_megapixels"
-        raise UnsupportedPicture(f"{size}, taken for a decompression bomb; cut it into smaller pictures{advice}")
+        raise UnsupportedPicture(f"{size}, taken for a decompression bomb; cut it into smaller images{advice}")
     if max_bytes is not None and header.decoder_bytes > max(0, max_bytes):
         needed = f"{header.decoder_bytes >> 20:,} MiB of memory to be decoded, {max(0, max_bytes) >> 20:,} MiB are left"
         raise UnsupportedPicture(f"needs {needed}; allow more --max_memory, or save it as TIFF, which is read by rows")

@@ -60,12 +60,12 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
     """
     kind = _kind(target, kind)
     if raster.alpha and not raster.opaque and kind in _WITHOUT_ALPHA:
-        reason = f"{KINDS[kind]} cannot hold the picture's transparency; write it as .png or .webp"
+        reason = f"{KINDS[kind]} cannot hold the image's transparency; write it as .png or .webp"
         raise PictureError(_name(target), reason)
     try:
         _profile(raster, kind)
     except ValueError as error:
-        reason = f"{KINDS[kind]} cannot hold the picture's colors ({error}); write it as .png"
+        reason = f"{KINDS[kind]} cannot hold the image's colors ({error}); write it as .png"
         raise PictureError(_name(target), reason) from None
     rows, columns = size or (height, width)
     check_side(_name(target), kind, rows, columns)

@@ -49,11 +49,11 @@ def parse(argv):
     add(
         "--output",
         required=True,
-        help="folder to write to; the pictures keep their paths relative to the input's fixed part",
+        help="folder to write to; the images keep their paths relative to the input's fixed part",
     )
-    add("--list", help="text file with a picture a line, as a path or relative to --input")
+    add("--list", help="text file with an image a line, as a path or relative to --input")
     add("--overwrite", action="store_true", help="also replace existing results")
-    add("--format", choices=KINDS, help="of all results (default: each picture's own; PNG for GIF)")
+    add("--format", choices=KINDS, help="of all results (default: each image's own; PNG for GIF)")
     add("--quality", type=int, choices=range(1, 101), metavar="1..100", help="of JPEG (default: 95), WebP (lossless)")
     add(
         "--max_megapixels", type=positive, default=MAX_PIXELS / 1e6, help="larger inputs are bad (default: %(default)g)"
@@ -160,7 +160,7 @@ def run(argv):
     if counts[beam_steps.EXISTING]:
         print(f"{counts[beam_steps.EXISTING]} left as they are, because they exist (--overwrite replaces them)")
     if counts[beam_steps.BAD]:
-        say(f"{counts[beam_steps.BAD]} bad pictures, listed with their reasons in {output}{beam_steps.BAD_PICTURES}")
+        say(f"{counts[beam_steps.BAD]} bad images, listed with their reasons in {output}{beam_steps.BAD_PICTURES}")
 
 
 def main(argv):

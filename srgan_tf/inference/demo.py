@@ -175,7 +175,7 @@ def build_page(
 
     def answer(upload, weights, strength, mapped, request: gr.Request, progress=bar):
         if upload is None:
-            return None, gr.skip(), gr.skip(), say("Choose a picture first.", refused=True)
+            return None, gr.skip(), gr.skip(), say("Choose an image first.", refused=True)
         upload = Path(upload)
         try:
             answers = pictures.start_answer(request.session_hash, upload)
@@ -188,7 +188,7 @@ def build_page(
                 progress((0, None), desc="Mapping what is invented")
                 share = f" Invented: {write_map(upload, invented, upscaler, max_pixels)}."
         except (UserError, MemoryError) as error:
-            text = str(error) or "out of memory; try a smaller picture"
+            text = str(error) or "out of memory; try a smaller image"
             return None, gr.Image(visible=False), gr.DownloadButton(interactive=False), say(text, refused=True)
         (height, width), name = files.probe(result), result.name
         how = f"{weights} at strength {strength:g}" if weights == dialed else weights
@@ -212,7 +212,7 @@ def build_page(
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=280):
-                upload = gr.File(label="Picture: drop, paste or choose it", height=190, elem_id="picture")
+                upload = gr.File(label="Image: drop, paste or choose it", height=190, elem_id="picture")
                 choices = [(_LABELS.get(name, name), name) for name in names]
                 weights = gr.Radio(choices, value=names[0], label="Weights", elem_id="weights")
                 strength = gr.Slider(

@@ -14,7 +14,7 @@ def describe(residual: Residual) -> str:
     if residual.is_faithful:
         return f"faithful: {residual}"
     return (
-        f"not faithful everywhere: {residual}; where the result stayed as the network made it, no picture was found"
+        f"not faithful everywhere: {residual}; where the result stayed as the network made it, no image was found"
         " that has this reduction"
     )
 

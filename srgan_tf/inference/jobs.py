@@ -65,7 +65,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
                 failures.append(UserError(f"{_name(job)}: {str(error) or 'out of memory'}"))
             bar.update(bar.total - remaining - bar.n)  # the rest of a bad one
             if failures and number < len(jobs) and os.strerror(errno.ENOSPC) in str(failures[-1]):
-                left = f"{len(jobs) - number} of {len(jobs)} pictures are left"
+                left = f"{len(jobs) - number} of {len(jobs)} images are left"
                 failures.append(UserError(f"the disk is full; {left}, which the same command continues with"))
                 break
     return failures

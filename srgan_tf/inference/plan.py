@@ -88,7 +88,7 @@ def _source_type(source):
     if source == STREAM:
         if sys.stdin is None or sys.stdin.isatty():
             raise UserError(
-                "-: nothing comes in; pipe a picture into it, as in `cat photo.jpg | srgan upscale - large.png`"
+                "-: nothing comes in; pipe an image into it, as in `cat photo.jpg | srgan upscale - large.png`"
             )
         return "stream"
     try:
@@ -96,7 +96,7 @@ def _source_type(source):
     except (FileNotFoundError, NotADirectoryError):
         if glob.has_magic(source):
             return "pattern"
-        raise UserError(f"{source}: no such picture or folder; the input must be one") from None
+        raise UserError(f"{source}: no such image or folder; the input must be one") from None
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({reason(error)})") from None
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
@@ -111,7 +111,7 @@ def _is_folder(target):
 def _single(source, target, kind):
     if target == STREAM:
         if sys.stdout is None or sys.stdout.isatty():
-            raise UserError("-: would print the picture on the terminal; redirect it, as in `> large.png`")
+            raise UserError("-: would print the image on the terminal; redirect it, as in `> large.png`")
         return Job(source, None, kind or "png")
     if _is_folder(target):
         if source is None:
@@ -128,7 +128,7 @@ def _single(source, target, kind):
         raise UserError(f"{target}: named as {KINDS[named]}, but --format={kind}; change one or leave --format out")
     if not kind and not named:
         raise UserError(
-            f"{target}: not a kind of picture that can be written; end the output in .png, .jpg, .webp, .tif or .bmp,"
+            f"{target}: not a kind of image that can be written; end the output in .png, .jpg, .webp, .tif or .bmp,"
             " or in / for a folder"
         )
     return Job(source, target, kind or named)
@@ -138,13 +138,11 @@ def _many(source, source_type, target, kind, on_error):
     """The jobs of a folder or of a pattern."""
     described = f"{source} is a {source_type}"
     if target == STREAM:
-        raise UserError(
-            f"{source}: a {source_type}, but standard output takes one picture; give a folder as the output"
-        )
+        raise UserError(f"{source}: a {source_type}, but standard output takes one image; give a folder as the output")
     if os.path.exists(target) and not os.path.isdir(target):
         raise UserError(f"{target}: a file, but {described}; give a folder as the output")
     if not _is_folder(target) and Path(target).suffix.lower() in READABLE_SUFFIXES:
-        raise UserError(f"{target}: named as a picture, but {described}; if it shall be a folder, add a /")
+        raise UserError(f"{target}: named as an image, but {described}; if it shall be a folder, add a /")
     base, wildcards = (Path(source), ()) if source_type == "folder" else _split_pattern(source)
     problems = []
     paths = _find_matches(base, wildcards, problems.append) if wildcards else find_pictures(base, problems.append)
@@ -153,7 +151,7 @@ def _many(source, source_type, target, kind, on_error):
             raise problem
         on_error(problem)
     if not paths:
-        problem = "no pictures in it" if source_type == "folder" else "matches no picture (** matches any folders)"
+        problem = "no images in it" if source_type == "folder" else "matches no image (** matches any folders)"
         raise UserError(f"{source}: {problem}; give another input")
     outputs = {}
     for path in paths:
@@ -172,7 +170,7 @@ def _split_pattern(pattern):
     while os.path.isdir(base / parts[0]):
         base /= parts.pop(0)
     if not glob.has_magic(parts[0]):
-        raise UserError(f"{base / parts[0]}: no such folder; the input must be a picture, a folder or a pattern")
+        raise UserError(f"{base / parts[0]}: no such folder; the input must be an image, a folder or a pattern")
     return base, tuple(parts)
 
 

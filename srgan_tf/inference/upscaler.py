@@ -237,7 +237,7 @@ class Upscaler:
         dtype = np.dtype(dtype)
         if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in arrays.DTYPES:
             raise ValueError(
-                "a picture has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
+                "an image has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
                 f" Received: {height}x{width}, {bands} bands, {dtype}"
             )
         picture = tiling.Tiling(height, width, self._runner.margin)

@@ -183,7 +183,7 @@ def holes(tmp_path, monkeypatch):
     "words, said",
     [
         (["upscale", "photos", "out"], "1 upscaled to out, 1 failed, 2 unreadable"),
-        (["evaluate", "photos", "--weights=none"], "photos: 1 picture, 4x"),
+        (["evaluate", "photos", "--weights=none"], "photos: 1 image, 4x"),
         (["compare", "photos", "report", "--weights=none"], "Report: report"),
     ],
 )
@@ -197,7 +197,7 @@ def test_what_cannot_be_read_in_a_folder_is_named_and_the_rest_is_done(srgan, ma
 
 def test_packing_names_what_it_skips(srgan, holes):
     status, out, _ = srgan("pack", "photos", "packed")
-    assert status == 0 and "1 picture, 3 skipped:" in out and "thumbnail" not in out
+    assert status == 0 and "1 image, 3 skipped:" in out and "thumbnail" not in out
     assert "  photos/locked: cannot be read (Permission denied)" in out.splitlines()
 
 
@@ -205,7 +205,7 @@ def test_a_name_commands_no_terminal(srgan, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)
     for name in ("a\x1b[2J\n.png", "\x9b31mb.txt"):
-        Path(tmp_path, "photos", name).write_text("no picture")
+        Path(tmp_path, "photos", name).write_text("no image")
     for command in (["upscale", "photos", "out"], ["pack", "photos", "out"], ["evaluate", "photos", "--weights=none"]):
         status, out, err = srgan(*command)
         assert status == 1 and not {*(out + err)} & {"\x1b", "\x9b"}

@@ -95,7 +95,7 @@ def test_a_bad_picture_is_named_and_the_others_are_written(photos, tmp_path, deg
     Image.new("RGB", (3, 50)).save(photos / "thin.png")
     status, out, err = degrade(photos, tmp_path / "set")
     assert status == 1 and "2 degraded" in out
-    assert "bad.png: not a picture" in err and "thin.png: has a side below 4 pixels" in err
+    assert "bad.png: not an image" in err and "thin.png: has a side below 4 pixels" in err
     assert [pair.name for pair in find_pairs(tmp_path / "set")] == ["a", "holiday/b"]
 
 
@@ -104,7 +104,7 @@ def test_a_picture_that_is_too_large_is_named(tmp_path, degrade):
     jpeg_first = "clean=0 blur=0 resize=0 noise=0 jpeg=1"
     status, out, err = degrade(tmp_path / "long.png", tmp_path / "lr.png", f"--degradation_ranges={jpeg_first}")
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert "long.png: cannot be degraded (" in err and err.endswith("); cut it into smaller pictures\n")
+    assert "long.png: cannot be degraded (" in err and err.endswith("); cut it into smaller images\n")
 
 
 def test_mistakes_are_one_line_and_nothing_is_written(photos, tmp_path, degrade):
@@ -128,7 +128,7 @@ def test_mistakes_are_one_line_and_nothing_is_written(photos, tmp_path, degrade)
     (photos / "a.png").write_text("text")
     (photos / "holiday/b.jpg").unlink()
     status, out, err = degrade(photos, tmp_path / "new")
-    assert (status, out) == (1, "") and "no picture could be degraded; the first: " in err
+    assert (status, out) == (1, "") and "no image could be degraded; the first: " in err
     assert not (tmp_path / "new").exists()
 
 

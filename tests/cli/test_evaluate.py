@@ -75,7 +75,7 @@ def test_upscale_a_file(run, generator, weights, photos, tmp_path):
 
 
 def test_upscale_a_folder(run, weights, photos, tmp_path):
-    (photos / "notes.txt").write_text("no picture")
+    (photos / "notes.txt").write_text("no image")
     large = tmp_path / "large"
     flags = ["--mode=upscale", f"--weights={weights}", f"--input={photos}", f"--output={large}"]
     status, out, err = run(*flags)
@@ -115,7 +115,7 @@ def test_upscale_a_pattern_in_another_format_and_size(run, weights, photos, tmp_
 
 
 def test_one_bad_file_does_not_stop_a_folder(run, weights, photos, tmp_path):
-    (photos / "broken.png").write_bytes(b"no picture")
+    (photos / "broken.png").write_bytes(b"no image")
     large = tmp_path / "large"
     status, out, err = run("--mode=upscale", f"--weights={weights}", f"--input={photos}", f"--output={large}")
     assert status == 1
@@ -140,7 +140,7 @@ def test_what_is_too_much_is_one_line(run, weights, photos, tmp_path, flag, said
 
 @pytest.mark.parametrize(
     "output, said",
-    [("x.jpg", "cannot hold the picture's transparency"), ("x.webp", "cannot hold a side of 16400 pixels")],
+    [("x.jpg", "cannot hold the image's transparency"), ("x.webp", "cannot hold a side of 16400 pixels")],
 )
 def test_what_the_output_cannot_hold_is_named_first(run, weights, tmp_path, monkeypatch, output, said):
     Image.fromarray(np.dstack([noise(1, 4100), noise(1, 4100)[..., :1]])).save(tmp_path / "a.png")
@@ -307,9 +307,9 @@ FILES = [
     (["--report=WEIGHTS"], "a file; name a folder for the report"),
     (["--mode=compare", "--input=/no/such", "--report=/no/report"], "/no/such: no such folder"),
     (["--mode=import", "/no/such.npz"], "/no/such.npz: cannot be read"),
-    (["--mode=upscale", "--weights=WEIGHTS", "--input=/no/such", "--output=b.png"], "/no/such: no such picture"),
-    (["--mode=upscale", "--input=/no/such"], "/no/such: no such picture"),
-    (["--mode=upscale", "--weights=WEIGHTS", "--input=WEIGHTS", "--output=b.gif"], "b.gif: not a kind of picture"),
+    (["--mode=upscale", "--weights=WEIGHTS", "--input=/no/such", "--output=b.png"], "/no/such: no such image"),
+    (["--mode=upscale", "--input=/no/such"], "/no/such: no such image"),
+    (["--mode=upscale", "--weights=WEIGHTS", "--input=WEIGHTS", "--output=b.gif"], "b.gif: not a kind of image"),
     (["--mode=upscale", "--input=WEIGHTS", "--output=WEIGHTS", "--format=png", "--overwrite"], "replace the input"),
 ]
 MISTAKES = [(2, *mistake) for mistake in USAGE] + [(1, *mistake) for mistake in FILES]

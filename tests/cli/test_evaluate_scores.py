@@ -32,7 +32,7 @@ def test_without_anything_the_packages_networks_on_the_embedded_photographs_and_
     status, out, err = run()
     assert status == 0 and err == []
     assert "5 photographs of scikit-image" in out[0]
-    assert any(line == "scikit-image: 5 pictures, 4x" for line in out)
+    assert any(line == "scikit-image: 5 images, 4x" for line in out)
     psnr = {name: float(row(out, name)[0]) for name in ("srresnet", "srgan", "espcn", "srcnn", "bicubic", "nearest")}
     assert psnr["srresnet"] > psnr["espcn"] > psnr["bicubic"] > psnr["nearest"] + 0.5
     assert "`srgan train --train_dir=PHOTOS` trains yours" in out[-1]
@@ -129,9 +129,9 @@ def test_sets_results_rgb_and_intervals(run, two_sets, tmp_path):
         f"--pictures={tmp_path / 'out'}",
     )
     assert status == 0 and err == []
-    heads = [line for line in out if "pictures, 4x" in line]
-    assert heads[0] == "other: 2 pictures, 4x"
-    assert heads[1].startswith("Set5: 2 pictures") and heads[1].endswith("of 5 pictures: not to be compared")
+    heads = [line for line in out if "images, 4x" in line]
+    assert heads[0] == "other: 2 images, 4x"
+    assert heads[1].startswith("Set5: 2 images") and heads[1].endswith("of 5 images: not to be compared")
     assert "other: HR cut at the right and bottom to multiples of 4: a" in out
     measured = [line.split() for line in out if line.startswith("theirs ") and "(published)" not in line]
     assert measured[0][:6] == ["theirs", "∞", "1.0000", "1.0000", "∞", "1.0000"]
@@ -156,7 +156,7 @@ def test_missing_results_are_named_before_anything_is_scored(run, two_sets, tmp_
     files.write(tmp_path / "theirs" / "a.png", noise(40, 48))
     monkeypatch.setattr("srgan_tf.cli.evaluate.score_set", lambda *_, **__: pytest.fail("came too late"))
     status, _, err = run(f"--data={two_sets}", f"--results=theirs={tmp_path / 'theirs'}")
-    assert status == 1 and len(err) == 1 and "no picture of theirs for b" in err[0]
+    assert status == 1 and len(err) == 1 and "no image of theirs for b" in err[0]
 
 
 def test_lpips(run, tmp_path):
@@ -177,7 +177,7 @@ def test_a_named_set_is_fetched(run, tmp_path, monkeypatch):
     files.write(tmp_path / "cache" / "set5" / "HR" / "a.png", noise(40, 40))
     monkeypatch.setattr("srgan_tf.cli.shared.find_set", lambda text: {"set5": tmp_path / "cache" / "set5"}[text])
     status, out, err = run("--data=set5", "--weights=none")
-    assert status == 0 and any(line.startswith("set5: 1 picture, 4x; published") for line in out)
+    assert status == 0 and any(line.startswith("set5: 1 image, 4x; published") for line in out)
 
 
 def test_report(run, two_sets, weights, tmp_path):
@@ -204,7 +204,7 @@ def test_compare(run, weights, tmp_path):
     photos = tmp_path / "photos"
     for name in ("one.png", "two.JPG", "deep/three.png"):
         files.write(photos / name, noise(12, 14))
-    (photos / "broken.png").write_bytes(b"no picture")
+    (photos / "broken.png").write_bytes(b"no image")
     flags = ["--mode=compare", f"--input={photos}", f"--weights=ours={weights}", f"--report={tmp_path / 'report'}"]
     status, out, err = run(*flags)
     assert status == 1 and len(err) == 1 and err[0].startswith(f"srgan: error: {photos / 'broken.png'}: ")
@@ -233,7 +233,7 @@ def test_one_unreadable_picture_of_a_set(run, tmp_path):
     status, out, err = run(f"--data={tmp_path}", "--weights=none")
     assert status == 1
     assert err == [f"srgan: error: {tmp_path / 'b.png'}: the file is empty"]
-    assert any(line.endswith(": 1 picture, 4x") for line in out)
+    assert any(line.endswith(": 1 image, 4x") for line in out)
 
 
 def test_generator_of_another_scale(run, tmp_path, weights):

@@ -34,7 +34,7 @@ def test_a_run_resumes_from_the_packed_photographs_as_from_the_folder(photograph
     packed = tmp_path / "packed"
     status, out, _ = run(f"--train_dir={photographs}", f"--pack={packed}")
     assert status == 0
-    assert out[0] == f"packing    6 pictures, 1 skipped: ({photographs})" and "notes.txt: not a picture" in out[1]
+    assert out[0] == f"packing    6 images, 1 skipped: ({photographs})" and "notes.txt: not an image" in out[1]
     assert out[-1] == f"packed     6 images, 0.0 GB; train with --train_dir={packed}"
 
     flags = ["--crop_size=32", "--batch_size=2", "--blocks=1", "--crops_per_image=2", "--checkpoint_every=2"]

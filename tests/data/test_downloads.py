@@ -309,15 +309,15 @@ def test_incomplete_and_damaged_archives(server, tmp_path, monkeypatch):
     missing = _members()
     del missing[MEMBER.format("Set5", 4, 2, 4, "LR")]
     _serve(server, monkeypatch, _zip(missing), sha256=False)
-    _refused(tmp_path, r"archive\.zip: .* 3 HR and 2 LR pictures instead of 3; remove it to fetch it again")
+    _refused(tmp_path, r"archive\.zip: .* 3 HR and 2 LR images instead of 3; remove it to fetch it again")
     _serve(server, monkeypatch, _zip({"a.txt": b"a"}), sha256=False)
     _refused(tmp_path, "3 HR and 2 LR")  # the archive is kept until it is removed
     (tmp_path / "archive.zip").unlink()
     _refused(tmp_path, "0 HR and 0 LR")
     (tmp_path / "archive.zip").write_bytes(_zip(_members()).replace(_png(SIDE, 2)[1000:1010], b"x" * 10))
     _refused(tmp_path, "Bad CRC")
-    (tmp_path / "archive.zip").write_bytes(_zip(_members() | {MEMBER.format("Set5", 4, 2, 4, "HR"): b"no picture"}))
-    _refused(tmp_path, r"img_002\.png: not a picture")
+    (tmp_path / "archive.zip").write_bytes(_zip(_members() | {MEMBER.format("Set5", 4, 2, 4, "HR"): b"no image"}))
+    _refused(tmp_path, r"img_002\.png: not an image")
 
 
 def test_room_for_the_cache_is_checked_first(server, tmp_path, monkeypatch):
@@ -403,4 +403,4 @@ def test_pictures_of_an_archive_that_is_packed_anew_are_checked(server, shared_d
     changed = np.array(Image.open(io.BytesIO(members[name])))
     changed[7, 7, 1] ^= 1
     server.body = _zip(members | {name: _encoded(changed)})
-    _refused(tmp_path / "wrong", "other pixels than the published pictures; remove it .* or unpack it yourself")
+    _refused(tmp_path / "wrong", "other pixels than the published images; remove it .* or unpack it yourself")

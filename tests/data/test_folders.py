@@ -74,21 +74,21 @@ def test_scan_names_what_it_skips(tmp_path):
     assert skipped["small.png"] == "40x29 is smaller than the crop of 30"
     assert skipped["cut.jpg"] == skipped["cut.png"] == "truncated: its end is missing"
     assert skipped["dead.png"] == "no such file"
-    assert skipped["fake.png"].startswith("not a picture") and skipped["notes.txt"] == "not a picture"
+    assert skipped["fake.png"].startswith("not an image") and skipped["notes.txt"] == "not an image"
 
 
 def test_summary_counts_and_stops_after_ten():
     picture = folders.PictureFile(Path("a.png"), 4, 4)
-    assert folders.Scan((picture,) * 474, ()).summary() == ["474 pictures"]
-    skipped = tuple((Path(f"{number:02}.txt"), "not a picture") for number in range(13))
+    assert folders.Scan((picture,) * 474, ()).summary() == ["474 images"]
+    skipped = tuple((Path(f"{number:02}.txt"), "not an image") for number in range(13))
     lines = folders.Scan((picture,), skipped).summary()
-    assert lines[0] == "1 picture, 13 skipped:"
-    assert [line.strip() for line in lines[1:11]] == [f"{number:02}.txt: not a picture" for number in range(10)]
+    assert lines[0] == "1 image, 13 skipped:"
+    assert [line.strip() for line in lines[1:11]] == [f"{number:02}.txt: not an image" for number in range(10)]
     assert lines[11].strip() == "and 3 more" and len(lines) == 12
 
 
 def test_a_scan_without_result_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=rf"^{tmp_path}: no pictures"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}: no images"):
         folders.scan(tmp_path)
     _picture(tmp_path / "a.png")
     (tmp_path / "b.txt").touch()
@@ -215,7 +215,7 @@ def test_lr_of_another_scale_factor_is_left_out(tmp_path):
     for name, (width, height) in sizes.items():
         _picture(tmp_path / "HR" / f"{name}.png", width, height)
         _picture(tmp_path / "LR" / f"{name}.png", width // 4, height // 4)
-    (tmp_path / "HR" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "HR" / "broken.png").write_bytes(b"no image")
     pairs = folders.find_pairs(tmp_path)
     assert folders.drop_mismatched_lr(pairs, 4) == (tuple(pairs), "")
     for scale in (2, 8):
@@ -239,13 +239,13 @@ def test_two_files_with_one_name(tmp_path):
 
 
 def test_empty_sides(tmp_path):
-    with pytest.raises(UserError, match=rf"^{tmp_path}: no pictures"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}: no images"):
         folders.find_pairs(tmp_path)
     _picture(tmp_path / "LR" / "a.png")
     with pytest.raises(UserError, match="LR/ but no HR/"):
         folders.find_pairs(tmp_path)
     (tmp_path / "HR").mkdir()
-    with pytest.raises(UserError, match="HR: no pictures"):
+    with pytest.raises(UserError, match="HR: no images"):
         folders.find_pairs(tmp_path)
 
 

@@ -113,5 +113,5 @@ def test_processes_find_what_threads_find(tmp_path, monkeypatch):
     by_threads = listing.probe_files(None, paths)
     monkeypatch.setattr(listing, "MANY", 600)
     by_processes = listing.probe_files(None, paths)
-    assert by_processes[0] == (16, 20) and "not a picture" in by_processes[1]
+    assert by_processes[0] == (16, 20) and "not an image" in by_processes[1]
     assert by_processes == by_processes[:2] * 300 == by_threads

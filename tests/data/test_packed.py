@@ -41,7 +41,7 @@ def test_the_scan_is_that_of_the_photographs(folder, tmp_path):
             assert (kept.height, kept.width) == (original.height, original.width)
         reasons = [(path.name, reason) for path, reason in theirs.skipped]
         assert [(path.name, reason) for path, reason in ours.skipped] == reasons
-    with pytest.raises(UserError, match="packed: no usable picture, 3 skipped; the first: .*a-b.png: 41x30 is smaller"):
+    with pytest.raises(UserError, match="packed: no usable image, 3 skipped; the first: .*a-b.png: 41x30 is smaller"):
         packed.scan(packed_folder, 40)
 
 

@@ -139,4 +139,4 @@ def test_given_lr_is_not_degraded_as_well(pairs, capsys):
         find_photographs(Settings(train_dir=str(pairs), degradation="photo", crop_size=32))
     sides = find_photographs(Settings(train_dir=str(pairs), crop_size=32))
     assert [len(side.pictures) for side in sides] == [4, 4]
-    assert "training   pairs of 4 pictures" in capsys.readouterr().out
+    assert "training   pairs of 4 images" in capsys.readouterr().out

@@ -307,7 +307,7 @@ def test_photographs_are_decoded_to_the_same_values_around_the_crop(shared_data)
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "truncated"),
         (lambda path: path.write_bytes(path.read_bytes()[:-60]), "truncated"),
         (lambda path: path.write_bytes(b""), "the file is empty"),
-        (lambda path: path.write_text("text"), "not a picture"),
+        (lambda path: path.write_text("text"), "not an image"),
         (lambda path: Image.new("RGB", (60, 60)).save(path), "was 75x66 when the run started and is 60x60 now"),
     ],
 )

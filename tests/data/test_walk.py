@@ -100,4 +100,4 @@ def test_a_scan_counts_what_it_could_not_read(tmp_path, locked):
         ("dead.jpg", "no such file"),
         ("more", "a link that leads nowhere"),
     ]
-    assert scan.summary()[0] == "1 picture, 3 skipped:"
+    assert scan.summary()[0] == "1 image, 3 skipped:"

@@ -139,7 +139,7 @@ def test_scores_of_a_set(picture_pairs, tmp_path):
 
 def test_one_bad_picture_does_not_stop_the_others(picture_pairs, tmp_path):
     broken, small = tmp_path / "broken.png", tmp_path / "small.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     files.write(small, np.zeros((19, 60, 3), np.uint8))
     pairs = [Pair("broken", broken, None), picture_pairs[0], Pair("small", small, None), picture_pairs[1]]
     scores, failures = score(pairs, BASELINES)

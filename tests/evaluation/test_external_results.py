@@ -58,7 +58,7 @@ def test_missing_pictures_are_named(folder):
     made = folder("a.png", "g.png")
     with pytest.raises(UserError) as caught:
         find_external_results(made, "theirs", list("abcdef"))
-    expected = f"{made}: no picture of theirs for b, c, d and 2 more; add them or give another folder"
+    expected = f"{made}: no image of theirs for b, c, d and 2 more; add them or give another folder"
     assert str(caught.value) == expected
     with pytest.raises(UserError, match="none: no such folder"):
         find_external_results(made / "none", "theirs", ["a"])

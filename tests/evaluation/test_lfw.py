@@ -44,13 +44,10 @@ def test_the_official_folds_are_read(shared_data):
         (LIST + "Ann\t1\t2\n", "5 follow"),
         (LIST.replace("Bob\t1\t2", "Bob\t1"), "line 4 is not of the form NAME i j"),
         (LIST.replace("Ann\t1\tBob\t1", "Ann\tx\tBob\t1"), "line 3 is not of the form NAME i NAME j"),
-        (
-            LIST.replace("Ann\t1\t2", "Cid\t1\t2"),
-            r"names pictures that are not there: .* \(No such file or directory\)",
-        ),
+        (LIST.replace("Ann\t1\t2", "Cid\t1\t2"), r"names images that are not there: .* \(No such file or directory\)"),
         (
             LIST.replace("Ann\t1\t2", f"{'A' * 300}\t1\t2"),
-            r"names pictures that are not there: .* \(File name too long\)",
+            r"names images that are not there: .* \(File name too long\)",
         ),
         ("9" * 5_000 + LIST[1:], "line 1 must be"),
         (LIST.replace("Ann\t1\t2", f"Ann\t1\t{'2' * 5_000}"), "line 2 is not of the form NAME i j"),

@@ -52,7 +52,7 @@ def test_a_set_is_called_as_its_folder_even_from_inside(picture_pairs, tmp_path,
 
 
 def test_which_pictures_are_cut(picture_pairs, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     pairs = [*picture_pairs, Pair("broken", tmp_path / "broken.png", None)]
     assert picture_sets.find_cropped(pairs, 4) == ["a"]
     assert picture_sets.find_cropped(pairs, 5) == ["a", "b"]

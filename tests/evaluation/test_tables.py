@@ -39,7 +39,7 @@ def test_rows_are_means():
     nearest, ours, theirs = tables.rows(scored())
     assert (nearest.set, nearest.system, nearest.published) == ("my set", "nearest", False)
     assert (nearest["psnr"], nearest["paper_ssim"], nearest["ssim"]) == pytest.approx((20.5, 0.6, 0.55))
-    assert nearest["lpips"] is None  # one picture of two has none
+    assert nearest["lpips"] is None  # one image of two has none
     assert (ours["psnr"], ours["lpips"], ours["seconds"]) == pytest.approx((math.inf, 0.15, 0.2))
     assert ours["megapixels_per_s"] == pytest.approx(4 / 0.4)
     assert theirs["seconds"] is None and theirs["megapixels_per_s"] is None and theirs["mos"] is None
@@ -55,7 +55,7 @@ def test_published_rows_follow_where_the_paper_has_the_set():
 
 def test_table():
     lines = tables.table(scored()).splitlines()
-    assert lines[0] == "my set: 2 pictures, 4x"
+    assert lines[0] == "my set: 2 images, 4x"
     assert lines[1].split("  ")[0] == "system"
     assert [line.split() for line in lines[3:]] == [
         ["nearest", "20.50", "0.6000", "0.5500", "–", "0.100", "10.00"],
@@ -67,7 +67,7 @@ def test_table():
 
 def test_table_beside_published_figures():
     lines = tables.table(scored("Set5")).splitlines()
-    assert lines[0].endswith("published: Ledig et al. 2017, tables 1 and 2, of 5 pictures: not to be compared")
+    assert lines[0].endswith("published: Ledig et al. 2017, tables 1 and 2, of 5 images: not to be compared")
     (row,) = [line for line in lines if line.startswith("SRGAN-VGG54 (published)")]
     assert row.split()[2:] == ["29.40", "0.8472", "–", "–", "3.58", "–", "–"]
 
@@ -75,7 +75,7 @@ def test_table_beside_published_figures():
 def test_without_lpips_its_column_stays_and_says_how():
     scores = [of_picture("a", "nearest", 20.0, 0.5, 0.5)]
     text = tables.table(scored("x", scores=scores))
-    assert "LPIPS" in text.splitlines()[1] and "x: 1 picture, 4x" in text
+    assert "LPIPS" in text.splitlines()[1] and "x: 1 image, 4x" in text
     assert "--lpips=fetch downloads them" in tables.protocol_text()
     assert "alexnet" in tables.protocol_text("alexnet") and "fetch" not in tables.protocol_text("alexnet")
 

@@ -103,7 +103,7 @@ def test_a_picture_too_large_for_the_memory_is_named(pairs, monkeypatch):
     monkeypatch.setattr(validation, "Upscaler", Nearest)
     with pytest.raises(UserError) as caught:
         validation.Validation(None, pairs, 4)()
-    reason = "out of memory while it was upscaled for validation; validate on smaller pictures"
+    reason = "out of memory while it was upscaled for validation; validate on smaller images"
     assert str(caught.value) == f"{pairs[2].lr}: {reason}"
 
 
@@ -154,5 +154,5 @@ def test_the_smallest_picture_is_what_can_be_scored(tmp_path, scale, needed):
 
 
 def test_no_pairs_at_all():
-    with pytest.raises(UserError, match="^no picture to validate on, 0 skipped$"):
+    with pytest.raises(UserError, match="^no image to validate on, 0 skipped$"):
         validation.usable_pairs([])

@@ -236,7 +236,7 @@ def test_thumbnail_does_not_hide_that_a_jpeg_is_cut_short(tmp_path):
     assert data.count(b"\xff\xd9") == 2
     for length in (len(data) - 2, len(data) // 2, data.index(b"\xff\xd9") + 2, data.index(b"\xff\xda\x00\x0c", 900)):
         (tmp_path / "b.jpg").write_bytes(data[:length])
-        with pytest.raises(UserError, match=r"b\.jpg: (truncated|not a picture|damaged)"):
+        with pytest.raises(UserError, match=r"b\.jpg: (truncated|not an image|damaged)"):
             files.probe(tmp_path / "b.jpg")
 
 
@@ -260,7 +260,7 @@ def test_png_without_its_last_chunk(tmp_path):
 
 @pytest.mark.parametrize("read", [files.read_rgb, files.probe])
 def test_what_is_no_picture(tmp_path, no_pictures, read):
-    for name, reason in [*no_pictures, ("script.png", "not a picture")]:
+    for name, reason in [*no_pictures, ("script.png", "not an image")]:
         with pytest.raises(UserError) as error:
             read(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
@@ -271,7 +271,7 @@ def test_what_is_no_picture(tmp_path, no_pictures, read):
 def test_decompression_bomb(tmp_path, monkeypatch, read):
     Image.fromarray(RGB).save(tmp_path / "bomb.png")
     monkeypatch.setattr(header, "MAX_PIXELS", 34)
-    with pytest.raises(UserError, match=r"bomb\.png: 7x5 pixels, more than 3.4e-05 megapixels, .* smaller pictures$"):
+    with pytest.raises(UserError, match=r"bomb\.png: 7x5 pixels, more than 3.4e-05 megapixels, .* smaller images$"):
         read(tmp_path / "bomb.png")
 
 

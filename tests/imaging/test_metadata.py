@@ -173,12 +173,10 @@ def test_colors_that_no_profile_can_state_stay_in_a_png(tmp_path):
     hdr = png((b"cICP", bytes([9, 16, 0, 1])))
     upscaled(hdr, tmp_path / "a.png")
     assert chunks_of((tmp_path / "a.png").read_bytes())[b"cICP"] == [bytes([9, 16, 0, 1])]
-    with pytest.raises(
-        UserError, match=r"a\.jpg: JPEG cannot hold the picture's colors \(cICP 9-16-0-1\); write it as"
-    ):
+    with pytest.raises(UserError, match=r"a\.jpg: JPEG cannot hold the image's colors \(cICP 9-16-0-1\); write it as"):
         upscaled(hdr, tmp_path / "a.jpg")
     for damaged in (struct.pack(">8I", *[0] * 8), struct.pack(">8I", *[2**32 - 1] * 8)):
-        with pytest.raises(UserError, match="cannot hold the picture's colors"):
+        with pytest.raises(UserError, match="cannot hold the image's colors"):
             upscaled(png((b"cHRM", damaged)), tmp_path / "a.tif")
 
 
@@ -297,7 +295,7 @@ def test_opaque_alpha_is_no_transparency(tmp_path, suffix, bands):
     np.testing.assert_allclose(got[8::16, 8::16].astype(int), pixels[..., :-1], atol=3 if suffix == ".jpg" else 0)
     pixels[3, 4, -1] = 254
     Image.fromarray(pixels).save(tmp_path / "first.png")
-    with pytest.raises(UserError, match="cannot hold the picture's transparency"):
+    with pytest.raises(UserError, match="cannot hold the image's transparency"):
         upscaled(tmp_path / "first.png", tmp_path / ("b" + suffix))
 
 

@@ -263,8 +263,8 @@ class _Size:
 @pytest.mark.parametrize(
     "name, size, bands, words",
     [
-        ("a.jpg", (9, 9), 4, "JPEG cannot hold the picture's transparency; write it as .png or .webp"),
-        ("a.bmp", (9, 9), 2, "BMP cannot hold the picture's transparency"),
+        ("a.jpg", (9, 9), 4, "JPEG cannot hold the image's transparency; write it as .png or .webp"),
+        ("a.bmp", (9, 9), 2, "BMP cannot hold the image's transparency"),
         ("a.gif", (9, 9), 3, "cannot be written as .gif; take one of png, jpg"),
         ("a", (9, 9), 3, "cannot be written as a file without suffix"),
         ("a.webp", (1, 16384), 3, "WebP cannot hold a side of 16384 pixels; write it as .png or .tif"),

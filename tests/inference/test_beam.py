@@ -64,7 +64,7 @@ def write_bad(folder):
         path.write_bytes(path.read_bytes()[:-200])
 
     more = [Image.fromarray(noise(number, 9, 9)) for number in range(2)]
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     (folder / "empty.jpg").touch()
     cut(saved("cut.png", noise(0, 30, 30, 3)))
     cut(saved("cut.jpg", noise(0, 30, 30, 3)))

@@ -167,7 +167,7 @@ def test_a_list(upscale, memory):
     memory["memory://list"] = "\n".join(lines).encode()
     printed = upscale("--list=memory://list", "--input=memory://in", "--output=memory://out", "--format=webp")
     assert printed[0] == "2 upscaled to memory://out/"
-    assert printed[1] == "4 bad pictures, listed with their reasons in memory://out/bad-pictures.jsonl"
+    assert printed[1] == "4 bad images, listed with their reasons in memory://out/bad-pictures.jsonl"
     bad = reasons(memory["memory://out/bad-pictures.jsonl"])
     assert "KeyError" in bad.pop("memory://in/none.png")  # this file system's way to say so
     outside = ("/etc/passwd.png", "memory://elsewhere/x.png", "b/../../x.png")
@@ -197,7 +197,7 @@ def test_bad_pictures_are_listed_and_results_are_let_be(upscale, tmp_path):
     assert bad == {
         f"{photos}/same.gif": f"{photos}/same.png would be written to same.jpg, too; rename one",
         f"{photos}/same.png": f"{photos}/same.gif would be written to same.jpg, too; rename one",
-        f"{photos}/see-through.png": "JPEG cannot hold the picture's transparency; write it as .png or .webp",
+        f"{photos}/see-through.png": "JPEG cannot hold the image's transparency; write it as .png or .webp",
     }
     assert {path.name for path in large.iterdir()} == {"there.jpg", "good.jpg", "bad-pictures.jsonl"}
     assert (large / "there.jpg").read_bytes() == b"result"

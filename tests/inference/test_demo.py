@@ -286,7 +286,7 @@ def bomb(path):
 
 REFUSED = {
     "bomb.png": (bomb, "bomb.png: "),
-    "notes.txt": (lambda path: path.write_text("<b>no picture</b>"), "notes.txt: not a"),
+    "notes.txt": (lambda path: path.write_text("<b>no image</b>"), "notes.txt: not a"),
     "large.png": (
         lambda path: Image.new("L", (4000, 3000)).save(path),
         "large.png: 4000x3000 are 12.0 megapixels, and this page takes 0.01 at most; srgan upscale takes more",
@@ -310,7 +310,7 @@ def test_what_upscale_refuses_is_refused_in_a_sentence(visitor, tmp_path, name):
 
 def test_the_button_without_a_picture_asks_for_one(visitor):
     visitor.start()
-    assert visitor.message("Choose a picture first.")[1]
+    assert visitor.message("Choose an image first.")[1]
 
 
 def test_a_pasted_picture_is_taken(visitor):

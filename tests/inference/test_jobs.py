@@ -107,7 +107,7 @@ def test_bad_pictures_do_not_stop_the_others_and_are_named():
                 raise UserError("max_memory of 1 MiB does not suffice")
             return super().upscale_strips(rows, height, width, bands, dtype, **options)
 
-    Path("broken.png").write_bytes(b"no picture")
+    Path("broken.png").write_bytes(b"no image")
     todo = [
         Job(Path("broken.png"), Path("out/broken.png"), "png"),
         put("heavy.png", noise(3, 3)),
@@ -117,11 +117,11 @@ def test_bad_pictures_do_not_stop_the_others_and_are_named():
     ]
     failures = jobs.run(todo, Weak(), max_pixels=80)
     assert [str(failure) for failure in failures] == [
-        "broken.png: not a picture (PNG, JPEG, WebP, BMP, TIFF, GIF)",
+        "broken.png: not an image (PNG, JPEG, WebP, BMP, TIFF, GIF)",
         "heavy.png: out of memory",
         "little.png: max_memory of 1 MiB does not suffice",
         "large.png: 9x9 pixels, more than 8e-05 megapixels, taken for a decompression bomb; cut it into smaller"
-        " pictures, or allow more with --max_megapixels",
+        " images, or allow more with --max_megapixels",
     ]
     assert os.listdir("out") == ["good.png"]
 
@@ -163,7 +163,7 @@ def test_a_full_disk_stops(monkeypatch):
     todo = [put(name, noise(2, 2)) for name in ("a.png", "b.png", "c.png")]
     failures = jobs.run(todo, Nearest())
     assert failures[0] == full and len(failures) == 2
-    assert "disk is full; 2 of 3 pictures are left" in str(failures[1])
+    assert "disk is full; 2 of 3 images are left" in str(failures[1])
     assert jobs.run(todo[:1], Nearest()) == [full]
 
 
@@ -221,7 +221,7 @@ def assert_it_grows_to(terminal, pixels):
 
 def test_the_progress_counts_the_pixels_of_all_pictures(monkeypatch):
     terminal = watch_progress(monkeypatch)
-    Path("broken.png").write_bytes(b"no picture")
+    Path("broken.png").write_bytes(b"no image")
     put("weak.png", noise(2, 2, 3))
     Path("weak.png").write_bytes(Path("weak.png").read_bytes()[:-20])
     names = ("broken.png", "weak.png")

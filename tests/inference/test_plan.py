@@ -92,8 +92,8 @@ def test_streams(monkeypatch):
 @pytest.mark.parametrize(
     "target, kind, said",
     [
-        ("b", None, "b: not a kind of picture that can be written"),
-        ("b.gif", None, "b.gif: not a kind of picture"),
+        ("b", None, "b: not a kind of image that can be written"),
+        ("b.gif", None, "b.gif: not a kind of image"),
         ("b.png", "jpeg", "b.png: named as PNG, but --format=jpeg"),
         ("/dev/null", None, "- as the output writes to standard output"),
         ("/dev/stdout", "png", "- as the output writes to standard output"),
@@ -111,14 +111,14 @@ def test_impossible_targets(target, kind, said):
 @pytest.mark.parametrize(
     "source, said",
     [
-        ("b.png", "b.png: no such picture or folder"),
-        ("a.png/b.png", "no such picture or folder"),
+        ("b.png", "b.png: no such image or folder"),
+        ("a.png/b.png", "no such image or folder"),
         ("a" * 300, "File name too long"),
         ("pipe", "pipe: not a regular file; - as the input reads standard input"),
         ("no/*.png", "no: no such folder"),
-        ("*.jpg", "*.jpg: matches no picture"),
-        ("*.txt", "*.txt: matches no picture"),
-        ("empty", "empty: no pictures in it"),
+        ("*.jpg", "*.jpg: matches no image"),
+        ("*.txt", "*.txt: matches no image"),
+        ("empty", "empty: no images in it"),
     ],
 )
 def test_impossible_sources(source, said):
@@ -197,10 +197,10 @@ def test_two_pictures_for_one_place():
 @pytest.mark.parametrize(
     "source, target, said",
     [
-        ("in", "-", "standard output takes one picture"),
+        ("in", "-", "standard output takes one image"),
         ("in/*", "-", "in/*: a pattern, but standard output"),
         ("in", "notes.txt", "notes.txt: a file, but in is a folder"),
-        ("in", "new.png", "new.png: named as a picture, but in is a folder; if it shall be a folder, add a /"),
+        ("in", "new.png", "new.png: named as an image, but in is a folder; if it shall be a folder, add a /"),
         ("in", "in", "lies in the input folder"),
         ("in", "in/large", "in/large: lies in the input folder in"),
         ("in", "outside", "lies in the input folder"),

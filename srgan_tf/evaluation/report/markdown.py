@@ -27,7 +27,7 @@ def report_text(
         notes: Sentences on what is left out.
         facts: As `writer.write_report` takes them.
     """
-    parts = [f"# {title}", f"[Compare the pictures and sort the tables]({page})."]
+    parts = [f"# {title}", f"[Compare the images and sort the tables]({page})."]
     if rows:
         parts.append("## Scores")
         parts += [f"### {escaped(name or 'Scores')}\n\n{_table(own)}" for name, own in by_set(rows).items()]
@@ -35,8 +35,8 @@ def report_text(
         parts.append(f"![PSNR against LPIPS]({figure})")
     shown = [f"### {escaped(title)}\n\n![{escaped(title)}]({quote(name)})" for title, name in strips]
     if shown:
-        parts.append("## Pictures")
-        parts.append("Where the systems differ most, upscaled; a frame marks the place in the whole picture.")
+        parts.append("## Images")
+        parts.append("Where the systems differ most, upscaled; a frame marks the place in the whole image.")
         parts += shown
     if notes:
         parts += ["## Notes", "\n".join(f"- {escaped(note)}" for note in notes)]

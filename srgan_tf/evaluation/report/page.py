@@ -9,6 +9,7 @@ from typing import TextIO
 from srgan_tf.evaluation.html import MAX_BYTES, data_uri, fill, image_uri, json_in_script, read_template
 from srgan_tf.evaluation.records import HR, LR, Score, by_set, used_columns
 
+_NAMES = {"picture": "image", "system": "system"}  # headings of a score's fields
 _BASELINES = (HR, LR, "nearest", "bicubic")  # what the page does not choose as the system to look at first
 
 
@@ -117,10 +118,10 @@ def _details(scores):
         return ""
     columns = used_columns(scores)
     tables = (
-        _table(f"{name}, picture by picture" if name else "Picture by picture", ("picture", "system"), columns, own)
+        _table(f"{name}, image by image" if name else "Image by image", ("picture", "system"), columns, own)
         for name, own in by_set(scores).items()
     )
-    return f"<details><summary>Scores of every picture</summary>{''.join(tables)}</details>"
+    return f"<details><summary>Scores of every image</summary>{''.join(tables)}</details>"
 
 
 def _table(caption, names, columns, scores):
@@ -129,7 +130,7 @@ def _table(caption, names, columns, scores):
     def heading(text, first, kind):
         return f'<th scope="col" data-first="{first}" class="{kind}"><button type="button">{escape(text)}</button></th>'
 
-    headings = [heading(name, "ascending", "name") for name in names] + [
+    headings = [heading(_NAMES[name], "ascending", "name") for name in names] + [
         heading(column.heading, "descending" if column.higher_is_better else "ascending", "number")
         for column in columns
     ]

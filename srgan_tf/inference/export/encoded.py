@@ -32,7 +32,7 @@ def decode_upright(content: tf.Tensor, most: float) -> tf.Tensor:
         content = tf.identity(content)
     width, height, orientation, content = _header(content)
     known = require(width * height > 0, "Unknown image file format; give PNG, JPEG, BMP, GIF or a still WebP")
-    few = require(width * height <= most, "A picture is larger than this model takes, in pixels:", width * height, most)
+    few = require(width * height <= most, "An image is larger than this model takes, in pixels:", width * height, most)
     with tf.control_dependencies([known, few]):
         image = _decode(tf.identity(content))
     return _turned(image, orientation)

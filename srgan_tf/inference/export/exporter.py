@@ -182,7 +182,7 @@ def _compare(generator, module, partial, path, precision):
     for name, arrays in results.items():
         for array, right in zip(arrays, expected):
             if array.shape != right.shape:
-                raise _differs(path, f"in {name}, a picture of {right.shape} becomes {array.shape}")
+                raise _differs(path, f"in {name}, an image of {right.shape} becomes {array.shape}")
             difference = np.abs(array.astype(np.int16) - right)
             levels, share = max(levels, int(difference.max())), max(share, float(np.mean(difference > 0)))
             mean = max(mean, float(np.mean(difference)))

@@ -88,7 +88,7 @@ def test_a_model_that_differs_is_not_written(generator, converted, tmp_path, for
 
 def test_another_size_is_not_written(generator, converted, tmp_path):
     converted(lambda result: result[:, 1:])
-    with pytest.raises(UserError, match=r"a picture of \(1, 512, 512, 3\) becomes \(1, 511, 512, 3\); report"):
+    with pytest.raises(UserError, match=r"an image of \(1, 512, 512, 3\) becomes \(1, 511, 512, 3\); report"):
         export(generator, tmp_path / "model.onnx", "onnx")
     assert list(tmp_path.iterdir()) == []
 

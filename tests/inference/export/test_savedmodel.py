@@ -182,7 +182,7 @@ def test_no_files_give_none(signatures):
 
 @pytest.mark.parametrize(
     "bad, reason",
-    [(b"not a picture at all", "Unknown image file format"), (b"", "empty"), ("PNG", "Invalid PNG"), ("JPEG", "JPEG")],
+    [(b"not an image at all", "Unknown image file format"), (b"", "empty"), ("PNG", "Invalid PNG"), ("JPEG", "JPEG")],
 )
 def test_a_bad_file_among_good_ones_fails_the_call(signatures, bad, reason):
     good = encoded_pictures()

@@ -126,7 +126,7 @@ REFUSED = {
         "give PNG, JPEG, BMP, GIF or a still WebP",
     ),
     "nothing": (b"", "empty"),
-    "no picture": (b"x" * 100, "Unknown image file format"),
+    "no image": (b"x" * 100, "Unknown image file format"),
     "no pixels": (_png(0, 5), "Unknown image file format"),
     **{
         f"{kind} cut to {size}": (_encoded(SMOOTH, kind, **options)[:size], "")
