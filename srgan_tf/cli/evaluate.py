@@ -29,7 +29,15 @@ from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets, sizes
 from srgan_tf.evaluation.records import HR, Pictures
-from srgan_tf.evaluation.systems import NONE, load_dial, load_upscalers, named_results, named_weights, with_baselines
+from srgan_tf.evaluation.systems import (
+    NONE,
+    find_scale,
+    load_dial,
+    load_upscalers,
+    named_results,
+    named_weights,
+    with_baselines,
+)
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import printable, say
@@ -132,7 +140,7 @@ def run(settings):
     weights, results = settings.find()
     _check_targets(settings)
     unreadable: list = []
-    sets = settings.sets(unreadable.append)
+    sets = settings.sets(unreadable.append, find_scale(weights))
     external = {each.name: find_results(results, each) for each in sets}
     lpips = load_lpips(settings.lpips, settings.lpips_net)
     counted = len(weights) + len(results) + len(BASELINES)

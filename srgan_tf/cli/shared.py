@@ -9,7 +9,7 @@ from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.memory import networks_share
 from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
-from srgan_tf.evaluation.systems import NONE, SELFEX, load_systems, named_results, named_weights
+from srgan_tf.evaluation.systems import DEFAULT_SCALE, NONE, SELFEX, load_systems, named_results, named_weights
 from srgan_tf.imaging.degradation.ranges import parse_ranges
 from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
 from srgan_tf.system import quiet
@@ -122,16 +122,16 @@ class TestSet:
         positional="DATA",
     )
 
-    def sets(self, on_error=None):
-        """A list of `PictureSet`; `on_error` as `data.walk.find_pictures` has it."""
+    def sets(self, on_error=None, scale=DEFAULT_SCALE):
+        """A list of `PictureSet`, with the LR of a scale factor; `on_error` as `data.walk.find_pictures` has it."""
         if self.data:
             if Path(self.data).suffix and not Path(self.data).is_dir():
                 raise UsageError(
                     f"{self.data}: no folder and no known set; `srgan upscale {self.data}` upscales an image"
                 )
             folder = find_set(self.data)
-            sets = find_sets(folder, on_error=on_error)
-            ignored = find_ignored(folder, on_error=on_error)
+            sets = find_sets(folder, scale, on_error)
+            ignored = find_ignored(folder, scale, on_error)
             if ignored:
                 say(f"{folder}: left out, because they are in no folder with HR/: {abbreviate(ignored)}", "")
             return sets

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from srgan_tf.evaluation.benchmark import BASELINES
 from srgan_tf.evaluation.records import HR, LR, dial_name
+from srgan_tf.models.generator_weights import read_scale
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.weights import find_weights
@@ -64,6 +65,19 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
             raise UsageError(f"--results={text}: the name {name} is taken; give another one")
         found[name] = Path(folder)
     return found
+
+
+def find_scale(weights: Mapping[str, Path]) -> int:
+    """The scale factor of networks, by which a test set's LR is chosen before they are loaded; 4 without any.
+
+    Args:
+        weights: Files by name, of one scale factor: the first is asked.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    first = next(iter(weights.values()), None)
+    return DEFAULT_SCALE if first is None else read_scale(first) or load_upscaler(first).scale
 
 
 def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCALE, **options):

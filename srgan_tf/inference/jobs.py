@@ -16,8 +16,8 @@ from srgan_tf.imaging.header import MAX_PIXELS
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.inference.faithful import describe
+from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.system.errors import UserError, user_errors
-from srgan_tf.system.memory import resident_bytes
 from srgan_tf.system.terminal import printable
 
 _WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
@@ -92,8 +92,8 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         if verbose or not residual.is_faithful:
             bar.write(printable(f"{_name(job)}: {describe(residual)}"), file=sys.stderr)
 
-    free = None if upscaler.max_memory is None else upscaler.max_memory - resident_bytes()
-    with _stored(job) as source, open_raster(source, max_pixels, max_bytes=free, name=str(_name(job))) as raster:
+    left = bytes_left(upscaler.max_memory)
+    with _stored(job) as source, open_raster(source, max_pixels, max_bytes=left, name=str(_name(job))) as raster:
         height, width = raster.height, raster.width
         bar.total += height * width - expected
         size = None

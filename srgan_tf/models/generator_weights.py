@@ -1,5 +1,6 @@
 """The weights of G as arrays, without Keras, whose import and layers take longer than to upscale a small picture."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -86,6 +87,17 @@ def read_weights(path: Path | str) -> GeneratorWeights | None:
         return None
     finite = all(np.isfinite(array).all() for own in arrays.values() for array in own)
     return GeneratorWeights(**config, arrays=arrays) if finite else None
+
+
+def read_scale(path: Path | str) -> int | None:
+    """The scale factor that a weights file states, whose weights are not read; None if it must be loaded to know.
+
+    Raises:
+        UserError: See `hdf5.open_hdf5`.
+    """
+    with contextlib.suppress(*UNREADABLE), open_hdf5(path) as file:
+        return read_config(file).get("scale")
+    return None
 
 
 def read_config(file: h5py.File) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from srgan_tf.evaluation.lpips import weight_shapes, write_weights
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale
 from srgan_tf.inference.upscaler import Upscaler
-from srgan_tf.models.generator import build_generator, save_generator
+from srgan_tf.models.generator import build_generator, load_generator, save_generator
+from srgan_tf.models.whole_model import write_model
 
 
 def noise(height, width, seed=0):
@@ -250,6 +251,14 @@ def test_generator_of_another_scale(run, tmp_path, weights):
     assert status == 0 and err == [] and fitted[0] == note and row(fitted, "twice")[:3] == row(out, "twice")[:3]
     status, fitted, err = run("--mode=mos", "--make", *flags, f"--output={tmp_path / 'study.html'}")
     assert status == 0 and err == [] and fitted[0] == note
+    small = noise(20, 20, 1)
+    files.write(tmp_path / "both" / "HR" / "a.png", small.repeat(2, axis=0).repeat(2, axis=1))
+    for factor, lr in ((2, small), (4, noise(10, 10))):
+        files.write(tmp_path / "both" / "LR_bicubic" / f"X{factor}" / f"ax{factor}.png", lr)
+    write_model(load_generator(twice), tmp_path / "whole.keras")
+    for file in (twice, tmp_path / "whole.keras"):
+        status, out, err = run(f"--data={tmp_path / 'both'}", f"--weights=twice={file}")
+        assert status == 0 and err == [] and row(out, "nearest")[0] == "∞"
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
     assert status == 1 and err == ["srgan: error: the weights upscale 2 and 4 times; use them separately"]
 
