@@ -22,9 +22,9 @@ def dial_name(strength: float) -> str:
     return f"{_DIAL}{strength:g}"
 
 
-def is_of_dial(system: str) -> bool:
-    """Whether a system's name is one of `dial_name`."""
-    return system.startswith(_DIAL) and not system.endswith("+")  # nor its self-ensemble
+def strength_of(system: str) -> str:
+    """The strength in a name of `dial_name`, with the + of a self-ensemble; empty for another system."""
+    return system.removeprefix(_DIAL) if system.startswith(_DIAL) else ""
 
 
 @dataclasses.dataclass(frozen=True)

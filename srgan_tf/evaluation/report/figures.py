@@ -8,10 +8,13 @@ from functools import cache
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf.evaluation.records import HR, LR, Score, by_set, is_of_dial, used_columns
+from srgan_tf.evaluation.records import HR, LR, Score, by_set, strength_of, used_columns
 from srgan_tf.imaging.color import luma
 
 Layers = Mapping[str, NDArray[np.uint8]]  # by system, RGB (H, W, 3), all of one size
@@ -22,7 +25,10 @@ _IN_STRIPS = ("psnr", "paper_ssim", "lpips")  # scores for which there is room
 _GAP, _TEXT = 8, 40  # pixels between the panels, and for the two lines below each
 _FRAME = (255, 45, 85)
 _MIN_FRAME = 3  # pixels
-_LABEL = 0.045  # distance of two labels at least, as a part of the axis
+_FONT, _MARKER = 9, 5  # of the figure's names, and from a point's middle to its edge, in points
+# Where a name may stand: how far its edge is from its point, in points, and in which direction, best first.
+_DISTANCES = (7, 15, 25, 40, 60)
+_WAYS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 def region(layers: Layers) -> tuple[int, int, int]:
@@ -161,38 +167,61 @@ def psnr_lpips(rows: Iterable[Score]) -> tuple[bytes | None, list[Score]]:
                 fillstyle="none" if row.published else "full",
                 markersize=8,
             )
-        dial = [(row["psnr"], row["lpips"]) for row in own if is_of_dial(row.system)]
-        if dial:
-            axis.plot(*zip(*dial), color="0.6", linewidth=1, zorder=0)
-        axis.margins(0.12)
+        for curve in _curves(own):
+            axis.plot(*zip(*map(_place, curve)), color="0.6", linewidth=1, zorder=0)
+        axis.margins(x=0.2, y=0.12)  # for the names
         axis.invert_yaxis()
-        _label(axis, own)
     for axis in axes[len(sets) :]:
         axis.remove()
+    figure.draw_without_rendering()  # lays it out
+    for axis, own in zip(axes, sets.values()):
+        _label(axis, own)
     return png(figure, dpi=150), left_out
 
 
+def _curves(rows):
+    """The systems of a dial, and their self-ensembles, each from strength 0 to 1."""
+    dials = {}
+    for row in rows:
+        if strength_of(row.system):
+            dials.setdefault(row.system.endswith("+"), []).append(row)
+    return list(dials.values())
+
+
 def _label(axis, rows):
-    """Each point's name beside it, on the side of the axis with more room, and none upon another."""
-    to_axis = axis.transData + axis.transAxes.inverted()
-    points = to_axis.transform([(row["psnr"], row["lpips"]) for row in rows])
-    heights = {1: [], -1: []}  # of the labels so far, on the right and on the left of their points
-    for index in np.argsort(points[:, 1]):
-        x, y = points[index]
-        side = 1 if x < 0.5 else -1
-        text_y = max([y, *(height + _LABEL for height in heights[side])])
-        heights[side].append(text_y)
-        axis.annotate(
-            literal(rows[index].system),
-            (x, y),
-            (x + 0.03 * side, text_y),
-            "axes fraction",
-            "axes fraction",
-            fontsize=9,
-            ha="left" if side > 0 else "right",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6} if text_y > y else None,
-        )
+    """Each point's name near it, where it hides the least, joined to it by a line where it is not beside it."""
+    names = {row.system: row.system for row in rows}
+    names |= {row.system: strength_of(row.system) for curve in _curves(rows) for row in curve[1:]}
+    in_points = 72 / axis.figure.dpi
+    points = axis.transData.transform([_place(row) for row in rows]) * in_points
+    edges = Bbox(axis.bbox.get_points() * in_points)
+    boxes = [Bbox([point - _MARKER, point + _MARKER]) for point in points]
+    lines = [Path(axis.transData.transform(list(map(_place, curve))) * in_points) for curve in _curves(rows)]
+    for number, (row, point) in enumerate(zip(rows, points)):
+        name = literal(names[row.system])
+        half = TextPath((0, 0), name, size=_FONT).get_extents().size / 2 + 1
+        offsets = [np.array(way) * (distance + half) for distance in _DISTANCES for way in _WAYS]
+        found = [Bbox([point + offset - half, point + offset + half]) for offset in offsets]
+        others = boxes[:number] + boxes[number + 1 :]
+        hidden = [_hidden(box, Path([point, point + way]), others, lines, edges) for box, way in zip(found, offsets)]
+        best = int(np.argmin(hidden))
+        boxes.append(found[best])
+        style = {"fontsize": _FONT, "ha": "center", "va": "center"}
+        if best >= len(_WAYS):
+            style["arrowprops"] = {"arrowstyle": "-", "color": "0.6", "lw": 0.6, "shrinkB": _MARKER}
+        axis.annotate(name, _place(row), offsets[best], textcoords="offset points", **style).set_in_layout(False)
+
+
+def _place(row):
+    return row["psnr"], row["lpips"]
+
+
+def _hidden(box, leader, others, lines, edges):
+    """How much a name hides: other points and names, lines, and of those that which joins it to its point crosses."""
+    count = sum(2 * box.overlaps(other) + leader.intersects_bbox(other, filled=False) for other in others)
+    count += sum(line.intersects_bbox(box, filled=False) for line in lines)
+    inside = edges.contains(*box.min) and edges.contains(*box.max)
+    return count if inside else count + 3 * len(others) + len(lines) + 1
 
 
 def png(figure: Figure, dpi: int = 120) -> bytes:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.evaluation.records import Score
+from srgan_tf.evaluation.report import figures
 from srgan_tf.evaluation.report.figures import CROP, PANEL, psnr_lpips, region, strip
 
 
@@ -99,3 +100,35 @@ def test_figure_of_psnr_and_lpips(sets):
 def test_no_figure_without_lpips():
     rows = [Score("set", None, "one", {"psnr": 20}), Score("set", None, "two", {"lpips": float("nan"), "psnr": 1})]
     assert psnr_lpips(rows) == (None, rows)
+
+
+def test_names_in_the_figure_hide_nothing(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "png", lambda figure, dpi: drawn.append(figure))
+    dial = zip(
+        ("0", "0.25", "0.5", "0.75", "1"), (32.46, 32.42, 31.98, 31.27, 30.41), (0.137, 0.123, 0.103, 0.097, 0.105)
+    )
+    measured = [(f"strength-{strength}", *values) for strength, *values in dial]
+    measured += [
+        ("nearest", 27, 0.395),
+        ("bicubic", 29.48, 0.302),
+        ("theirs $1", 32.46, 0.137),
+        ("a" * 30, 32.4, 0.125),
+    ]
+    rows = [Score("Set5", None, system, {"psnr": psnr, "lpips": lpips}) for system, psnr, lpips in measured]
+    psnr_lpips(rows)
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    shown = ["strength-0", "0.25", "0.5", "0.75", "1", "nearest", "bicubic", r"theirs \$1", "a" * 30]
+    assert [text.get_text() for text in axis.texts] == shown
+    for text in axis.texts:
+        text.arrow_patch = None  # which counts as a part of the name
+    names = [text.get_window_extent() for text in axis.texts]
+    points = axis.transData.transform([values for _, *values in measured])
+    for number, box in enumerate(names):
+        assert not any(box.overlaps(other) for other in names[number + 1 :])
+        assert not any(box.contains(*point) for point in points)
+        assert figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1)
+    (curve,) = [line for line in axis.lines if len(line.get_xdata()) > 1]
+    np.testing.assert_array_equal(curve.get_xydata(), [values for _, *values in measured[:5]])
