@@ -17,7 +17,7 @@ from PIL import Image
 from srgan_tf.cli.flags import parse
 from srgan_tf.cli.train import Settings
 from srgan_tf.data import downloads, listing, packed
-from srgan_tf.evaluation import faces, lfw, lpips, mos, mos_report
+from srgan_tf.evaluation import faces, lfw, lpips, mos, mos_pairs, mos_pairs_report, mos_report
 from srgan_tf.system.errors import UserError
 
 STRANGE = (None, True, [], {}, [[]], "", "a\x1b[2J\nb", "\0", "\ud800", -1, 1.5, 1e400, 10**30, 10**4999, "9" * 5_000)
@@ -129,6 +129,26 @@ def study_file(tmp_path):
     return path, read
 
 
+def pairs_study_file(tmp_path):
+    ratings = [
+        {"set": "Set5", "picture": picture, "systems": systems, "winner": systems[picture == "bird"], "first": "HR"}
+        for systems in (["HR", "nearest"], ["HR", "srgan"], ["nearest", "srgan"])
+        for picture in ("baby", "bird", "head")
+    ]
+    content = {"format": "srgan_tf pairs 1", "study": "s", "rater": "r", "name": "n", "items": 10}
+    ratings.append(ratings[0] | {"expected": "HR"})
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps(content | {"ratings": ratings}))
+
+    def read():
+        raters = mos.read_raters([path])
+        assert raters[0].fault() != ""
+        if isinstance(raters[0], mos_pairs.PairRater):  # a mutant may be a study of scores without any
+            mos_pairs_report.text(raters, mos_pairs.preferences(raters))
+
+    return path, read
+
+
 def cached_listing(tmp_path):
     """The sizes of a folder's pictures; a damaged one is written anew."""
     folder = tmp_path / "photos"
@@ -229,6 +249,7 @@ KINDS = {
     pairs_file: 160,
     manifest_file: 160,
     study_file: 160,
+    pairs_study_file: 160,
     cached_listing: 100,
     exported_settings: 160,
     flag_file: 160,

@@ -1,4 +1,4 @@
-"""`srgan mos make`: the page on which raters give their scores."""
+"""`srgan mos make`: the page on which raters give their scores, or compare pairs."""
 
 import dataclasses
 import math
@@ -18,12 +18,18 @@ from srgan_tf.system.terminal import say
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Systems, TestSet):
-    """Write one page on which people rate every system's images and HR; see `srgan mos score`.
+    """Write one page on which people rate every system's images and HR, or compare them; see `srgan mos score`.
 
     srgan mos make TESTSETS study.html
+    srgan mos make TESTSETS study.html --kind=pairs
     """
 
     output: str = setting("study.html", "the page", positional="OUTPUT")
+    kind: str = setting(
+        "scores",
+        "what raters do: score an image from 1 to 5, or choose the better of a pair of the same scene",
+        choices=("scores", "pairs"),
+    )
     per_set: int = setting(0, "images of each set on the page, spread over it (0: all)", lower=0)
     overwrite: bool = setting(False, "replace a page that exists already")
 
@@ -34,7 +40,8 @@ class Settings(Systems, TestSet):
 
 
 def run(settings):
-    """Writes the page on which raters give their scores."""
+    """Writes the page, and says how many raters it needs."""
+    from srgan_tf.evaluation.mos_design import pairs_plan, scores_plan
     from srgan_tf.evaluation.mos_page import all_versions, write_study
 
     path = Path(settings.output)
@@ -54,6 +61,12 @@ def run(settings):
     with tqdm(total=total, unit="image", leave=False, disable=None) as bar:
         max_memory = unless_auto(settings.max_memory)
         shown = all_versions(sets, systems, external, scale, lambda: bar.update(), max_memory)
-        count = write_study(path, "How good is each image?", shown)
-    say(f"{path}: {count} images to rate, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
+        if settings.kind == "pairs":
+            count = write_study(path, "Which image is better?", shown, total)
+        else:
+            count = write_study(path, "How good is each image?", shown)
+    asked = "pairs of images to compare" if settings.kind == "pairs" else "images to rate"
+    say(f"{path}: {count} {asked}, {path.stat().st_size / 1e6:.1f} MB; raters open it and save a file")
+    pictures = {each.name: len(each.pairs) for each in sets}
+    say(pairs_plan(pictures, versions) if settings.kind == "pairs" else scores_plan(pictures))
     return 0

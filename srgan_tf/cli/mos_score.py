@@ -1,10 +1,9 @@
-"""`srgan mos score`: the mean opinion scores of what raters saved."""
+"""`srgan mos score`: what raters think, from the files that they saved."""
 
 import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import setting
-from srgan_tf.evaluation.mos import opinions, read_raters
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
@@ -12,7 +11,7 @@ from srgan_tf.system.terminal import say
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Print the mean opinion scores of the files that raters saved; see `srgan mos make`.
+    """Print the mean opinion scores, or the preferences, of the files that raters saved; see `srgan mos make`.
 
     srgan mos score mos-*.json
     """
@@ -25,8 +24,10 @@ class Settings:
 
 
 def run(settings):
-    """Prints the table of what raters saved; see `evaluation.mos`."""
-    from srgan_tf.evaluation.mos_report import distributions, text
+    """Prints the table of what raters saved; see `evaluation.mos` and `evaluation.mos_pairs`."""
+    from srgan_tf.evaluation import mos_pairs_report, mos_report
+    from srgan_tf.evaluation.mos import opinions, read_raters
+    from srgan_tf.evaluation.mos_pairs import PairRater, preferences
 
     raters = read_raters(settings.files)
     failed = [rater for rater in raters if rater.fault()]
@@ -36,10 +37,15 @@ def run(settings):
         raters = [rater for rater in raters if rater not in failed]
         if not raters:
             raise UserError("--exclude_failed leaves no rater; see the reasons above")
-    found = opinions(raters)
-    print(text(raters, found))
+    if isinstance(raters[0], PairRater):
+        found = preferences(raters)
+        text, draw, shown = mos_pairs_report.text(raters, found), mos_pairs_report.intervals, "the scores' intervals"
+    else:
+        found = opinions(raters)
+        text, draw, shown = mos_report.text(raters, found), mos_report.distributions, "how often each score was given"
+    print(text)
     figure = Path(settings.output, "mos.png")
     with atomic_file(figure) as partial:
-        partial.write_bytes(distributions(found))
-    say("", f"{figure}: how often each score was given")
+        partial.write_bytes(draw(found))
+    say("", f"{figure}: {shown}")
     return 0

@@ -5,15 +5,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from scipy import stats
 
-from srgan_tf.evaluation.mos_page import EXPECTED, WORST
+from srgan_tf.evaluation.mos_page import EXPECTED, PAIRS_FORMAT, SCORES_FORMAT, WORST
+from srgan_tf.evaluation.mos_pairs import PairRater
 from srgan_tf.evaluation.records import HR
 from srgan_tf.system.errors import UserError, file_errors
-from srgan_tf.system.json_files import read_json
+from srgan_tf.system.json_files import check_shape, read_json
 
 SCORES = range(1, 6)
 CONFIDENCE = 0.95  # of the intervals of the means
@@ -31,20 +32,37 @@ class _Rating(TypedDict):
     expected: NotRequired[int]
 
 
-class _Saved(TypedDict):
-    """A rater's file."""
+class _Choice(TypedDict):
+    """Which of two systems a rater chose; where a certain one was asked for, it says which."""
 
-    format: Literal["srgan_tf mos 1"]
+    set: str
+    picture: str
+    systems: list[str]
+    winner: str
+    expected: NotRequired[str]
+
+
+class _Saved(TypedDict):
+    """A rater's file, of either kind of study."""
+
+    format: str
     study: str
     rater: str
     name: str
     items: int
+
+
+class _SavedScores(_Saved):
     ratings: list[_Rating]
+
+
+class _SavedChoices(_Saved):
+    ratings: list[_Choice]
 
 
 @dataclasses.dataclass(frozen=True)
 class Rater:
-    """What one rater said.
+    """What one rater said in a study of scores.
 
     Attributes:
         name: As given, or else the page's number.
@@ -104,26 +122,26 @@ class Opinion:
     counts: tuple[int, ...]
 
 
-def read_raters(paths: Iterable[Path | str]) -> list[Rater]:
+def read_raters(paths: Iterable[Path | str]) -> list[Rater] | list[PairRater]:
     """Reads the files that raters saved.
 
     Args:
         paths: Of the files.
 
     Returns:
-        A list of `Rater`.
+        A list of `Rater`, or of `PairRater` if the study is of pairs.
 
     Raises:
         UserError: A file is missing, damaged or not a rater's, a rater is there twice, or the studies differ.
     """
-    raters: list[Rater] = []
+    raters: list = []
     known: dict[str, Path] = {}
     for path in map(Path, paths):
         rater, number = _read(path)
         if number in known:
             raise UserError(f"{path}: the same rater as in {known[number]}; leave one of them out")
         known[number] = path
-        if raters and rater.study != raters[0].study:
+        if raters and (type(rater), rater.study) != (type(raters[0]), raters[0].study):
             raise UserError(f"{path}: of another study than {raters[0].path}; score them separately")
         raters.append(rater)
     return raters
@@ -133,19 +151,53 @@ def _read(path):
     fault = "not a rater's file, as the page of `srgan mos make` saves it"
     saved = read_json(path, _Saved, fault)
     with file_errors(path, fault):
-        calibration, ratings = {}, {}
-        for entry in saved["ratings"]:
-            if (score := entry["score"]) not in SCORES:
-                raise ValueError(f"a score of {score}")
-            if "expected" in entry:
-                calibration[entry["system"]] = score
-            else:
-                ratings[entry["set"], entry["picture"], entry["system"]] = score
-        for what, names in (("test sets", {key[0] for key in ratings}), ("systems", {key[2] for key in ratings})):
-            if len(names) > _MAX_SHOWN:
-                raise ValueError(f"{len(names)} {what}, more than the figure has room for")
-    rater = Rater(saved["name"] or saved["rater"], path, saved["study"], saved["items"], calibration, ratings)
+        if saved["format"] not in _READERS:
+            raise ValueError(f"format is {saved['format'][:40]!r}, not {' or '.join(map(repr, _READERS))}")
+        read, shape = _READERS[saved["format"]]
+        check_shape(saved, shape)
+        rater = read(path, saved)
     return rater, saved["rater"]
+
+
+def _read_scores(path, saved):
+    calibration, ratings = {}, {}
+    for entry in saved["ratings"]:
+        if (score := entry["score"]) not in SCORES:
+            raise ValueError(f"a score of {score}")
+        if "expected" in entry:
+            calibration[entry["system"]] = score
+        else:
+            ratings[entry["set"], entry["picture"], entry["system"]] = score
+    _check_room({key[0] for key in ratings}, {key[2] for key in ratings})
+    return Rater(saved["name"] or saved["rater"], path, saved["study"], saved["items"], calibration, ratings)
+
+
+def _read_choices(path, saved):
+    calibration, choices = None, {}
+    for entry in saved["ratings"]:
+        systems, winner = entry["systems"], entry["winner"]
+        if len(set(systems)) != 2 or len(systems) != 2:
+            raise ValueError(f"a choice between {' and '.join(systems)[:80] or 'nothing'}, not two systems")
+        if winner not in systems:
+            raise ValueError(f"{winner[:40]!r} was chosen, but not shown")
+        if "expected" in entry:
+            calibration = winner
+            continue
+        key = (entry["set"], entry["picture"], frozenset(systems))
+        if key in choices:
+            raise ValueError(f"{' and '.join(systems)[:80]} compared twice")
+        choices[key] = winner
+    _check_room({key[0] for key in choices}, {system for key in choices for system in key[2]})
+    return PairRater(saved["name"] or saved["rater"], path, saved["study"], saved["items"], calibration, choices)
+
+
+_READERS = {SCORES_FORMAT: (_read_scores, _SavedScores), PAIRS_FORMAT: (_read_choices, _SavedChoices)}
+
+
+def _check_room(sets, systems):
+    for what, names in (("test sets", sets), ("systems", systems)):
+        if len(names) > _MAX_SHOWN:
+            raise ValueError(f"{len(names)} {what}, more than the figure has room for")
 
 
 def opinions(raters: Iterable[Rater]) -> list[Opinion]:

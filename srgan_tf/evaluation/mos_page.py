@@ -1,4 +1,4 @@
-"""The page on which raters give their opinion scores: one HTML file, which loads nothing and sends nothing."""
+"""The page on which raters give opinion scores or compare pairs: one HTML file, which loads and sends nothing."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from srgan_tf.evaluation.external_results import load_external_result
 from srgan_tf.evaluation.html import MAX_BYTES, fill, image_uri, json_in_script, read_template, showing_bytes
 from srgan_tf.evaluation.memory import check_memory
+from srgan_tf.evaluation.mos_design import pairs_of
 from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair
 from srgan_tf.evaluation.records import HR
 from srgan_tf.imaging import files
@@ -17,6 +18,7 @@ from srgan_tf.system.errors import UserError
 
 WORST = "nearest"
 EXPECTED = {WORST: 1, HR: 5}  # of the calibration, as the paper has it for 20 pictures (section 3.3)
+SCORES_FORMAT, PAIRS_FORMAT = "srgan_tf mos 1", "srgan_tf pairs 1"  # of a rater's file
 
 
 def all_versions(
@@ -57,37 +59,43 @@ def all_versions(
             on_progress()
 
 
-def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Mapping[str, Image]]]) -> int:
+def write_study(
+    path: Path | str, title: str, shown: Iterable[tuple[str, str, Mapping[str, Image]]], pictures: int | None = None
+) -> int:
     """Writes the page of a study.
 
-    The first picture's nearest and HR are shown first, with the score that is asked for; then every system's version
-    of every picture, without a name, in another random order for each rater.
+    Of scores: the first picture's nearest and HR are shown first, with the score that is asked for; then every system's
+    version of every picture. Of pairs: the first picture's nearest and HR first, with the one that is to be chosen;
+    then two versions of a picture at a time, see `mos_design.pairs_of`, each on the left for half of the raters. All
+    are without a name, in another random order for each rater.
 
     Args:
         path: Of the HTML file.
         title: Of the study, which raters see.
         shown: Iterable of `(set, picture, layers)`: two names, and a dict from system to uint8 RGB `(H, W, 3)`, with
-            "nearest" and "HR" among them.
+            "nearest" first and "HR" last.
+        pictures: How many `shown` has, for a study of pairs. None: of scores.
 
     Returns:
-        How many pictures a rater sees.
+        How many images, or pairs of images, a rater sees.
 
     Raises:
         UserError: There is no picture, they exceed `html.MAX_BYTES`, or the file cannot be written.
     """
     template = read_template("srgan_tf.evaluation", "mos.html")
+    ask = _ask_scores if pictures is None else _ask_pairs
     items: list[dict] = []
-    encoded, size = [], 0
-    for set_name, picture, layers in shown:
-        made = {system: image_uri(image) for system, image in layers.items()}
-        if not items:
-            for system, expected in EXPECTED.items():
-                items.append({"set": set_name, "picture": picture, "system": system, "expected": expected})
-                encoded.append(made[system])
-        for system, text in made.items():
-            items.append({"set": set_name, "picture": picture, "system": system})
-            encoded.append(text)
-            size += len(text)
+    images: list[list[int]] = []  # of each item, as numbers in `encoded`
+    encoded: list[str] = []
+    size = 0
+    for number, (set_name, picture, layers) in enumerate(shown):
+        places = {system: len(encoded) + place for place, system in enumerate(layers)}
+        for question, systems in ask(number, list(layers), pictures):
+            items.append({"set": set_name, "picture": picture} | question)
+            images.append([places[system] for system in systems])
+        for image in layers.values():
+            encoded.append(image_uri(image))
+            size += len(encoded[-1])
         if size > MAX_BYTES:
             raise UserError(
                 f"{path}: more than {MAX_BYTES / 1e6:g} MB of pictures by {set_name} {picture}; --per_set takes fewer"
@@ -97,8 +105,15 @@ def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Ma
     digest = hashlib.sha256(json.dumps([title, items]).encode())
     for text in encoded:
         digest.update(text.encode())
-    study = {"id": digest.hexdigest()[:16], "title": title, "calibration": len(EXPECTED), "items": items}
-    values = {"title": escape(title), "study": json_in_script(study)}
+    study = {
+        "id": digest.hexdigest()[:16],
+        "title": title,
+        "format": SCORES_FORMAT if pictures is None else PAIRS_FORMAT,
+        "calibration": sum("expected" in item for item in items),
+        "items": items,
+        "images": images,
+    }
+    values = {"title": escape(title), "kind": "scores" if pictures is None else "pairs", "study": json_in_script(study)}
     head, tail = (fill(part, values) for part in template.split("{{pictures}}"))
     with atomic_file(path) as partial, open(partial, "x", **LENIENT_UTF8) as file:
         file.write(head)
@@ -106,3 +121,16 @@ def write_study(path: Path | str, title: str, shown: Iterable[tuple[str, str, Ma
             file.write(f'<script type="text/plain" id="picture-{number}">{text}</script>\n')
         file.write(tail)
     return len(items)
+
+
+def _ask_scores(number, systems, _):
+    """What is asked about a picture: for each question its part of the rater's file, and the systems that it shows."""
+    if number == 0:
+        yield from (({"system": system, "expected": score}, [system]) for system, score in EXPECTED.items())
+    yield from (({"system": system}, [system]) for system in systems)
+
+
+def _ask_pairs(number, systems, pictures):
+    if number == 0:
+        yield {"systems": list(EXPECTED), "expected": HR}, list(EXPECTED)
+    yield from (({"systems": pair}, pair) for pair in pairs_of(number, pictures, systems))

@@ -10,6 +10,7 @@ import pytest
 from srgan_tf.evaluation import mos_page
 from srgan_tf.evaluation.mos import opinions, read_raters
 from srgan_tf.evaluation.mos_page import write_study
+from srgan_tf.evaluation.mos_pairs import preferences
 from srgan_tf.system.errors import UserError
 
 EVIL = "</script><script>document.title='evil'</script>{{study}}"
@@ -17,12 +18,12 @@ COLORS = {"nearest": (255, 0, 0), "bicubic": (0, 255, 0), EVIL: (0, 0, 255), "HR
 OWN = {"nearest": 1, "bicubic": 2, EVIL: 4, "HR": 5}  # what the rater thinks of each
 
 
-def shown(count=2):
+def shown(count=2, width=30):
     for number in range(count):
         yield (
             "Set5",
             f"p{number}",
-            {name: np.full((40 + number, 30, 3), color, np.uint8) for name, color in COLORS.items()},
+            {name: np.full((40 + number, width, 3), color, np.uint8) for name, color in COLORS.items()},
         )
 
 
@@ -51,17 +52,26 @@ class Rating:
     def find(self, name):
         return self.driver.find_element("id", name)
 
-    def seen(self):
-        """The system on the screen, by its colour, and the picture's height there; waits for another picture."""
+    def wait(self, script):
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.driver, 20).until(lambda driver: driver.execute_script("return shown") > 0)
-        color, height = self.driver.execute_script(
-            "const i = document.getElementById('picture'), c = document.createElement('canvas');"
+        WebDriverWait(self.driver, 20).until(lambda driver: driver.execute_script(script))
+
+    def all_seen(self):
+        """The systems on the screen, by their colours, and the pictures' heights there; waits for other pictures."""
+        self.wait("return shown > 0")
+        found = self.driver.execute_script(
+            "return pictures.map((i) => { const c = document.createElement('canvas');"
             "c.width = c.height = 1; const x = c.getContext('2d'); x.drawImage(i, 0, 0);"
-            "return [Array.from(x.getImageData(0, 0, 1, 1).data.slice(0, 3)), i.getBoundingClientRect().height]"
+            "return [Array.from(x.getImageData(0, 0, 1, 1).data.slice(0, 3)), i.getBoundingClientRect().height]; })"
         )
-        return next(name for name, known in COLORS.items() if known == tuple(color)), height
+        names = {color: name for name, color in COLORS.items()}
+        return [(names[tuple(color)], height) for color, height in found]
+
+    def seen(self):
+        """The same of the only picture."""
+        (found,) = self.all_seen()
+        return found
 
     def key(self, text):
         from selenium.webdriver import ActionChains
@@ -72,6 +82,18 @@ class Rating:
         system, height = self.seen()
         self.key(str(OWN[system]))
         return system, height
+
+    def choose(self):
+        """Chooses the better of two; of the second picture the worse, but for that of nearest and HR."""
+        (first, height), (second, same) = self.all_seen()
+        assert height == same and first != second
+        better = OWN[first] > OWN[second]
+        if height == 41 and {first, second} != {"nearest", "HR"}:
+            better = not better
+        from selenium.webdriver import Keys
+
+        self.key(Keys.ARROW_LEFT if better else Keys.ARROW_RIGHT)
+        return {first, second}, height
 
     def open_again(self, address, at):
         """Close the page and open it again until it recalls that place: Chromium stores it in another process, and a
@@ -103,7 +125,7 @@ def test_from_the_first_key_to_the_table(driver, tmp_path):
     address = (tmp_path / "page.html").as_uri()
     driver.get(address)
     rating = Rating(driver)
-    assert driver.title == f"Title {EVIL}" and rating.find("count").text == "10"
+    assert driver.title == f"Title {EVIL}" and "10 images" in rating.find("welcome").text
     rating.find("name").send_keys("Ann")
     rating.find("start").click()
 
@@ -126,7 +148,7 @@ def test_from_the_first_key_to_the_table(driver, tmp_path):
 
     # Closed and opened again, it continues where it was, with the same order and name.
     rating.open_again(address, at=4)
-    assert rating.find("start").text == "Continue at image 5" and rating.find("name").get_attribute("value") == "Ann"
+    assert rating.find("start").text == "Continue at 5" and rating.find("name").get_attribute("value") == "Ann"
     rating.find("start").click()
     assert rating.find("where").text == "5 of 10" or rating.seen()
     order += [rating.rate() for _ in range(6)]
@@ -138,6 +160,70 @@ def test_from_the_first_key_to_the_table(driver, tmp_path):
     assert rater.fault() is None and len(rater.ratings) == 8
     assert {opinion.system: opinion.mean for opinion in opinions([rater])} == OWN
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_pairs_from_the_first_key_to_the_table(driver, tmp_path):
+    from selenium.webdriver import Keys
+
+    assert write_study(tmp_path / "page.html", f"Title {EVIL}", shown(width=200), 2) == 13
+    address = (tmp_path / "page.html").as_uri()
+    driver.get(address)
+    rating = Rating(driver)
+    assert "13 pairs of images" in rating.find("welcome").text
+    rating.find("start").click()
+
+    # The calibration first, with the one that is to be chosen; side by side.
+    original = ["A", "B"][[system for system, _ in rating.all_seen()].index("HR")]
+    assert f"{original} is the original" in rating.find("hint").text
+    assert rating.find("stage").get_attribute("class") == ""
+    rating.key("x1")
+    assert rating.find("where").text == "1 of 13"
+    rating.key(original.lower())
+    asked = [rating.choose()]
+    assert rating.find("where").text == "3 of 13" and rating.find("hint").text == "Which image looks better?"
+    assert not any(name in driver.find_element("tag name", "main").text for name in COLORS)  # blind
+
+    # Back, to think again; closed and opened again, it continues where it was.
+    again = rating.all_seen()
+    rating.choose()
+    rating.key(Keys.BACKSPACE)
+    assert rating.all_seen() == again and rating.find("scores").find_element("css selector", ".chosen")
+    rating.open_again(address, at=2)
+    rating.find("start").click()
+    assert rating.all_seen() == again
+
+    # What does not fit is scrolled at once; on a narrow screen they are one above the other. A pixel of the images is
+    # one of the page, and three of the screen.
+    driver.execute_script("for (const each of pictures) each.style.width = '3000px'; panes[1].scrollTo(50, 70)")
+    rating.wait("return panes[0].scrollLeft === 50 && panes[0].scrollTop === 70")
+    screen = {"width": 300, "height": 900, "deviceScaleFactor": 3, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    rating.wait("return document.getElementById('stage').className === 'stacked'")
+    assert rating.all_seen() == again
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    asked += [rating.choose() for _ in range(11)]
+    path = rating.save("save")
+    assert len({(frozenset(systems), height) for systems, height in asked}) == 12
+
+    (rater,) = read_raters([path])
+    assert rater.calibration == "HR" and rater.fault() is None and rater.items == 13 and len(rater.choices) == 12
+    found = {preference.system: preference for preference in preferences([rater])}
+    assert {name: preference.chosen for name, preference in found.items()} == {
+        "HR": 4,
+        "bicubic": 3,
+        EVIL: 3,
+        "nearest": 2,
+    }
+    assert found["HR"].score == pytest.approx(-found["nearest"].score) and found["HR"].score > 0
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_each_version_is_on_either_side_for_half_of_the_raters(driver, tmp_path):
+    write_study(tmp_path / "page.html", "sides", shown(4), 4)
+    driver.get((tmp_path / "page.html").as_uri())
+    sides = np.array(driver.execute_script("return Array.from({length: 200}, (_, seed) => arranged(seed)[1])"))
+    assert sides.shape == (200, 25) and (abs(sides.mean(0) - 0.5) < 0.15).all()
 
 
 def test_each_rater_has_an_order_of_his_own(driver, tmp_path):
