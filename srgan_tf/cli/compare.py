@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import setting, unless_auto
-from srgan_tf.cli.shared import Systems, check_outside
+from srgan_tf.cli.shared import INVENTED_HELP, Systems, check_invented, check_outside, load_mappers
 from srgan_tf.data.folders import pictures_by_name
 from srgan_tf.evaluation.external_results import find_external_results
-from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.facts import INVENTED_TEXT, facts
 from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.memory import check_memory
 from srgan_tf.evaluation.records import Pictures
@@ -37,6 +37,7 @@ class Settings(Systems):
         positional="REPORT",
         required=True,
     )
+    invented: str = setting((), INVENTED_HELP, many=True)
     overwrite: bool = setting(False, "replace a report that exists already")
 
     def checked(self):
@@ -49,6 +50,7 @@ def run(settings):
     from srgan_tf.evaluation import report
 
     weights, results = settings.find()
+    check_invented(settings.invented, weights)
     report.check_target(settings.report, settings.overwrite)
     failures: list = []
     paths = pictures_by_name(Path(settings.input), failures.append)
@@ -56,9 +58,11 @@ def run(settings):
     upscalers, scale = load_upscalers(weights, settings.model, **settings.limits())
     systems = with_baselines(upscalers, scale)
     max_memory = unless_auto(settings.max_memory)
-    pixel_bytes = showing_bytes(len(systems) + len(external) + 1)  # and LR
+    pixel_bytes = showing_bytes(len(systems) + len(external) + 2 * len(settings.invented) + 1)  # and LR
     for upscaler in upscalers.values():
         upscaler.max_memory = unless_auto(settings.beside(_pixels(paths, scale), pixel_bytes).max_memory)
+
+    mappers = load_mappers({name: upscalers[name] for name in settings.invented})
 
     def check(path):
         if max_memory is not None:
@@ -71,15 +75,17 @@ def run(settings):
                 check(path)
                 lr = files.read_rgb(path)
                 made = {system: upscale(lr) for system, upscale in systems.items()}
+                errors = {system: mapper(lr) for system, mapper in mappers.items()}
                 check(path)  # again, since networks keep what they took
-                yield Pictures("", name, path, made | {system: own[name] for system, own in external.items()})
+                made |= {system: own[name] for system, own in external.items()}
+                yield Pictures("", name, path, made, errors)
             except UserError as error:
                 failures.append(error)
             except MemoryError as error:
                 failures.append(UserError(f"{path}: {error}"))
 
     with tqdm(total=len(paths), unit="image", leave=False, disable=None) as bar:
-        known = facts(weights, scale_factor=f"{scale}x")
+        known = facts(weights, scale_factor=f"{scale}x", **({"invented": INVENTED_TEXT} if mappers else {}))
         notes = report.write_comparison(
             settings.report,
             shown(),

@@ -11,9 +11,9 @@ from tqdm import tqdm
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import (
-    BLENDED_NOTE,
     ENSEMBLE_HELP,
     FAITHFUL_HELP,
+    INVENTED_HELP,
     LPIPS_HELP,
     STRENGTH_HELP,
     TOWARD_HELP,
@@ -21,14 +21,16 @@ from srgan_tf.cli.shared import (
     Systems,
     TestSet,
     check_dial,
+    check_invented,
     check_outside,
     find_results,
     load_lpips,
+    load_mappers,
 )
 from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
-from srgan_tf.evaluation.facts import facts
-from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets, sizes
-from srgan_tf.evaluation.records import HR, Pictures
+from srgan_tf.evaluation.facts import INVENTED_TEXT, dial_text, facts
+from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets, load_pair, sizes
+from srgan_tf.evaluation.records import HR, Pictures, dial_name
 from srgan_tf.evaluation.systems import (
     NONE,
     find_scale,
@@ -39,7 +41,7 @@ from srgan_tf.evaluation.systems import (
     with_baselines,
 )
 from srgan_tf.system.atomic import check_writable
-from srgan_tf.system.errors import UsageError
+from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import printable, say
 from srgan_tf.weights import DIAL
 
@@ -76,6 +78,7 @@ class Settings(Systems, TestSet):
         "", "folder to write the upscaled images to, SYSTEM/IMAGE.png; of several sets SET/SYSTEM/..."
     )
     report: str = setting("", "folder to write a report to: tables, figures and a page to compare the images on")
+    invented: str = setting((), INVENTED_HELP, many=True)
     overwrite: bool = setting(False, "replace a report that exists already")
 
     def limits(self):
@@ -84,6 +87,8 @@ class Settings(Systems, TestSet):
     def checked(self):
         if self.overwrite and not self.report:
             raise UsageError("--overwrite is about --report; leave it out")
+        if self.invented and not self.report:
+            raise UsageError("--invented is about --report; leave it out or give both")
         if self.lpips_net != Settings.lpips_net and not self.lpips:
             raise UsageError("--lpips_net cannot be given without --lpips; leave it out or give LPIPS' weights")
         given = () if self.weights == (AUTO,) else self.weights
@@ -119,7 +124,13 @@ class Settings(Systems, TestSet):
         weights = named_weights(given)
         return weights, named_results(self.results, weights)
 
-    def load(self, weights):
+    def networks(self, weights):
+        """The names of the networks that are scored."""
+        return [dial_name(strength) for strength in self.strengths()] if self.strength else list(weights)
+
+    def upscalers(self, weights):
+        """The `Upscaler`s by name, and the scale factor; see `evaluation.systems.load_upscalers`."""
+
         def load(**options):
             if self.strength:
                 return load_dial(weights, self.strengths(), **options)
@@ -128,9 +139,7 @@ class Settings(Systems, TestSet):
         upscalers, scale = load(**self.limits())
         if self.ensemble:
             upscalers |= {f"{name}+": each for name, each in load(ensemble=True, **self.limits())[0].items()}
-        if any(upscaler.blended for upscaler in upscalers.values()):
-            print(f"{BLENDED_NOTE}\n")
-        return with_baselines(upscalers, scale), scale
+        return upscalers, scale
 
 
 def run(settings):
@@ -138,16 +147,19 @@ def run(settings):
     from srgan_tf.evaluation import tables
 
     weights, results = settings.find()
+    check_invented(settings.invented, settings.networks(weights))
     _check_targets(settings)
     unreadable: list = []
     sets = settings.sets(unreadable.append, find_scale(weights))
     external = {each.name: find_results(results, each) for each in sets}
     lpips = load_lpips(settings.lpips, settings.lpips_net)
-    counted = len(weights) + len(results) + len(BASELINES)
+    counted = (len(settings.networks(weights)) + bool(settings.model)) * (1 + settings.ensemble)
+    counted += len(results) + len(BASELINES)
     pixel_bytes = scoring_bytes(counted, lpips=lpips is not None, rgb=settings.rgb)
     pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))
-    systems, scale = settings.beside(pixels, pixel_bytes).load(weights)
-    precision = settings.precision_chosen() if weights else None
+    upscalers, scale = settings.beside(pixels, pixel_bytes).upscalers(weights)
+    systems = with_baselines(upscalers, scale)
+    protocol = _protocol(settings, weights, upscalers)
     sets, notes = fit_sets(sets, scale)
     say(*(line for note in notes for line in (note, "")))
 
@@ -180,11 +192,13 @@ def run(settings):
             _show(scored[-1], settings, bar)
         bar.close()
         if any(one.scores for one in scored):
-            print(tables.protocol_text(lpips and lpips.net, settings.rgb, precision, settings.faithful))
+            print(tables.protocol_text(protocol))
         if settings.weights == (AUTO,):
             print(f"\n{HOW_TO_TRAIN}")
-        _write(scored, weights, settings, precision)
-    return report_failures(unreadable + [error for one in scored for error in one.failures])
+        failures = unreadable + [error for one in scored for error in one.failures]
+        known = facts(weights, protocol=protocol)
+        _write(scored, known, settings, {name: upscalers[name] for name in settings.invented}, failures)
+    return report_failures(failures)
 
 
 def _check_targets(settings):
@@ -199,6 +213,22 @@ def _check_targets(settings):
         check_writable(settings.pictures, folder=True)
 
 
+def _protocol(settings, weights, upscalers):
+    """How the figures come about, by what it is about; see `evaluation.tables.protocol`."""
+    from srgan_tf.evaluation import tables
+
+    net = settings.lpips_net if settings.lpips else None
+    precision = settings.precision_chosen() if weights else None
+    sentences = tables.protocol(net, settings.rgb, precision, settings.faithful)
+    if settings.strength:
+        sentences["strength"] = dial_text(*weights, any(upscaler.blended for upscaler in upscalers.values()))
+    if settings.ensemble:
+        sentences["ensemble"] = f"NAME+: {ENSEMBLE_HELP}"
+    if settings.invented:
+        sentences["invented"] = INVENTED_TEXT
+    return sentences
+
+
 def _show(scored, settings, bar):
     """Prints the table of a test set above the bar."""
     from srgan_tf.evaluation import statistics, tables
@@ -209,7 +239,7 @@ def _show(scored, settings, bar):
             bar.write(tables.differences_text(statistics.differences(scored)) + "\n")
 
 
-def _write(scored, weights, settings, precision):
+def _write(scored, known, settings, invented, failures):
     """Writes CSV and report, as far as they are asked for and there are scores."""
     from srgan_tf.evaluation import report, tables
 
@@ -218,18 +248,33 @@ def _write(scored, weights, settings, precision):
         tables.write_csv(scores, settings.csv)
     if scores and settings.report:
         rows = [row for one in scored for row in tables.rows(one)]
-        shown = (item for one in scored for item in _pictures(one))
-        net = settings.lpips_net if settings.lpips else None
-        known = facts(weights, protocol=tables.protocol(net, settings.rgb, precision, settings.faithful))
         threads = None if settings.max_memory == AUTO else 1
-        notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite, threads)
+        total = sum(len(one.set.pairs) for one in scored)
+        with tqdm(
+            _pictures(scored, invented, failures), "report", total, unit="image", leave=False, disable=None
+        ) as shown:
+            notes = report.write_report(settings.report, rows, scores, shown, known, settings.overwrite, threads)
         say("", f"Report: {settings.report}", *notes)
 
 
-def _pictures(scored):
-    """What the report shows of a test set: each image that was scored, HR first."""
-    kept = {score.picture for score in scored.scores}
-    for pair in scored.set.pairs:
-        if pair.name in kept:
-            made = {name: scored.picture_file(name, pair.name) for name in (*scored.systems, *scored.external)}
-            yield Pictures(scored.set.name, pair.name, pair.lr, {HR: pair.hr, **made})
+def _pictures(scored, invented, failures):
+    """What the report shows: each image that was scored, HR first, and the maps of the `Upscaler`s in `invented`."""
+    mappers = load_mappers(invented)
+    for one in scored:
+        kept = {score.picture for score in one.scores}
+        for pair in one.set.pairs:
+            if pair.name in kept:
+                made = {name: one.picture_file(name, pair.name) for name in (*one.systems, *one.external)}
+                errors = _errors(mappers, pair, one.scale, failures)
+                yield Pictures(one.set.name, pair.name, pair.lr, {HR: pair.hr, **made}, errors)
+
+
+def _errors(mappers, pair, scale, failures):
+    """The error to be expected of what networks make of an image; what goes wrong is added to `failures`."""
+    try:
+        return {name: mapper(load_pair(pair, scale)[1]) for name, mapper in mappers.items()}
+    except UserError as error:
+        failures.append(error)
+    except MemoryError as error:
+        failures.append(UserError(f"{pair.lr or pair.hr}: {error}"))
+    return {}

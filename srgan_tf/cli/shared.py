@@ -41,6 +41,10 @@ STRENGTH_HELP = (
 TOWARD_HELP = "weights at --strength=1, of the same shape as --weights at 0"
 BLENDED_NOTE = "Their weights do not mix: both networks were computed, and their results mixed (twice the work)"
 ENSEMBLE_HELP = "mean over the eight flips and quarter turns of an image: a higher PSNR for 8 times the work"
+INVENTED_HELP = (
+    "network, by its name in the report, of which the report maps where it invents detail, for twice its work; may be"
+    " given more than once"
+)
 _SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and an image runs for hours
 
 
@@ -195,6 +199,23 @@ def check_dial(settings, weights, strength):
             f"--strength is between --weights and --toward; give --{missing}, too, or leave --{other} out for"
             f" {' and '.join(DIAL)}"
         )
+
+
+def check_invented(invented, networks):
+    """Refuses, before anything is computed, maps of what is no network; both are names."""
+    for name in invented:
+        if name not in networks:
+            known = f"name one of {', '.join(networks)}" if networks else "there is none"
+            raise UsageError(f"--invented={name}: no network of this run; {known}")
+
+
+def load_mappers(upscalers):
+    """The `ErrorMapper`s of `Upscaler`s, by name."""
+    if not upscalers:
+        return {}
+    from srgan_tf.inference.invention import ErrorMapper
+
+    return {name: ErrorMapper(upscaler) for name, upscaler in upscalers.items()}
 
 
 def one_weights(text):

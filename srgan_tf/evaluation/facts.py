@@ -9,6 +9,10 @@ from pathlib import Path
 
 from srgan_tf.system.disk import sha256
 
+INVENTED_TEXT = (
+    "the error to be expected of the output, by its difference from that of the image turned by a quarter; calibrated"
+    " on the package's srgan"
+)
 _PACKAGES = ("numpy", "scipy", "pillow", "tensorflow", "keras")
 
 
@@ -28,6 +32,22 @@ def facts(weights: Mapping[str, Path], **others: object) -> dict[str, object]:
         "versions": {"Python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
         "device": device(),
     }
+
+
+def dial_text(start: str, end: str, blended: bool) -> str:
+    """How the systems between two networks are made.
+
+    Args:
+        start: Name of the network at strength 0.
+        end: Name of that at strength 1.
+        blended: See `inference.upscaler.Upscaler`.
+    """
+    how = (
+        "both are computed and their outputs mixed, since their weights do not mix"
+        if blended
+        else "one network, whose weights are the weighted mean"
+    )
+    return f"from {start} (0) to {end} (1); in between {how}"
 
 
 def device() -> str:

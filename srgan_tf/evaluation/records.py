@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srgan_tf.evaluation.metrics import COLUMNS, Metric
 from srgan_tf.evaluation.picture_sets import Image, size_text
@@ -73,12 +74,15 @@ class Pictures:
         by_system: Dict from a system's name to its file, or to uint8 RGB `(H, W, 3)`, in the order of showing; the
             original, if there is one, is called HR. HR may be up to 7 pixels larger a side and is then cut at the right
             and at the bottom.
+        errors: Dict from a system's name to the error to be expected of its picture, float32 `(H, W)` in levels, see
+            `inference.invention`.
     """
 
     set: str
     picture: str
     lr: Path | Image | None
     by_system: Mapping[str, Path | Image]
+    errors: Mapping[str, NDArray[np.float32]] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -1,7 +1,7 @@
 """Shows scores: as tables for the terminal and as CSV."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -108,11 +108,8 @@ def _cells(score, columns):
     return [column.text(score.values) or UNKNOWN for column in columns]
 
 
-def protocol_text(
-    lpips_net: str | None = None, rgb: bool = False, precision: str | None = None, faithful: bool = False
-) -> str:
-    """`protocol` as aligned lines."""
-    sentences = protocol(lpips_net, rgb, precision, faithful)
+def protocol_text(sentences: Mapping[str, str]) -> str:
+    """What `protocol` gives as aligned lines."""
     width = max(map(len, sentences))
     return "\n".join(f"{heading.ljust(width)}  {text}" for heading, text in sentences.items())
 

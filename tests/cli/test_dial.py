@@ -42,6 +42,9 @@ def test_evaluate_has_a_row_for_each_strength_and_draws_the_curve(run, weights, 
     assert names == ["strength-0", "strength-0.5", "strength-1", "strength-0+", "strength-0.5+", "strength-1+"]
     facts = json.loads((tmp_path / "report" / "scores.json").read_text())["facts"]
     assert list(facts["weights"]) == ["a", "b"]
+    said = "from a (0) to b (1); in between one network, whose weights are the weighted mean"
+    assert facts["protocol"]["strength"] == said
+    assert facts["protocol"]["ensemble"].startswith("NAME+: mean over the eight flips")
 
     drawn = []
     monkeypatch.setattr(figures, "png", lambda figure, dpi: drawn.append(figure))
@@ -70,6 +73,10 @@ def test_where_weights_do_not_mix_results_do(run, weights, sharper, tmp_path, mo
     metadata = json.loads((tmp_path / "model" / "assets" / "metadata.json").read_text())
     assert metadata["strength"] == 0.5 and metadata["toward"]["weights"]["file"] == "g.weights.h5"
     assert metadata["export"]["strength"] == 0.5
+    files.write(tmp_path / "set" / "one.png", IMAGE)
+    status, out, err = run(f"--data={tmp_path}/set", *flags)
+    said = "from srresnet-best (0) to sharper0-g (1); in between both are computed and their outputs mixed"
+    assert (status, err) == (0, []) and any(said in line for line in out)
     for name in ("g.keras", "g.npz"):
         status, _, err = run("--mode=export", *flags, f"--output={tmp_path}/{name}")
         assert status == 1 and len(err) == 1 and "takes one network; leave --strength out" in err[0]
@@ -89,6 +96,13 @@ def test_where_weights_do_not_mix_results_do(run, weights, sharper, tmp_path, mo
         (["--strength=0,2"], "must be different numbers from 0 to 1"),
         (["--strength=0.5", "--weights=srgan", "--weights=espcn", "--toward=srcnn"], "give one --weights and --toward"),
         (["--strength=0.5", "--model=selfex"], "--model=selfex is none"),
+        (["--invented=srgan"], "--invented is about --report"),
+        (
+            ["--invented=srgan", "--report=r", "--strength=0,1"],
+            "no network of this run; name one of strength-0, strength-1",
+        ),
+        (["--invented=bicubic", "--report=r", "--weights=none"], "no network of this run; there is none"),
+        (["--mode=compare", "--input=docs", "--report=r", "--invented=espcn"], "name one of srresnet, srgan"),
         (["--ensemble", "--weights=none"], "--ensemble is about networks"),
     ],
 )

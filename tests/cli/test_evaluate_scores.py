@@ -11,6 +11,8 @@ from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.lpips import weight_shapes, write_weights
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale
+from srgan_tf.inference.invention import expected_error
+from srgan_tf.inference.invention_map import Invention
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.models.whole_model import write_model
@@ -183,7 +185,7 @@ def test_a_named_set_is_fetched(run, tmp_path, monkeypatch):
 
 def test_report(run, two_sets, weights, tmp_path):
     flags = [f"--data={two_sets}", f"--weights=ours={weights}", f"--report={tmp_path / 'report'}"]
-    status, out, err = run(*flags)
+    status, out, err = run(*flags, "--invented=ours")
     assert status == 0 and err == []
     assert f"Report: {tmp_path / 'report'}" in out
     scores = json.loads((tmp_path / "report" / "scores.json").read_text())
@@ -195,7 +197,15 @@ def test_report(run, two_sets, weights, tmp_path):
     }
     assert scores["facts"]["weights"]["ours"].startswith("best.weights.h5, SHA-256 ")
     assert any(entry["published"] and entry["system"] == "SRCNN" for entry in scores["systems"])
-    assert (tmp_path / "report" / "index.html").is_file()
+    text = (tmp_path / "report" / "report.md").read_text()
+    lr = downscale(files.read_rgb(two_sets / "Set5" / "HR" / "a.png")[:40], 4)
+    share = Invention.of(expected_error(Upscaler(weights), lr))
+    assert (
+        text.count("ours, invented: ") == 4
+        and f"### Set5 / a\n\n![Set5 / a](strips/Set5-a.png)\n\nours, invented: {share}" in text
+    )
+    assert scores["facts"]["protocol"]["invented"].startswith("the error to be expected")
+    assert (tmp_path / "report" / "index.html").read_text().count('"name": "ours, invented"') == 4
     status, _, err = run(*flags)
     assert status == 1 and "holds a report already" in err[0]
     assert run(*flags, "--overwrite")[0] == 0
@@ -207,10 +217,10 @@ def test_compare(run, weights, tmp_path):
         files.write(photos / name, noise(12, 14))
     (photos / "broken.png").write_bytes(b"no image")
     flags = ["--mode=compare", f"--input={photos}", f"--weights=ours={weights}", f"--report={tmp_path / 'report'}"]
-    status, out, err = run(*flags)
+    status, out, err = run(*flags, "--invented=ours")
     assert status == 1 and len(err) == 1 and err[0].startswith(f"srgan: error: {photos / 'broken.png'}: ")
     assert out[0] == f"Report: {tmp_path / 'report'}"
-    assert (tmp_path / "report" / "index.html").is_file()
+    assert (tmp_path / "report" / "index.html").read_text().count('"name": "ours, invented"') == 3
     assert len(list((tmp_path / "report" / "strips").iterdir())) == 3
 
 

@@ -76,8 +76,10 @@ def test_without_lpips_its_column_stays_and_says_how():
     scores = [of_picture("a", "nearest", 20.0, 0.5, 0.5)]
     text = tables.table(scored("x", scores=scores))
     assert "LPIPS" in text.splitlines()[1] and "x: 1 image, 4x" in text
-    assert "--lpips=fetch downloads them" in tables.protocol_text()
-    assert "alexnet" in tables.protocol_text("alexnet") and "fetch" not in tables.protocol_text("alexnet")
+    assert "--lpips=fetch downloads them" in tables.protocol_text(tables.protocol())
+    assert "alexnet" in tables.protocol_text(tables.protocol("alexnet")) and "fetch" not in tables.protocol_text(
+        tables.protocol("alexnet")
+    )
 
 
 def test_verbose_table_shows_each_picture():
@@ -89,10 +91,10 @@ def test_verbose_table_shows_each_picture():
 
 
 def test_protocol():
-    text = tables.protocol_text()
+    text = tables.protocol_text(tables.protocol())
     for word in ("BT.601", "65.481", "not rounded", "4 pixels cut", "daala", "1.5 height / 256", "Wang", "peak 255"):
         assert word in text
-    assert "RGB" not in text and "PSNR RGB" in tables.protocol_text(rgb=True)
+    assert "RGB" not in text and "PSNR RGB" in tables.protocol_text(tables.protocol(rgb=True))
 
 
 def test_differences():

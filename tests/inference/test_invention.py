@@ -6,7 +6,8 @@ from scipy.ndimage import gaussian_filter
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import luma
 from srgan_tf.inference.fused import FusedGenerator
-from srgan_tf.inference.invention import FACTOR, FLOOR, Invention, expected_error, write_map
+from srgan_tf.inference.invention import FACTOR, FLOOR, expected_error, write_map
+from srgan_tf.inference.invention_map import Invention
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 

@@ -12,7 +12,7 @@ def report_text(
     page: str,
     rows: Sequence[Score],
     figure: str | None,
-    strips: Iterable[tuple[str, str]],
+    strips: Iterable[tuple[str, str, Sequence[str]]],
     notes: Sequence[str],
     facts: Mapping,
 ) -> str:
@@ -23,7 +23,7 @@ def report_text(
         page: File name of the page.
         rows: Means over test sets.
         figure: File name of PSNR against LPIPS, or None.
-        strips: `(title, file name)` of each strip.
+        strips: `(title, file name, sentences)` of each strip: what is said below it.
         notes: Sentences on what is left out.
         facts: As `writer.write_report` takes them.
     """
@@ -33,7 +33,10 @@ def report_text(
         parts += [f"### {escaped(name or 'Scores')}\n\n{_table(own)}" for name, own in by_set(rows).items()]
     if figure:
         parts.append(f"![PSNR against LPIPS]({figure})")
-    shown = [f"### {escaped(title)}\n\n![{escaped(title)}]({quote(name)})" for title, name in strips]
+    shown = [
+        "\n\n".join([f"### {escaped(title)}", f"![{escaped(title)}]({quote(name)})", *map(escaped, sentences)])
+        for title, name, sentences in strips
+    ]
     if shown:
         parts.append("## Images")
         parts.append("Where the systems differ most, upscaled; a frame marks the place in the whole image.")

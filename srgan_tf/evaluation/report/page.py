@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import TextIO
 
+import numpy as np
+
 from srgan_tf.evaluation.html import MAX_BYTES, data_uri, fill, image_uri, json_in_script, read_template
 from srgan_tf.evaluation.records import HR, LR, Score, by_set, used_columns
+from srgan_tf.inference.invention_map import HIGH, LOW, MOST, Invention, colored
 
 _NAMES = {"picture": "image", "system": "system"}  # headings of a score's fields
 _BASELINES = (HR, LR, "nearest", "bicubic")  # what the page does not choose as the system to look at first
@@ -43,6 +46,7 @@ def write_page(
     template = read_template("srgan_tf.evaluation.report", "page.html")
     values = {
         "title": escape(title),
+        "legend": _legend(),
         "tables": _tables(rows),
         "figure": _figure(figure),
         "notes": "".join(f'<p class="hint">{escape(note)}</p>' for note in notes),
@@ -56,7 +60,7 @@ def write_page(
     left_out, size = [], 0
     with ThreadPoolExecutor(threads) as pool:
         for pictures, layers, place in shown:
-            encoded = list(pool.map(image_uri, layers.values()))
+            encoded = list(pool.map(image_uri, (*layers.values(), *map(colored, pictures.errors.values()))))
             added = sum(map(len, encoded))
             if size + added > MAX_BYTES:
                 left_out.append(pictures.title)
@@ -66,6 +70,7 @@ def write_page(
             for identity, uri in zip(identities, encoded):
                 file.write(f'<script type="text/plain" id="{identity}">{uri}</script>\n')
             index.append(_index_entry(pictures, layers, place, identities, captions))
+            index[-1]["systems"] += _maps(pictures, identities[len(layers) :])
     listed = json_in_script({"pictures": index, "leftOut": left_out})
     file.write(f'<script type="application/json" id="index">{listed}</script>\n{tail}')
     return left_out
@@ -98,6 +103,15 @@ def _index_entry(pictures, layers, place, identities, captions):
         ],
         "first": _first_pair(list(layers)),
     }
+
+
+def _maps(pictures, identities):
+    """What the page's script has to know of the maps of a picture."""
+    entries = []
+    for (system, error), identity in zip(pictures.errors.items(), identities):
+        shares = Invention.of(error).legend.replace(" %", "\N{NO-BREAK SPACE}%")
+        entries.append({"name": f"{system}, invented", "image": identity, "scores": shares, "map": True})
+    return entries
 
 
 def _first_pair(names):
@@ -158,6 +172,17 @@ def _figure(png):
         return ""
     alt = "PSNR against LPIPS of every system; the numbers are in the tables"
     return f'<figure><img src="{data_uri(png, "png")}" alt="{alt}"></figure>'
+
+
+def _legend():
+    """The colors of the maps, with the levels at their places, which the page's script sets."""
+    bar = image_uri(colored(np.linspace(0, MOST, 512, dtype=np.float32)[None]))
+    levels = "".join(f'<span data-level="{level:g}">{level:g}</span>' for level in (0, LOW, HIGH))
+    return (
+        f"<p>Map of what is invented: expected error in levels of 255, low below {LOW:g}, high above {HIGH:g}</p>"
+        f'<div class="bar"><img src="{bar}" alt="Colors from 0 to {MOST:g} levels">{levels}'
+        f'<span data-level="{MOST:g}">{MOST:g} or more</span></div>'
+    )
 
 
 def _facts(facts):

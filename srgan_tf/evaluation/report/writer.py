@@ -13,6 +13,7 @@ from srgan_tf.evaluation.report import figures
 from srgan_tf.evaluation.report.markdown import report_text
 from srgan_tf.evaluation.report.page import write_page
 from srgan_tf.evaluation.tables import write_csv
+from srgan_tf.inference.invention_map import Invention
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, keep_existing, shortened
 from srgan_tf.system.errors import UserError
 
@@ -82,7 +83,7 @@ def write_report(
         if figure:
             partial.joinpath(FIGURE).write_bytes(figure)
         notes = _notes_on_figure(figure, rows, left_out)
-        strips: list[tuple[str, str]] = []
+        strips: list[tuple[str, str, list[str]]] = []
         shown = _with_strips(partial, pictures, scores, strips)
         notes += _write_page(partial, title, shown, facts, rows, scores, figure, notes, threads=threads)
         write_csv(scores, partial / CSV)
@@ -113,7 +114,7 @@ def write_comparison(
     """
     title = "Super-resolution, compared"
     with _report_folder(folder, overwrite) as partial:
-        strips: list[tuple[str, str]] = []
+        strips: list[tuple[str, str, list[str]]] = []
         shown = _with_strips(partial, pictures, (), strips, on_progress)
         notes = _write_page(partial, title, shown, facts, threads=threads)
         _write_json(partial / FACTS, facts)
@@ -135,7 +136,7 @@ def _with_strips(folder, pictures, scores, strips, on_progress=None):
     """Reads the pictures lazily, one at a time, and writes their strips.
 
     Yields:
-        `(pictures, layers, place)`, see `page.write_page`; and appends `(title, file name)` to `strips`.
+        `(pictures, layers, place)`, see `page.write_page`; and appends what `markdown.report_text` takes to `strips`.
     """
     by_picture = {}
     for score in scores:
@@ -148,10 +149,15 @@ def _with_strips(folder, pictures, scores, strips, on_progress=None):
         name = f"{STRIPS}/{_file_name(item, taken)}.png"
         folder.joinpath(STRIPS).mkdir(exist_ok=True)
         strip.save(folder / name)
-        strips.append((item.title, name))
+        strips.append((item.title, name, _inventions(item)))
         yield item, layers, place
         if on_progress:
             on_progress(item.title)
+
+
+def _inventions(item):
+    """A sentence on each map of a picture."""
+    return [f"{system}, invented: {Invention.of(error)}" for system, error in item.errors.items()]
 
 
 def _file_name(item, taken):

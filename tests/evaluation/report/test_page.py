@@ -30,8 +30,9 @@ def spotted():
 
 
 def pictures():
+    error = np.float32([0, 2, 9, 11, 20, 40]).repeat(50)[None].repeat(200, 0)
     return [
-        Pictures("Set5", "first", None, {"red": plain(RED), "blue": spotted(), EVIL: plain(0)}),
+        Pictures("Set5", "first", None, {"red": plain(RED), "blue": spotted(), EVIL: plain(0)}, {EVIL: error}),
         Pictures("Set5", EVIL, None, {"blue": plain(BLUE, 50, 20), "red": plain(RED, 50, 20)}),
         Pictures(EVIL, "last", None, {"red": plain(RED)}),
     ]
@@ -330,6 +331,29 @@ def test_names_are_shown_as_they_are(page):
     assert EVIL in page.find("#facts").text and "A note." in page.find("#scores").text
     assert page.run("return document.querySelectorAll('[onerror], img[src=x]').length") == 0
     assert page.run("return [...document.querySelectorAll('#right-system option')][2].text") == EVIL
+
+
+def test_the_map_of_what_is_invented_is_an_image_with_a_legend(page):
+    assert not page.find("#legend").is_displayed()
+    page.choose("right-system", f"{EVIL}, invented")
+    page.focus("#divider")
+    page.keys("HOME")
+    viridis = {0.08: (68, 1, 84), 0.75: (253, 231, 37), 0.92: (253, 231, 37)}  # of 0, 20 and 40, as published
+    assert {x: page.color(x, 0.9) for x in viridis} == viridis
+    assert page.find("#right-scores").text == f"{EVIL}, invented: 50 % high (above 10), 33 % low (below 3)"
+    legend = page.find("#legend")
+    assert "expected error in levels of 255, low below 3, high above 10" in legend.text
+    bar, *labels = page.run(
+        "return [...document.querySelectorAll('.bar img, .bar span')].map((each) => {"
+        " const box = each.getBoundingClientRect(); return [box.left, box.right, each.textContent]; })"
+    )
+    assert [label[2] for label in labels] == ["0", "3", "10", "20 or more"]
+    left, width = bar[0], bar[1] - bar[0]
+    assert labels[0][0] == left and labels[3][1] == pytest.approx(bar[1], abs=1)
+    for (start, end, _), level in zip(labels[1:3], (3, 10)):
+        assert (start + end) / 2 == pytest.approx(left + width * level / 20, abs=1)
+    page.find("#next").click()
+    assert not legend.is_displayed()  # this image has no map
 
 
 def test_everything_has_a_name_and_its_place_in_the_focus_order(page):

@@ -32,7 +32,8 @@ def noise(height, width, seed=0):
 
 def pictures(**more):
     shown = {"bicubic": noise(32, 48), "a_b*c": noise(32, 48, 1), "HR": noise(33, 51, 2), **more}
-    return [Pictures("Set|5", "deep/ö", noise(8, 12), shown), Pictures("Set|5", "deep:ö", None, shown)]
+    maps = {"a_b*c": np.linspace(0, 20, 32 * 48, dtype=np.float32).reshape(32, 48)}
+    return [Pictures("Set|5", "deep/ö", noise(8, 12), shown, maps), Pictures("Set|5", "deep:ö", None, shown)]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,8 @@ def test_markdown_shows_names_as_they_are_and_the_strips(written):
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (folder / link.replace("%C3%B6", "ö")).is_file()
     assert text.count("](strips/") == 2
+    said = "50 % of the pixels are high (expected error above 10 of 255 levels), 15 % low (below 3)"
+    assert [line for line in lines if ", invented:" in line] == [f"a\\_b\\*c, invented: {said}"]
 
 
 def test_strip_shows_lr_the_systems_and_hr(written):
