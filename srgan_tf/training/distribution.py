@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 from collections.abc import Callable
 from typing import NotRequired, TypedDict
 
@@ -13,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.system.auto import AUTO
-from srgan_tf.system.errors import UserError, reason
+from srgan_tf.system.errors import UserError, reason, user_errors
 from srgan_tf.system.json_files import check_shape
 from srgan_tf.training.normalization import BatchNormalization
+from srgan_tf.training.rendezvous import meet
 
 # What the runtime raises in one worker when another is gone; the last two with these words.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
@@ -79,7 +81,9 @@ class Distribution:
         if kind == "multiworker":
             if self.workers > 1:
                 print(f"strategy   worker {self.worker + 1} of {', '.join(peers)}; waits for the rest", flush=True)
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+                meet(peers, self.worker)
+            with _kept_handlers(), user_errors("TF_CONFIG", "the workers cannot be connected", of=tf.errors.OpError):
+                self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
         elif kind == "mirrored":
             self.strategy = tf.distribute.MirroredStrategy(devices)
         else:
@@ -240,6 +244,20 @@ def _cluster():
             f" 0}}}} ({type(error).__name__}: {reason(error)})"
         ) from None
     return peers, number + (len(cluster.get("chief", [])) if job == "worker" else 0)
+
+
+@contextlib.contextmanager
+def _kept_handlers():
+    """Lets SIGINT end the process at once, since none of Python's handlers runs while TensorFlow connects the workers,
+    and takes SIGTERM back from it afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_address(peer):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from srgan_tf.models.generator import save_generator
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.signals import ends_in_time
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor, NoMonitor
 from srgan_tf.training.optimizers import loss_scale
@@ -261,7 +262,8 @@ def stop_signals():
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, handler)
     try:
-        yield received
+        with ends_in_time(2):
+            yield received
     finally:
         for number, old in before.items():
             signal.signal(number, old)

@@ -8,6 +8,7 @@ from srgan_tf.data import folders
 from srgan_tf.data.paired import Photographs, find_sides, scan_pairs, scan_photographs
 from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.signals import ends_in_time
 from srgan_tf.system.terminal import say
 from srgan_tf.training import hardware, run_folder
 from srgan_tf.training.checkpoints import Checkpoints, Progress
@@ -25,6 +26,11 @@ def train(settings) -> None:
         Interrupted: See `loop.train`.
         UserError: It cannot train; the message says why.
     """
+    with ends_in_time():
+        _train(settings)
+
+
+def _train(settings):
     device = hardware.find_device()
     distribution = Distribution(settings.strategy)
     distribution.crops_per_device(settings.batch_size, settings.accumulate)

@@ -135,6 +135,27 @@ def test_train_on_two_workers(start, tmp_path):
     assert all("worker 2: checkpoint differs" in err and err.count("\n") == 1 for _, err in printed)
 
 
+def test_a_worker_that_waits_for_the_rest_ends_at_a_signal(monkeypatch, start, tmp_path):
+    # The shell starts background jobs with SIGINT ignored.
+    script = (
+        "import signal, sys, train; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(train.main({}))"
+    )
+    waiting = []
+    for index, number in enumerate((signal.SIGINT, signal.SIGTERM)):
+        monkeypatch.setenv("TF_CONFIG", _config(index, _free_ports()))
+        flags = ["train.py", *FLAGS, f"--run_dir={tmp_path / 'run'}"]
+        waiting += [(number, *start(["-c", script.format(flags)]))]
+    for number, process in waiting:
+        assert "waits for the rest" in process.stdout.readline()
+        time.sleep(1)
+        process.send_signal(number)
+        sent = time.monotonic()
+        ((_, err),) = _finish([process], status=128 + number)
+        assert time.monotonic() - sent < 5
+        assert err == f"srgan: {'interrupted' if number == signal.SIGINT else 'SIGTERM: ended'}\n"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "config, said",
     [

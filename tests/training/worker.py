@@ -4,6 +4,7 @@ With "mirrored" this machine's processor is two devices, which mirror each other
 of whole batches, since those of batches in two parts hold all that differs.
 """
 
+import signal
 import sys
 
 import keras
@@ -77,7 +78,11 @@ if __name__ == "__main__":
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
         found = Distribution("mirrored", ["CPU:0", "CPU:1"])
     else:
+        received = []
+        signal.signal(signal.SIGTERM, lambda *_: received.append(True))
         found = Distribution("auto")
+        signal.raise_signal(signal.SIGTERM)
+        assert received, "TensorFlow has kept SIGTERM for itself"
         results["step"] = adversarial(found, 1)
     results |= {"two": adversarial(found, 2), "half": infinite_in_the_last_crop(found)}
     arrays = {f"{group}/{name}": value for group, values in results.items() for name, value in values.items()}

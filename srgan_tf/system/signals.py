@@ -1,0 +1,46 @@
+"""Signals that end the process although its main thread waits within a library."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_GRACE = 3  # seconds
+
+
+@contextlib.contextmanager
+def ends_in_time(count: int = 1) -> Iterator[None]:
+    """Ends the process, 3 s after so many signals that ask for it, if the body has not ended by then.
+
+    Python runs a signal's handler in the main thread, and only between two of its own instructions: not while a library
+    waits there, for another worker, say. This goes on in another thread. To be used in the main thread.
+
+    Args:
+        count: Signals; those before are left to their handlers alone.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    ended = threading.Event()
+
+    def watch():
+        received = 0
+        while number := os.read(read, 1):
+            received += number[0] in _ENDING
+            if received >= count and not ended.wait(_GRACE):
+                print(f"srgan: {signal.Signals(number[0]).name}: ended", file=sys.stderr, flush=True)
+                os._exit(128 + number[0])
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        ended.set()
+        os.close(write)
+        watcher.join()
+        os.close(read)
