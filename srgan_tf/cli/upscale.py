@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import os
+import sys
 from pathlib import Path
 
 from srgan_tf.cli.command_line import report_failures
@@ -179,8 +180,7 @@ def _write_map(settings, upscaler):
         invention = write_map(settings.input, settings.invented, upscaler, int(settings.max_megapixels * 1e6))
     except MemoryError as error:
         return [UserError(f"{settings.input}: {str(error) or 'out of memory'}")]
-    if settings.output != STREAM:
-        say(f"{settings.invented}: {invention}")
+    say(f"{settings.invented}: {invention}", file=sys.stderr if settings.output == STREAM else sys.stdout)
     return []
 
 

@@ -63,8 +63,9 @@ class Residual:
         before, after = (math.sqrt(each / max(self.values, 1)) for each in (self.before, self.after))
         more = f" by more than {self.unit // 2}" if self.unit > 1 else ""
         most = f", by {self.largest} at most" if self.differing else ""
+        steps = f"{self.steps} iteration{'' if self.steps == 1 else 's'}"
         return (
-            f"{self.steps} iterations, residual {before:.2f} to {after:.3f} levels (RMS),"
+            f"{steps}, residual {before:.2f} to {after:.3f} levels (RMS),"
             f" {self.differing / max(self.values, 1):.3%} of the LR values differ{more}{most}"
         )
 

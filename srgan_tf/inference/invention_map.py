@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 LOW, HIGH = 3.0, 10.0  # levels of 255 in Y: little and much is invented below the first and above the second
 MOST = 20.0  # levels that the last of the colors stands for
-LEGEND_ROWS, _FONT = 64, 14  # pixels
+LEGEND_ROWS, _FONT, _SMALLEST_FONT = 64, 14, 8  # pixels
 
 
 @dataclasses.dataclass
@@ -67,11 +67,14 @@ def legend(width: int, text: str) -> NDArray[np.uint8]:
     """RGB `(LEGEND_ROWS, width, 3)`: the colors with their levels, and a text as far as there is room."""
     sheet = Image.new("RGB", (width, LEGEND_ROWS), "white")
     draw, font, right = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT), max(min(width, 512) - 8, 9)
+    fitting = (right - 8) / font.getlength(text)
+    if fitting < 1:
+        font = ImageFont.load_default(max(fitting * _FONT, _SMALLEST_FONT))
     colors = _table()[np.linspace(0, 255, right - 8).astype(int)]
     sheet.paste(Image.fromarray(np.broadcast_to(colors, (14, *colors.shape)).copy()), (8, 4))
     for level in (0, LOW, HIGH, MOST):
         x = 8 + round((right - 8) * level / MOST)
-        label = f"{level:g}" if level < MOST else f"{level:g} levels or more"
+        label = f"{level:g}" if level < MOST else f"{level:g}{'+' if fitting < 1 else ' levels or more'}"
         draw.text((x, 20), label, "black", font, anchor="ra" if level == MOST else "la")
     draw.text((8, 42), text, "black", font)
     return np.asarray(sheet)

@@ -134,6 +134,8 @@ def test_the_map_of_an_image(run, weights, tmp_path):
     ):
         status, _, err = run(*flags, f"--invented={place}")
         assert status == code and len(err) == 1 and said in err[0]
+    status, _, err = run(*flags[:3], "--output=-", f"--invented={tmp_path}/streamed.png")
+    assert status == 0 and len(err) == 1 and err[0].startswith(f"{tmp_path}/streamed.png: ")
     folder = ["--mode=upscale", f"--input={tmp_path}", f"--output={tmp_path}/c/", f"--invented={tmp_path}/d.png"]
     status, _, err = run(*folder)
     assert status == 2 and len(err) == 1 and "is the map of one image" in err[0]

@@ -7,7 +7,7 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.color import luma
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.invention import FACTOR, FLOOR, expected_error, write_map
-from srgan_tf.inference.invention_map import Invention
+from srgan_tf.inference.invention_map import Invention, legend
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 
@@ -86,6 +86,15 @@ def test_a_narrow_picture_has_a_map(upscaler, tmp_path):
     Image.new("L", (1, 2)).save(tmp_path / "a.png")
     write_map(tmp_path / "a.png", tmp_path / "map.png", upscaler)
     assert files.read_rgb(tmp_path / "map.png").shape == (8 + 64, 4, 3)
+
+
+@pytest.mark.parametrize("width", [170, 250, 300, 600])
+def test_the_legend_is_as_wide_as_there_is_room(width):
+    shown = legend(width, "100 % high (above 10), 100 % low (below 3)")
+    dark = np.flatnonzero((shown[40:] < 128).any(axis=(0, 2)))  # the text
+    assert shown.shape == (64, width, 3) and dark[0] >= 8 and min(width - 12, 240) - 24 <= dark[-1] < width - 3
+    gaps = np.diff(np.flatnonzero((shown[20:36] < 128).any(axis=(0, 2))))
+    assert (gaps > 10).sum() == 3  # between four levels
 
 
 def test_the_number_of_a_picture():
