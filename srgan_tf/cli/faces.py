@@ -66,14 +66,16 @@ def run(settings):
     quiet.import_tensorflow()
     from srgan_tf.evaluation.facenet import Embedder
 
-    embedder = Embedder(settings.facenet, unless_auto(settings.standardisation))
+    embedder = Embedder(settings.facenet, unless_auto(settings.standardisation), unless_auto(settings.max_memory))
     kept = embeddings_bytes(len(paths), len(weights) + 1, embedder.length)
     if settings.max_memory != AUTO and kept > (left := bytes_left(settings.max_memory)):
         raise UserError(
             f"{settings.pairs}: {kept >> 20:,} MiB are needed for the vectors of {len(paths):,} images,"
             f" {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
         )
-    upscalers, scale = load_upscalers(weights, **settings.beside([1], kept).limits())
+    if settings.max_memory != AUTO:
+        settings = dataclasses.replace(settings, max_memory=settings.max_memory - kept - embedder.call_bytes)
+    upscalers, scale = load_upscalers(weights, **settings.limits())
     known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
     methods = {"bicubic": bicubic(scale)}
     for name, upscaler in upscalers.items():

@@ -12,6 +12,7 @@ from typing import Any
 from absl import flags
 
 from srgan_tf.system.auto import AUTO
+from srgan_tf.system.bounded import TEXT_BYTES
 from srgan_tf.system.errors import UsageError
 
 MOST = 10**9  # of a number that has no bound of its own
@@ -94,6 +95,7 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
     for field in fields:
         _define(field, values)
     flags.DEFINE_bool("help", False, "print this page", short_name="h", flag_values=values)
+    _check_flag_files(argv)
     try:
         words = values(argv)[1:]
         if values.help:
@@ -112,6 +114,16 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
         if field.metadata["required"] and given[field.name] in ("", ()) and not _is_replaced(field, values):
             raise UsageError(f"{argv[0]} needs {' or '.join(_names(field))} (--help says more)")
     return settings_class(**given)
+
+
+def _check_flag_files(argv):
+    """Refuses what absl would read whole."""
+    for word in argv:
+        name, _, path = word.lstrip("-").partition("=")
+        if name == "flagfile" and os.path.isfile(path) and os.path.getsize(path) > TEXT_BYTES:
+            raise UsageError(
+                f"{path}: longer than {TEXT_BYTES >> 20} MiB; give a file with a flag a line, --name=value"
+            )
 
 
 def _is_replaced(field, values):

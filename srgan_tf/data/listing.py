@@ -16,6 +16,7 @@ from tqdm import tqdm
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError, picture_errors
 from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.bounded import LISTING_BYTES, read_bounded
 from srgan_tf.system.disk import cache_folder
 from srgan_tf.system.errors import DAMAGE, UserError
 
@@ -116,7 +117,7 @@ class _SizeCache:
         self._path = cache_folder() / "listings" / f"{name}.json"
         self._cached = {}
         with contextlib.suppress(OSError, *DAMAGE):  # absent or damaged: it is written again
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = json.loads(read_bounded(self._path, LISTING_BYTES))
             if content["version"] == _VERSION:
                 columns = [content[column] for column in _COLUMNS]
                 if {int} != {type(number) for column in columns[1:] for number in column}:

@@ -20,6 +20,7 @@ import numpy as np
 
 from srgan_tf.data.folders import Scan, select, without_gc
 from srgan_tf.data.store import Store, cut
+from srgan_tf.system.bounded import LISTING_BYTES
 from srgan_tf.system.errors import UserError, file_errors, reason
 from srgan_tf.system.json_files import check_shape, read_json
 
@@ -122,7 +123,7 @@ def read_manifest(folder: Path | str) -> Manifest:
         UserError: It cannot be read.
     """
     path = Path(folder, MANIFEST)
-    content = read_json(path, _Header, "damaged", _REPAIR)
+    content = read_json(path, _Header, "damaged", _REPAIR, LISTING_BYTES)
     if content["version"] != VERSION:
         raise OtherVersion(f"{path}: of version {content['version']}, not {VERSION}; pack into a new folder")
     with file_errors(path, "damaged", advice=_REPAIR):

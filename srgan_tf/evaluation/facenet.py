@@ -1,6 +1,7 @@
 """Networks that embed faces: FaceNet as published, and any other of the same form."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import h5py
@@ -12,8 +13,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.evaluation.lfw import SIDE
+from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.models.hdf5 import open_hdf5
+from srgan_tf.models.whole_model import unpacked
 from srgan_tf.system.errors import UserError, user_errors
+from srgan_tf.system.memory import resident_bytes, watched_peak
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
 # What a frozen network for inference is made of; everything else is refused by name, since operations can read, write
@@ -39,7 +43,36 @@ _SAVED_OPERATIONS = _OPERATIONS | frozenset(
     VarIsInitializedOp
     """.split()
 )
+# What the layers of a Keras model may be, and what describes them; everything else is refused by name, since it can be
+# any code, or read files.
+_LAYERS = frozenset(
+    """
+    Activation Add Average AveragePooling2D BatchNormalization CenterCrop Concatenate Conv2D Cropping2D Dense
+    DepthwiseConv2D Dot Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling2D GlobalMaxPooling2D
+    GroupNormalization InputLayer LayerNormalization LeakyReLU MaxPooling2D Maximum Minimum Multiply Normalization PReLU
+    Permute ReLU Rescaling Reshape Resizing SeparableConv2D Softmax SpatialDropout2D Subtract UnitNormalization
+    UpSampling2D ZeroPadding2D CustomScaleLayer LayerScale
+    Functional Model Sequential DTypePolicy __keras_tensor__ __slice__ __tuple__
+    Absolute Divide Exp GetItem Log Matmul Max Mean Negative Normalize Power Relu Relu6 Sigmoid Sqrt Square Squeeze Sum
+    Tanh TrueDivide
+    Constant GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform Ones Orthogonal RandomNormal
+    RandomUniform TruncatedNormal VarianceScaling Zeros L1 L1L2 L2 MaxNorm NonNeg UnitNorm
+    """.split()
+)
+_MODULES = frozenset(
+    """
+    keras keras.constraints keras.initializers keras.layers keras.models keras.regularizers
+    keras.src.applications.convnext keras.src.applications.inception_resnet_v2 keras.src.models.functional
+    keras.src.models.model keras.src.models.sequential keras.src.ops.nn keras.src.ops.numpy
+    """.split()
+)
 _BATCH_SIZE = 32  # faces, where the graph takes more than one
+# Of the memory that a model takes until it has embedded a first face to its files: InceptionResNetV2 with 220 MB took
+# 3,500 MB as a frozen graph, whose constants TensorFlow copies often, 900 as a Keras model, and 1,000 as a SavedModel
+# of 420 MB.
+_LOADING = {".pb": 17}
+_LOADING_OTHERS = 4
+_SECOND_FACE = 64 * 2**20  # bytes that it may take; what further ones take is measured
 _PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
 
 
@@ -52,18 +85,21 @@ class Embedder:
         standardisation: What the network was trained on: "fixed" is (x - 127.5) / 128; "per-image" subtracts a face's
             mean and divides by its standard deviation; None: "per-image" for the models of davidsandberg/facenet of
             2017, else "fixed".
+        max_memory: Bytes that the process may have at its peak; fewer faces in a call keep it.
 
     Attributes:
         standardisation: Not None any more.
         digest: SHA-256 of the model.
         batch_size: Faces in a call.
         length: D, the numbers of an embedding.
+        call_bytes: That a call takes for its time, if there is a `max_memory`.
 
     Raises:
-        UserError: There is no such model, or it is none that takes 160x160 faces and gives an embedding for each.
+        UserError: There is no such model, or it is none that takes 160x160 faces and gives an embedding for each; or
+            it needs more memory.
     """
 
-    def __init__(self, path: Path | str, standardisation: str | None = None):
+    def __init__(self, path: Path | str, standardisation: str | None = None, max_memory: int | None = None):
         path = Path(path)
         if not path.exists():
             raise UserError(f"{path}: no such model; give FaceNet's frozen graph, such as 20180402-114759.pb")
@@ -71,11 +107,39 @@ class Embedder:
         self.standardisation = standardisation or ("per-image" if old else "fixed")
         self.digest = _digest(path)
         self._path = path
+        self.call_bytes = 0
+        self._require(_loading_bytes(path), bytes_left(max_memory), "to load it")
         with user_errors(path, "not a model that can be loaded", of=Exception):  # TensorFlow and Keras raise anything
             self._network = _load(path)
-        self.batch_size = next((count for count in (_BATCH_SIZE, 1) if self._fits(count)), 0)
+        self.batch_size = self._find_batch_size(bytes_left(max_memory))
         if not self.batch_size:
             raise UserError(f"{path}: does not make a vector each of {SIDE}x{SIDE} RGB faces; give a FaceNet")
+
+    def _find_batch_size(self, left):
+        """The faces of a call: `_BATCH_SIZE` or one, or with a limit as many as it leaves memory for; 0: none fit."""
+        if left is None:
+            return next((count for count in (_BATCH_SIZE, 1) if self._fits(count)), 0)
+        start, found, count, growth = resident_bytes(), 0, 1, 0
+        while count <= _BATCH_SIZE and self.call_bytes + growth <= left:
+            with watched_peak() as peak:
+                fits = self._fits(count)
+            if fits:
+                taken = peak[0] - start
+                self._require(taken, left, f"to embed {count} {'face' if count == 1 else 'faces'}")
+                growth = 2 * (taken - self.call_bytes) if found else _SECOND_FACE
+                found, self.call_bytes = count, taken
+            elif found:
+                break
+            count *= 2
+        self.call_bytes = max(0, start + self.call_bytes - resident_bytes())
+        return found
+
+    def _require(self, needed, left, purpose):
+        if left is not None and needed > left:
+            raise UserError(
+                f"{self._path}: {needed >> 20:,} MiB are needed {purpose}, {max(0, left) >> 20:,} MiB are left; allow"
+                " more with --max_memory"
+            )
 
     def _fits(self, count):
         try:
@@ -142,11 +206,42 @@ def _load(path):
         return lambda faces, kept=loaded: next(iter(signature(**{next(iter(inputs)): faces}).values()))
     if path.suffix.lower() == ".pb":
         return _load_frozen(path)
-    if h5py.is_hdf5(path):
-        with open_hdf5(path):  # Keras follows links to other files
-            pass
+    _check_keras_model(path)
     model = keras.models.load_model(path, compile=False)
     return tf.function(lambda faces: model(faces, training=False), autograph=False)
+
+
+def _check_keras_model(path):
+    """Refuses a Keras model in which something does more than to compute, or whose weights lie in other files."""
+    if h5py.is_hdf5(path):
+        with open_hdf5(path) as file:
+            described = json.loads(file.attrs["model_config"])
+    else:
+        with unpacked(path) as (weights, described), open_hdf5(weights):
+            described.pop("compile_config", None)  # which is not loaded
+    refused = sorted(_strange_parts(described))
+    if refused:
+        raise UserError(
+            f"{path}: refused, since a network for inference does without {', '.join(map(repr, refused)):.200}, which"
+            " could be any code; give a frozen graph"
+        )
+
+
+def _strange_parts(described):
+    """Yields the names of what describes a Keras model and is neither a known layer nor belongs to one."""
+    if isinstance(described, dict):
+        for key, known in (("class_name", _LAYERS), ("module", _MODULES)):
+            if described.get(key) is not None and described[key] not in known:
+                yield str(described[key])
+    for part in described.values() if isinstance(described, dict) else described if isinstance(described, list) else ():
+        yield from _strange_parts(part)
+
+
+def _loading_bytes(path):
+    """Memory that loading a model takes at its peak."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    stored = sum(file.stat().st_size for file in files if file.is_file())
+    return stored * _LOADING.get(path.suffix.lower(), _LOADING_OTHERS)
 
 
 def _check_saved_model(path):

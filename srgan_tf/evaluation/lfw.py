@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from srgan_tf.data.folders import abbreviate
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
+from srgan_tf.system.bounded import read_bounded
 from srgan_tf.system.errors import UserError, file_errors, reason
 
 SIDE = 160  # of the faces that FaceNet takes, pixels
@@ -45,7 +46,7 @@ def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
         UserError: The file is missing or malformed, or pictures are missing.
     """
     with file_errors(path, "not text", advice="give LFW's pairs.txt"):
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_bounded(path).decode().splitlines()
     head, *rest = [line.split() for line in lines] or [[]]
     while rest and not rest[-1]:
         rest.pop()

@@ -28,6 +28,7 @@ from srgan_tf.imaging.header import MAX_PIXELS
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster
 from srgan_tf.inference.plan import output_name
+from srgan_tf.system.bounded import TEXT_BYTES
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
@@ -197,7 +198,7 @@ def read_model_config(model):
     asset = f"{model}/assets/metadata.json"
     if FileSystems.exists(asset):
         with _open(asset) as file, contextlib.suppress(ValueError, LookupError, TypeError):
-            config = json.loads(file.read())["export"]
+            config = json.loads(file.read(TEXT_BYTES))["export"]
             return {name: config[name] for name in _CONFIG}
     raise UserError(f"{model}: not exported by this version of `srgan export`; export again")
 

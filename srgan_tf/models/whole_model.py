@@ -21,7 +21,7 @@ from srgan_tf.models.generator_weights import SUFFIX as WEIGHTS_SUFFIX
 from srgan_tf.system.atomic import atomic_file
 
 SUFFIX = ".keras"
-_MAX_DESCRIPTION_BYTES = 1_000_000  # G with 16 blocks has 100 kB
+_MAX_DESCRIPTION_BYTES = 4_000_000  # G with 16 blocks has 100 kB, InceptionResNetV2 800 kB
 # What equal networks may differ in: as they were trained, or as Keras numbers things.
 _INCIDENTAL = {"dtype", "trainable", "shared_object_id", "build_config", "module"}
 
@@ -54,6 +54,26 @@ def as_weights_file(path: Path | str) -> Iterator[tuple[Path, list[dict[str, Any
     Raises:
         KeyError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile: It is damaged, or not a generator's.
     """
+    with unpacked(path) as (weights, description):
+        described = description["config"]
+        with h5py.File(weights, "a") as file:
+            file.attrs[METADATA] = json.dumps(_arguments(described["name"], described["layers"]))
+        yield weights, described["layers"]
+
+
+@contextlib.contextmanager
+def unpacked(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The weights and the description of any model, as they are in a `.keras` file.
+
+    Args:
+        path: Of the file.
+
+    Yields:
+        A file of weights, HDF5, which is gone afterwards, and what describes the model: `class_name`, `config`...
+
+    Raises:
+        KeyError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile: It is damaged.
+    """
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
         weights = Path(folder, f"model{WEIGHTS_SUFFIX}")
         info = {name: archive.getinfo(name) for name in ("config.json", weights.name)}
@@ -61,11 +81,9 @@ def as_weights_file(path: Path | str) -> Iterator[tuple[Path, list[dict[str, Any
             raise ValueError("its description is too long")
         if any(each.file_size != each.compress_size for each in info.values()):
             raise ValueError("it is compressed, which Keras does not do")  # and small files could fill the disk
-        described = json.loads(archive.read(info["config.json"]))["config"]
+        description = json.loads(archive.read(info["config.json"]))
         archive.extract(info[weights.name], folder)
-        with h5py.File(weights, "a") as file:
-            file.attrs[METADATA] = json.dumps(_arguments(described["name"], described["layers"]))
-        yield weights, described["layers"]
+        yield weights, description
 
 
 def _arguments(name, layers):

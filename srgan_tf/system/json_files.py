@@ -6,10 +6,11 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from srgan_tf.system.bounded import TEXT_BYTES, read_bounded
 from srgan_tf.system.errors import file_errors
 
 
-def read_json(path: Path | str, shape: Any, what: str, advice: str = "") -> Any:
+def read_json(path: Path | str, shape: Any, what: str, advice: str = "", most: int = TEXT_BYTES) -> Any:
     """Reads a JSON file.
 
     Args:
@@ -17,6 +18,7 @@ def read_json(path: Path | str, shape: Any, what: str, advice: str = "") -> Any:
         shape: What it must hold, see `check_shape`.
         what: The message about one that is damaged or holds something else, such as "damaged".
         advice: What to do about it.
+        most: Bytes that it may have.
 
     Returns:
         What it holds.
@@ -25,7 +27,7 @@ def read_json(path: Path | str, shape: Any, what: str, advice: str = "") -> Any:
         UserError: It cannot be read, or holds something else; the message says where in it.
     """
     with file_errors(path, what, advice=advice):
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(read_bounded(path, most))
         check_shape(content, shape)
     return content
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from srgan_tf.system.atomic import atomic_file, remove_unfinished
+from srgan_tf.system.bounded import read_bounded
 from srgan_tf.system.errors import UserError, user_errors
 
 
@@ -67,6 +68,6 @@ def run_lock(folder: Path | str) -> Iterator[None]:
 
 def _name(owner):
     try:
-        return "process {process} on {host}, since {since},".format(**json.loads(owner.read_text(encoding="utf-8")))
+        return "process {process} on {host}, since {since},".format(**json.loads(read_bounded(owner)))
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"  # it has only just come, or is going

@@ -1,9 +1,13 @@
 """The memory that there is, and that this process has taken."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+_INTERVAL = 0.002  # seconds between two looks
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -21,3 +25,26 @@ def free_host_bytes() -> int:
 def resident_bytes() -> int:
     """Memory that this process has taken, shared libraries included: what its peak is measured in."""
     return psutil.Process().memory_info().rss
+
+
+@contextlib.contextmanager
+def watched_peak() -> Iterator[list[int]]:
+    """Watches the memory of this process.
+
+    Yields:
+        A list of one number, which is the largest `resident_bytes` so far.
+    """
+    peak, ended = [resident_bytes()], threading.Event()
+
+    def watch():
+        while not ended.wait(_INTERVAL):
+            peak[0] = max(peak[0], resident_bytes())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        watcher.join()
+        peak[0] = max(peak[0], resident_bytes())

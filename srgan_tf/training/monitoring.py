@@ -18,6 +18,8 @@ from srgan_tf.system.errors import user_errors
 from srgan_tf.system.json_files import check_shape
 from srgan_tf.system.terminal import say
 
+_LONGEST_LINE = 2**20  # bytes
+
 
 class _Record(TypedDict):
     step: int
@@ -165,12 +167,16 @@ def _drop_after(path, step):
     """Takes out the lines of steps after `step`, and what is no record of a step: a line that was cut off, say."""
     if not path.exists():
         return
-    lines = path.read_bytes().splitlines()
-    steps = [_step_of(line) for line in lines]
-    if strange := steps[:-1].count(math.inf):
+    strange, cut_off = 0, False
+    with open(path, "rb") as file, atomic_file(path) as partial, open(partial, "xb") as kept:
+        while line := file.readline(_LONGEST_LINE):
+            strange += cut_off  # the last line may be
+            own = _step_of(line)
+            cut_off = own == math.inf
+            if own <= step:
+                kept.write(line.rstrip() + b"\n")
+    if strange:
         say(f"{path}: {strange} lines are no records of a step and are left out")
-    with atomic_file(path) as partial:
-        partial.write_bytes(b"".join(line + b"\n" for line, own in zip(lines, steps) if own <= step))
 
 
 def _step_of(line):

@@ -1,8 +1,11 @@
 """The faces' experiment with a tiny network and drawn faces."""
 
+import contextlib
 import json
 import sqlite3
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from PIL import Image, ImageDraw
 from tensorflow.core.protobuf import saved_model_pb2
 
 import evaluate
-from srgan_tf.evaluation import faces
+from srgan_tf.evaluation import facenet, faces
 from srgan_tf.evaluation.facenet import Embedder, standardised
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
 from srgan_tf.system.errors import UserError
@@ -219,6 +222,63 @@ def test_a_graph_for_other_faces_is_refused(tmp_path):
     model.save(tmp_path / "net.keras")
     with pytest.raises(UserError, match="does not make a vector each of 160x160"):
         Embedder(tmp_path / "net.keras")
+
+
+class _Strange(keras.layers.Layer):
+    """A layer that is not Keras's own."""
+
+
+@pytest.mark.parametrize(
+    "layer, name",
+    [
+        (keras.layers.Lambda(lambda values: values), "Lambda"),
+        (_Strange(), "_Strange"),
+        (keras.layers.Masking(), "Mask"),
+    ],
+)
+@pytest.mark.parametrize("file", ["net.keras", "net.h5"])
+def test_a_keras_model_that_can_be_any_code_is_refused_before_it_is_loaded(tmp_path, monkeypatch, layer, name, file):
+    keras.Sequential([*_keras_model().layers, layer]).save(tmp_path / file)
+    monkeypatch.setattr(keras.models, "load_model", None)
+    with pytest.raises(
+        UserError, match=f"{file}: refused, since a network for inference does without .*'{name}"
+    ) as error:
+        Embedder(tmp_path / file)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_a_keras_model_lie_in_it(tmp_path):
+    _keras_model().save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as archive:
+        archive.extractall(tmp_path / "inside")
+    weights = tmp_path / "inside" / "model.weights.h5"
+    with h5py.File(weights, "r+") as file:
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars"].create_dataset("0", (75, 16), "f4", external=[("/etc/hostname", 0, 4_800)])
+    with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive:
+        for each in weights.parent.iterdir():
+            archive.write(each, each.name)
+    with pytest.raises(UserError, match="refused, since layers/dense/vars/0 lies in another file"):
+        Embedder(tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize("limit, batch_size", [(1000, 32), (400, 16), (150, 1), (90, 0)])
+def test_fewer_faces_are_embedded_at_once_where_memory_is_short(tmp_path, monkeypatch, limit, batch_size):
+    peaks = iter([megabytes << 20 for megabytes in (100, 110, 130, 170, 250, 410)])  # of 1, 2, 4 ... 32 faces
+    monkeypatch.setattr(facenet, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(facenet, "watched_peak", lambda: contextlib.nullcontext([next(peaks)]))
+    monkeypatch.setattr(facenet, "bytes_left", lambda limit: limit)
+    path = _frozen(tmp_path / "net.pb")
+    if batch_size:
+        embedder = Embedder(path, max_memory=limit << 20)
+        assert embedder.batch_size == batch_size and embedder.call_bytes <= limit << 20
+        return
+    with pytest.raises(UserError, match="net.pb: 100 MiB are needed to embed 1 face, 90 MiB are left"):
+        Embedder(path, max_memory=limit << 20)
+    with pytest.raises(
+        UserError, match="net.pb: .* are needed to load it, 0 MiB are left; allow more with --max_memory"
+    ):
+        Embedder(path, max_memory=1)
 
 
 def test_faces_are_reduced_upscaled_and_brought_back():

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     assert memory.free_host_bytes() == 600000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_host_bytes() > 10**8
+
+
+def test_a_peak_is_seen_though_it_is_over():
+    before = memory.resident_bytes()
+    with memory.watched_peak() as peak:
+        taken = np.ones(80_000_000, np.uint8)
+        time.sleep(0.1)
+        del taken
+    assert peak[0] - before > 75e6 > memory.resident_bytes() - before
 
 
 def test_what_a_process_takes_is_counted():

@@ -1,10 +1,10 @@
 """What an exported model says of the weights in it."""
 
-import hashlib
 import importlib.metadata
 from pathlib import Path
 from typing import Any, TypedDict
 
+from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import user_errors
 from srgan_tf.system.json_files import read_json
 
@@ -33,14 +33,13 @@ def describe_weights(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     with user_errors(path, "cannot be read"):
-        content = path.read_bytes()
+        weights = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
     entries = _read_json(path.with_name("manifest.json"), dict[str, _Described]).values()
     known = next((dict(entry) for entry in entries if entry.get("file") == path.name), None)
     if known is None:
         known = {"settings": _read_json(path.with_name("settings.json"), _Described).get("settings", {})}
     settings = known.get("settings", {})
     known["settings"] = {name: value for name, value in settings.items() if not name.endswith(_PRIVATE)}
-    weights = {"file": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     try:
         version = importlib.metadata.version("srgan_tf")
     except importlib.metadata.PackageNotFoundError:
