@@ -75,6 +75,8 @@ def run(settings):
     from srgan_tf.models.whole_model import write_model
 
     generator, metadata = _load(path, settings)
+    if settings.strength != AUTO:
+        name = f"{name} toward {settings.toward}, at strength {settings.strength:g},"
     writers = {"keras": (write_model, "keras.models.load_model"), "tensorlayerx": (write_tensorlayerx, TENSORLAYERX)}
     if settings.format in writers:
         if generator.name == "blend":

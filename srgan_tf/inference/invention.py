@@ -23,6 +23,7 @@ from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.inference import arrays
 from srgan_tf.inference.invention_map import LEGEND_ROWS, Invention, colored, legend
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.system.errors import UserError
 
 # The expected error, a root mean square in levels: FACTOR times the difference, and FLOOR more.
 FACTOR, FLOOR = 1.64, 1.06
@@ -154,7 +155,10 @@ def write_map(source: Path | str, target: Path | str, upscaler: Upscaler, max_pi
         shape = raster.height * upscaler.scale + LEGEND_ROWS, raster.width * upscaler.scale
         reserve = writer_bytes(canvas, "png", *shape)
         size = raster.height, raster.width, raster.bands, raster.dtype
-        strips = ErrorMapper(upscaler).strips(raster.rows, *size, reserve=reserve)
+        try:
+            strips = ErrorMapper(upscaler).strips(raster.rows, *size, reserve=reserve)
+        except UserError as error:  # of the memory, and not yet of the file
+            raise UserError(f"{source}: {error}") from None
         write_raster(target, canvas, _colored(strips, shape[1], invention), shape)
     return invention
 

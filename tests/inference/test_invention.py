@@ -105,8 +105,10 @@ def test_the_number_of_a_picture():
     assert invention.legend == "38 % high (above 10), 25 % low (below 3)"
 
 
-def test_a_map_that_cannot_be_written_leaves_nothing(upscaler, tmp_path):
+def test_a_map_that_cannot_be_written_leaves_nothing(random_generator, upscaler, tmp_path):
     files.write(tmp_path / "a.png", noise(5, 5))
+    with pytest.raises(UserError, match=r"a.png: max_memory of 0 MiB does not suffice"):
+        write_map(tmp_path / "a.png", tmp_path / "map.png", Upscaler(random_generator(), max_memory=1))
     with pytest.raises(UserError, match="map.xyz"):
         write_map(tmp_path / "a.png", tmp_path / "map.xyz", upscaler)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
