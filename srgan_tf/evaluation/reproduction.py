@@ -43,7 +43,7 @@ COUNTERPARTS = {
     "SelfExSR": Counterpart(
         "selfex",
         "srgan evaluate SET --weights=none --model=selfex",
-        "Needs no training; ours has the core of the method, without its planes.",
+        "Needs no training; ours averages the patches nearby where the paper seeks one that is transformed.",
     ),
     "DRCN": Counterpart("", "srgan train --model=drcn --train_dir=PHOTOS", _NOT_TRAINED),
     "ESPCN": Counterpart(
