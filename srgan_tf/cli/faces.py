@@ -48,8 +48,8 @@ class Settings(Limits):
     )
     face_crop: int = setting(
         AUTO,
-        "side of the central crop of an image that is scaled to 160x160, pixels (auto: 130 of LFW's 250x250; all of an"
-        " image of another size)",
+        "side of the central crop of an image that is scaled to 160x160, pixels (auto: of LFW's 250x250 the box that"
+        " MTCNN finds, pip install 'srgan_tf[faces]'; all of an image of another size)",
         lower=1,
     )
 
@@ -86,7 +86,7 @@ def run(settings):
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
     say(known["protocol"], *settings.precision_note(weights).splitlines(), "")
     folder = Path(settings.output)
-    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite", embedder.length)) as cache:
+    with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite", 2 * embedder.length)) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
             made = embed_faces(paths, methods, embedder, cache, crop=crop, progress=bar.update)
     results = verify(pairs, paths, made)
@@ -101,8 +101,9 @@ def _protocol(pairs, paths, crop, embedder):
     folds = len({pair.fold for pair in pairs})
     return (
         f"{len(pairs):,} pairs in {folds} folds{'' if folds == 10 else ' (the official list has 10)'}, {len(paths):,}"
-        f" images, {f'{crop}x{crop}' if crop else 'LFW: 130x130'} of the middle; {embedder.standardisation}"
-        f" standardisation, batch size {embedder.batch_size}"
+        f" images, {f'{crop}x{crop} of the middle' if crop else 'faces found by MTCNN in 250x250'};"
+        f" {embedder.standardisation} standardisation, batch size {embedder.batch_size}; cosine of vectors of face and"
+        " mirror image, less their mean"
     )
 
 
@@ -110,9 +111,9 @@ def _write(folder, results, known, pairs, methods, paths, crop):
     """Writes the scores, the ROC curves and a strip of faces."""
     from srgan_tf.evaluation.faces import as_json
     from srgan_tf.evaluation.faces_report import curves, strip
-    from srgan_tf.evaluation.lfw import read_face
+    from srgan_tf.evaluation.lfw import read_faces
 
-    shown = strip([read_face(path, crop) for path in paths[:_FACES_SHOWN]], methods)
+    shown = strip(read_faces(paths[:_FACES_SHOWN], crop), methods)
     with atomic_file(folder / "faces.json") as partial:
         partial.write_text(as_json(results, known), encoding="utf-8")
     with atomic_file(folder / "roc.png") as partial:

@@ -2,19 +2,21 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srgan_tf.data.folders import abbreviate
+from srgan_tf.evaluation.face_boxes import face_boxes
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import imresize
 from srgan_tf.system.bounded import read_bounded
 from srgan_tf.system.errors import UserError, file_errors, reason
 
 SIDE = 160  # of the faces that FaceNet takes, pixels
-FUNNELED, CENTRE = 250, 130  # sides of LFW's pictures and of their part that is used, pixels
+FUNNELED = 250  # side of LFW's images, pixels
 ENDINGS = tuple(
     case(ending) for ending in (".jpg", ".png", ".jpeg", ".jpe", ".jfif") for case in (str.lower, str.upper)
 )
@@ -97,27 +99,40 @@ def _check_there(path, pictures):
         raise UserError(f"{path}: {what}; give the folder of LFW's people")
 
 
-def read_face(path: Path | str, crop: int | None = None) -> NDArray[np.uint8]:
-    """The face of a picture.
+def read_faces(paths: Iterable[Path | str], crop: int | None = None) -> NDArray[np.uint8]:
+    """The faces of images.
 
     Args:
-        path: Of the picture.
-        crop: Side of the square in its middle that is used, pixels; None: 130 of LFW's 250x250, and all of a square
-            picture of another size, which is taken for a face that was cropped already.
+        paths: Of the images.
+        crop: Side of the square in their middle that is used, pixels; None: `face_boxes` of LFW's 250x250, and all of a
+            square image of another size, which is taken for a face that was cropped already.
 
     Returns:
-        uint8 RGB `(160, 160, 3)`, by MATLAB's bicubic.
+        uint8 RGB `(N, 160, 160, 3)`, by MATLAB's bicubic.
 
     Raises:
-        UserError: The picture cannot be read, or is smaller than `crop`, or not square where `crop` is None.
+        UserError: An image cannot be read, or is smaller than `crop`, or not square where `crop` is None; or MTCNN is
+            not installed.
     """
-    picture = files.read_rgb(path)
-    height, width = picture.shape[:2]
+    faces = [_read(path, crop) for path in paths]
+    whole = [place for place, face in enumerate(faces) if len(face) == FUNNELED]
+    if whole:
+        for place, box in zip(whole, face_boxes(np.stack([faces[place] for place in whole])), strict=True):
+            faces[place] = imresize(faces[place][box], SIDE, SIDE)
+    return np.stack(faces)
+
+
+def _read(path, crop):
+    """The face of an image, or the image where its face must be found."""
+    image = files.read_rgb(path)
+    height, width = image.shape[:2]
     if crop is None:
         if height != width:
             raise UserError(f"{path}: {width}x{height} is not square; --face_crop says which part of it to take")
-        crop = CENTRE if height == FUNNELED else height
+        if height == FUNNELED:
+            return image
+        crop = height
     if crop > min(height, width):
         raise UserError(f"{path}: {width}x{height} is smaller than --face_crop={crop}; give a smaller one")
     top, left = (height - crop) // 2, (width - crop) // 2
-    return imresize(picture[top : top + crop, left : left + crop], SIDE, SIDE)
+    return imresize(image[top : top + crop, left : left + crop], SIDE, SIDE)

@@ -36,11 +36,35 @@ def best_threshold(distances: ArrayLike, same: ArrayLike) -> float:
     return float(bounds[best[len(best) // 2]])
 
 
+def centred_distances(first: NDArray, second: NDArray, folds: ArrayLike) -> NDArray[np.floating]:
+    """The distances of pairs, as each fold measures them: from the mean of all embeddings of the other folds' pairs.
+
+    This is what `validate_on_lfw.py --subtract_mean --distance_metric 1` of davidsandberg/facenet does.
+
+    Args:
+        first: float `(N, D)`, embeddings.
+        second: float `(N, D)`.
+        folds: int `(N,)`, F different ones.
+
+    Returns:
+        `(F, N)`, squared and Euclidean, of embeddings whose length is 1 again: 2 - 2 cos. A row for each fold, in their
+        order.
+    """
+    rows = []
+    for fold in np.unique(folds):
+        others = np.asarray(folds) != fold
+        mean = np.concatenate([first[others], second[others]]).mean(axis=0)
+        centred = [each - mean for each in (first, second)]
+        lengths = [np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-10) for each in centred]
+        rows.append(((centred[0] / lengths[0] - centred[1] / lengths[1]) ** 2).sum(axis=1))
+    return np.stack(rows)
+
+
 def accuracy(distances: ArrayLike, same: ArrayLike, folds: ArrayLike) -> Accuracy:
     """LFW's accuracy (Huang et al. 2007, section 4): a fold is classified by the threshold that is best on the others.
 
     Args:
-        distances: float `(N,)`.
+        distances: float `(F, N)`, a row for each of the F folds, see `centred_distances`.
         same: bool `(N,)`.
         folds: int `(N,)`, at least two different ones.
 
@@ -49,12 +73,12 @@ def accuracy(distances: ArrayLike, same: ArrayLike, folds: ArrayLike) -> Accurac
         the square root of their number.
     """
     distances, same, folds = map(np.asarray, (distances, same, folds))
-    correct = np.zeros(len(distances), bool)
+    correct = np.zeros(len(same), bool)
     shares = []
-    for fold in np.unique(folds):
+    for fold, measured in zip(np.unique(folds), distances, strict=True):
         own = folds == fold
-        threshold = best_threshold(distances[~own], same[~own])
-        correct[own] = (distances[own] < threshold) == same[own]
+        threshold = best_threshold(measured[~own], same[~own])
+        correct[own] = (measured[own] < threshold) == same[own]
         shares.append(correct[own].mean())
     return Accuracy(float(np.mean(shares)), float(np.std(shares, ddof=1) / np.sqrt(len(shares))), correct)
 

@@ -318,19 +318,21 @@ def people(tmp_path):
 def _run(people, *flags):
     places = {"lfw": "lfw", "pairs": "pairs.txt", "facenet": "net.pb", "output": "out"}
     own = [f"--{name}={people / place}" for name, place in places.items()]
-    return evaluate.main(["evaluate.py", "--mode=faces", *own, *flags])
+    return evaluate.main(["evaluate.py", "--mode=faces", "--face_crop=130", *own, *flags])
 
 
 def test_the_command_prints_the_table_and_computes_only_what_is_new(people, weights, capsys, monkeypatch):
     calls = []
     embed = Embedder.__call__
-    monkeypatch.setattr(Embedder, "__call__", lambda self, faces: calls.append(len(faces)) or embed(self, faces))
+    monkeypatch.setattr(Embedder, "__call__", lambda self, faces: calls.append(faces) or embed(self, faces))
     assert _run(people, f"--weights=ours={weights}") == 0
     out = capsys.readouterr().out
     assert "16 pairs in 2 folds (the official list has 10), 16 images" in out and "fixed standardisation" in out
     row = next(line for line in out.splitlines() if line.startswith("20x20")).split()
     assert row[1:3] == ["93.50", "92.22"] and row.count("±") == 3
-    assert sum(calls) == 16 * 11
+    assert sum(map(len, calls)) == 16 * 11 * 2
+    for face, mirrored in zip(calls[::2], calls[1::2]):
+        np.testing.assert_array_equal(mirrored, face[:, :, ::-1])
     known = json.loads((people / "out" / "faces.json").read_text())
     rows = [(each["size"], each["method"]) for each in known["rows"]]
     assert rows[:3] == [(160, "HR"), (20, "bicubic"), (20, "ours")]
@@ -344,7 +346,7 @@ def test_the_command_prints_the_table_and_computes_only_what_is_new(people, weig
     changed = people / "lfw" / "Person_A" / "Person_A_0001.jpg"
     Image.new("RGB", (250, 250), "red").save(changed)
     assert _run(people, f"--weights=ours={weights}") == 0
-    assert sum(calls) == 11
+    assert sum(map(len, calls)) == 11 * 2
 
 
 def test_an_interrupted_run_goes_on(people, capsys, monkeypatch):
@@ -352,15 +354,15 @@ def test_an_interrupted_run_goes_on(people, capsys, monkeypatch):
 
     def interrupted(self, given):
         calls.append(len(given))
-        if len(calls) == 4:
+        if len(calls) == 7:
             raise KeyboardInterrupt
         return embed(self, given)
 
     monkeypatch.setattr(Embedder, "__call__", interrupted)
     assert _run(people, "--weights=srresnet") == 130
-    done = sum(calls[:3])
+    done = sum(calls[:6])
     assert _run(people, "--weights=srresnet") == 0
-    assert sum(calls[4:]) == 16 * 11 - done > 0
+    assert sum(calls[7:]) == 16 * 11 * 2 - done > 0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.evaluation import lfw
+from srgan_tf.evaluation import face_boxes, lfw
 from srgan_tf.imaging.resize import imresize
 from srgan_tf.system.errors import UserError
 
@@ -85,14 +88,49 @@ def test_endings_are_found_in_capitals_and_a_dangling_link_is_not_there(people):
 
 def test_the_middle_of_a_picture_is_taken(tmp_path):
     rng = np.random.default_rng(0)
-    for side, crop, used in ((250, None, 130), (182, None, 182), (250, 200, 200), (100, 60, 60)):
+    for side, crop, used in ((250, 130, 130), (182, None, 182), (250, 200, 200), (100, 60, 60)):
         pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "face.png")
         first = (side - used) // 2
         expected = imresize(pixels[first : first + used, first : first + used], 160, 160)
-        np.testing.assert_array_equal(lfw.read_face(tmp_path / "face.png", crop), expected)
+        np.testing.assert_array_equal(lfw.read_faces([tmp_path / "face.png"], crop), [expected])
     with pytest.raises(UserError, match="smaller than --face_crop=101"):
-        lfw.read_face(tmp_path / "face.png", 101)
+        lfw.read_faces([tmp_path / "face.png"], 101)
     Image.new("RGB", (100, 90)).save(tmp_path / "face.png")
     with pytest.raises(UserError, match="100x90 is not square"):
-        lfw.read_face(tmp_path / "face.png")
+        lfw.read_faces([tmp_path / "face.png"])
+
+
+def test_the_large_face_in_the_middle_is_taken_with_a_margin(tmp_path, monkeypatch):
+    def detect_faces(images):
+        assert all(image.shape == (250, 250, 3) for image in images)
+        boxes = [[0, 100, 60, 80], [70, 5, 100, 120], [0, 0, 110, 110]], [[180, 150, 70, 90]], []
+        return [[{"box": box} for box in each] for each in boxes]
+
+    monkeypatch.setattr(face_boxes, "_detector", lambda: SimpleNamespace(detect_faces=detect_faces))
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in (250, 160, 250, 250)]
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path, image in zip(paths, images):
+        Image.fromarray(image).save(path)
+    # 16 pixels more on each side, within the image; the last has no face, and its usual place is taken.
+    cropped = images[0][:141, 54:186], images[1], images[2][134:, 164:], images[3][48:203, 63:186]
+    expected = [imresize(face, 160, 160) for face in cropped]
+    np.testing.assert_array_equal(lfw.read_faces(paths), expected)
+
+
+def test_faces_of_lfw_are_found(shared_data):
+    pytest.importorskip("mtcnn")
+    images = shared_data / "lfw" / "images"
+    paths = [images / name / f"{name}_0001.jpg" for name in ("Aaron_Sorkin", "Zorica_Radovic")]
+    found = face_boxes.face_boxes(np.stack([np.asarray(Image.open(path)) for path in paths]))
+    # From forehead to chin and from ear to ear, and 16 pixels more.
+    sides = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in found]
+    np.testing.assert_allclose(sides, [(46, 212, 45, 183), (48, 201, 65, 190)], atol=5)
+
+
+def test_without_mtcnn_the_way_out_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mtcnn", None)
+    face_boxes._detector.cache_clear()
+    with pytest.raises(UserError, match="needs MTCNN .* pip install 'srgan_tf.faces.', or give --face_crop=130"):
+        face_boxes.face_boxes(np.zeros((1, 250, 250, 3), np.uint8))

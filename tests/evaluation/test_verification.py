@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial import distance
 
 from srgan_tf.evaluation import verification
 
@@ -11,7 +12,7 @@ FOLDS = [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 def test_the_threshold_of_a_fold_comes_from_the_others():
-    found = verification.accuracy(DISTANCES, SAME, FOLDS)
+    found = verification.accuracy([DISTANCES] * 2, SAME, FOLDS)
     assert found.correct.tolist() == [True, True, False, True, True, False, True, True]
     assert (found.mean, found.standard_error) == (0.75, 0)
     assert verification.best_threshold(DISTANCES[:4], SAME[:4]) == 0.25
@@ -20,9 +21,26 @@ def test_the_threshold_of_a_fold_comes_from_the_others():
 
 def test_the_standard_error_is_that_of_the_mean_of_folds():
     # The threshold of either fold, 0.5, is right for all of its own four pairs and for three of the other's.
-    found = verification.accuracy([0.4, 0.4, 0.6, 0.6, 0.4, 0.7, 0.6, 0.6], SAME, FOLDS)
+    found = verification.accuracy([[0.4, 0.4, 0.6, 0.6, 0.4, 0.7, 0.6, 0.6]] * 2, SAME, FOLDS)
     assert found.mean == 0.875
     assert found.standard_error == pytest.approx(np.std([1, 0.75], ddof=1) / np.sqrt(2))
+
+
+def test_a_fold_is_classified_by_its_own_measure():
+    # As each fold measures, the other's pairs lie on the right sides of 0.5, and its own on the wrong ones.
+    right, wrong = [0.1, 0.1, 0.9, 0.9], [0.9, 0.9, 0.1, 0.1]
+    assert not verification.accuracy([wrong + right, right + wrong], SAME, FOLDS).correct.any()
+    found = verification.accuracy([right + right, right + wrong], SAME, FOLDS)
+    assert found.correct.tolist() == [True] * 4 + [False] * 4
+
+
+def test_distances_are_from_the_mean_of_the_other_folds():
+    first, second = np.random.default_rng(0).normal(3, 1, (2, 8, 5))
+    found = verification.centred_distances(first, second, FOLDS)
+    for row, others in zip(found, (slice(4, 8), slice(0, 4)), strict=True):
+        mean = (first[others].mean(axis=0) + second[others].mean(axis=0)) / 2
+        expected = [2 * distance.cosine(one - mean, other - mean) for one, other in zip(first, second)]
+        np.testing.assert_allclose(row, expected)
 
 
 def test_equal_distances_cannot_be_parted():
