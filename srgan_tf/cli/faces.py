@@ -56,6 +56,7 @@ class Settings(Limits):
 
 def run(settings):
     """Prints how well FaceNet verifies small faces of LFW, upscaled by each system; see `evaluation.faces`."""
+    from srgan_tf.evaluation.face_boxes import DETECTOR_BYTES
     from srgan_tf.evaluation.faces import SIZES, EmbeddingCache, Method, bicubic, embed_faces, embeddings_bytes, verify
     from srgan_tf.evaluation.faces_report import tables
     from srgan_tf.evaluation.lfw import read_pairs
@@ -67,11 +68,12 @@ def run(settings):
     from srgan_tf.evaluation.facenet import Embedder
 
     embedder = Embedder(settings.facenet, unless_auto(settings.standardisation), unless_auto(settings.max_memory))
-    kept = embeddings_bytes(len(paths), len(weights) + 1, embedder.length)
+    crop = unless_auto(settings.face_crop)
+    kept = embeddings_bytes(len(paths), len(weights) + 1, embedder.length) + (0 if crop else DETECTOR_BYTES)
     if settings.max_memory != AUTO and kept > (left := bytes_left(settings.max_memory)):
         raise UserError(
-            f"{settings.pairs}: {kept >> 20:,} MiB are needed for the vectors of {len(paths):,} images,"
-            f" {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
+            f"{settings.pairs}: {kept >> 20:,} MiB are needed for {'' if crop else 'MTCNN and '}the vectors of"
+            f" {len(paths):,} images, {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
         )
     if settings.max_memory != AUTO:
         settings = dataclasses.replace(settings, max_memory=settings.max_memory - kept - embedder.call_bytes)
@@ -82,7 +84,6 @@ def run(settings):
         digest = sha256(weights[name])
         identity = digest if upscaler.precision == FLOAT32 else f"{digest} {upscaler.precision}"
         methods[name] = Method(identity, upscaler.upscale_batch)
-    crop = unless_auto(settings.face_crop)
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
     say(known["protocol"], *settings.precision_note(weights).splitlines(), "")
     folder = Path(settings.output)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from srgan_tf.system.errors import UserError
 
+DETECTOR_BYTES = 400 << 20  # of memory that MTCNN takes with 16 images
 MARGIN = 16  # added on each side, pixels: `align_dataset_mtcnn.py --margin 32`
 # The median of what is found in LFW, deep-funneled, for a face that is not found: left, top, width, height.
 _MEDIAN = (79, 64, 91, 123)
@@ -19,7 +20,7 @@ def face_boxes(images: NDArray[np.uint8]) -> list[tuple[slice, slice]]:
     from the image's, as `align_dataset_mtcnn.py` has it.
 
     Args:
-        images: uint8 RGB `(N, 250, 250, 3)`.
+        images: uint8 RGB `(N, 250, 250, 3)`. Which ones are given together moves a side by a pixel or two in some.
 
     Raises:
         UserError: The package `mtcnn` is not installed.
