@@ -26,7 +26,7 @@ BY_PILLOW: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
 _PNG_COLOR = b"cICP", b"mDCV", b"cLLI", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT"
 _PNG_CHANNELS = {0: 2, 4: 2, 2: 4}  # of a color type, with alpha
 PNG_TEXT = b"tEXt", b"zTXt", b"iTXt"
-_PNG_CHUNKS = {b"IHDR", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *PNG_TEXT}
+_PNG_CHUNKS = {b"IHDR", b"PLTE", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *PNG_TEXT}
 _JPEG_FRAMES = {0xC0 + number for number in range(16)} - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
@@ -175,6 +175,8 @@ def _png(file):
     if len(first.get(b"IHDR", b"")) < 13:
         return None
     width, height, depth, color_type, *_, interlace = struct.unpack(">IIBBBBB", first[b"IHDR"])
+    if color_type == 3 and b"PLTE" not in first:
+        raise UnsupportedPicture("damaged: its palette is missing")
     blocks = [found for kind, data in chunks if kind in PNG_TEXT and (found := hidden(kind, data))]
     blocks = dict(reversed(blocks))
     exif = first.get(b"eXIf") or blocks.get("exif")

@@ -122,9 +122,9 @@ def read_config(file: h5py.File) -> dict[str, Any]:
         if type(value) is not int:
             raise ValueError(f"{name} is {value!r:.40}, not a whole number")
         if name == "scale" and value not in SCALES:
-            raise ValueError(f"scale is {value}, none of {SCALES}")
+            raise ValueError(f"scale is {value!r:.40}, none of {SCALES}")
         if not 0 <= value <= most:
-            raise ValueError(f"it says {name}={value}, and no such network is stored")
+            raise ValueError(f"it says {name}={value!r:.40}, and no such network is stored")
     if "model" not in config:
         expected = _shapes(**config)
         for name in sorted(expected.keys() | stored.keys()):

@@ -193,3 +193,17 @@ def test_a_picture_that_takes_too_much_memory_is_refused_before_it_is_decoded(tm
     (tmp_path / "a.png").write_bytes(saved("PNG"))
     with open_raster(tmp_path / "a.png", max_bytes=0) as raster:  # by rows
         assert raster.rows(0, 61).shape == (61, 64, 3)
+
+
+def test_a_png_of_indices_without_a_palette_is_named_before_it_is_decoded(tmp_path):
+    path, file = tmp_path / "a.png", io.BytesIO()
+    Image.fromarray(NOISE).quantize(9).save(file, "PNG")
+    content = file.getvalue()
+    path.write_bytes(content)
+    assert files.probe(path) == (61, 64)
+    start = content.index(b"PLTE") - 4
+    (length,) = struct.unpack(">I", content[start : start + 4])
+    path.write_bytes(content[:start] + content[start + 12 + length :])
+    for read in (files.probe, files.read_rgb):
+        with pytest.raises(UserError, match="a.png: damaged: its palette is missing"):
+            read(path)
