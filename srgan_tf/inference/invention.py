@@ -28,6 +28,8 @@ from srgan_tf.system.errors import UserError
 # The expected error, a root mean square in levels: FACTOR times the difference, and FLOOR more.
 FACTOR, FLOOR = 1.64, 1.06
 _SIGMA, _RADIUS = 2.0, 8  # of the Gaussian window around a pixel, pixels of the result
+# For the plan of the memory: what the map takes besides the network, 270 to 330 bytes for each pixel of the result.
+_MORE_FILTERS = 120
 _LARGEST = 255.0  # that a map can hold, levels
 
 
@@ -45,7 +47,7 @@ class TurnedDifference(tf.Module):
 
     def __init__(self, network):
         super().__init__(name="turned_difference")
-        self.scale, self.filters = network.scale, network.filters
+        self.scale, self.filters = network.scale, network.filters + _MORE_FILTERS
         self.margin = network.margin + math.ceil(_RADIUS / network.scale)
         signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
         self._network = tf.function(lambda lr: network(lr), input_signature=signature, autograph=False)

@@ -15,6 +15,8 @@ from srgan_tf.system.errors import UserError
 # What the memory of a tile is like, as channels of G: `tile_runner.TileRunner` plans by them.
 _EQUIVALENT_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
 _DEFAULT_EQUIVALENT_FILTERS = 128
+# More where a result is held while the next is computed: 58 to 61 bytes for each of its pixels in float32.
+_HELD_FILTERS = 20
 
 
 class KerasNetwork(tf.Module):
@@ -72,7 +74,8 @@ class BlendedNetworks(tf.Module):
     def __init__(self, start, end, strength):
         super().__init__(name="blended_networks")
         self.scale, self.precision = start.scale, getattr(start, "precision", FLOAT32)
-        self.margin, self.filters = (max(getattr(start, name), getattr(end, name)) for name in ("margin", "filters"))
+        self.margin = max(start.margin, end.margin)
+        self.filters = max(start.filters, end.filters) + _HELD_FILTERS
         self._start, self._end, self._strength = start, end, strength
 
     def __call__(self, lr):
@@ -100,7 +103,7 @@ class EnsembledNetwork(tf.Module):
 
     def __init__(self, network):
         super().__init__(name="ensembled_network")
-        self.scale, self.margin, self.filters = network.scale, network.margin, network.filters
+        self.scale, self.margin, self.filters = network.scale, network.margin, network.filters + _HELD_FILTERS
         self.precision = getattr(network, "precision", FLOAT32)
         # Traced once and not eight times.
         signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
