@@ -16,6 +16,7 @@ from srgan_tf.evaluation.lfw import SIDE
 from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.models.hdf5 import open_hdf5
 from srgan_tf.models.whole_model import unpacked
+from srgan_tf.system.bounded import read_bounded
 from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.memory import resident_bytes, watched_peak
 
@@ -72,6 +73,7 @@ _BATCH_SIZE = 32  # faces, where the graph takes more than one
 # of 420 MB.
 _LOADING = {".pb": 17}
 _LOADING_OTHERS = 4
+_GRAPH_BYTES = 2**31  # no message of Protocol Buffers is longer
 _SECOND_FACE = 64 * 2**20  # bytes that it may take; what further ones take is measured
 _PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
 
@@ -105,12 +107,12 @@ class Embedder:
             raise UserError(f"{path}: no such model; give FaceNet's frozen graph, such as 20180402-114759.pb")
         old = any(name in str(path.resolve()) for name in _PER_IMAGE)
         self.standardisation = standardisation or ("per-image" if old else "fixed")
-        self.digest = _digest(path)
         self._path = path
         self.call_bytes = 0
         self._require(_loading_bytes(path), bytes_left(max_memory), "to load it")
         with user_errors(path, "not a model that can be loaded", of=Exception):  # TensorFlow and Keras raise anything
             self._network = _load(path)
+        self.digest = _digest(path)
         self.batch_size = self._find_batch_size(bytes_left(max_memory))
         if not self.batch_size:
             raise UserError(f"{path}: does not make a vector each of {SIDE}x{SIDE} RGB faces; give a FaceNet")
@@ -253,7 +255,7 @@ def _check_saved_model(path):
     saved = saved_model_pb2.SavedModel()
     if path.joinpath("saved_model.cpb").exists():  # TensorFlow would take that one
         raise UserError(f"{path}: stored in parts, saved_model.cpb; export it as one saved_model.pb")
-    saved.ParseFromString(path.joinpath("saved_model.pb").read_bytes())
+    saved.ParseFromString(read_bounded(path / "saved_model.pb", _GRAPH_BYTES))
     of_objects = len(saved.meta_graphs) == 1 and saved.meta_graphs[0].HasField("object_graph_def")
     for meta in saved.meta_graphs:
         nodes = meta.graph_def.node
@@ -293,7 +295,7 @@ def _require_operations(path, nodes, allowed=_OPERATIONS):
 
 def _load_frozen(path):
     graph = tf.compat.v1.GraphDef()
-    graph.ParseFromString(path.read_bytes())
+    graph.ParseFromString(read_bounded(path, _GRAPH_BYTES))
     for function in graph.library.function:
         _require_operations(path, function.node_def)
     nodes = {node.name: node for node in graph.node}

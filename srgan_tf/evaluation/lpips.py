@@ -156,6 +156,8 @@ def read_weights(path: Path | str, net: str = "alexnet") -> dict[str, NDArray[np
     """
     path = Path(path)
     with file_errors(path, f"does not hold LPIPS' weights for {net}", advice=HOW_TO_GET):
+        if path.stat().st_size > _MAX_BYTES:  # all of which lzma would read of zeros
+            raise ValueError(f"longer than {_MAX_BYTES >> 20:,} MiB")
         if tarfile.is_tarfile(path):
             found = _from_flax(_unpickle(_member(path, f"weights/{net}.ckpt")), net)
         elif zipfile.is_zipfile(path):

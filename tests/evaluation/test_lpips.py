@@ -235,6 +235,14 @@ def test_other_files_are_refused(tmp_path, data):
         read_weights(tmp_path / "file")
 
 
+def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "alexnet.npz"
+    path.touch()
+    os.truncate(path, 2**40)
+    with pytest.raises(UserError, match=r"alexnet.npz: does not hold .* \(longer than 256 MiB\)"):
+        read_weights(path)
+
+
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match="none: cannot be read .*--lpips=fetch"):
         read_weights(tmp_path / "none")

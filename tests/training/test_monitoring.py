@@ -1,5 +1,7 @@
 import json
+import re
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -75,3 +77,14 @@ def test_an_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(UserError, match="metrics.jsonl and curves cannot be written"):
         Monitor(tmp_path / "run", start=0, total=20, name="test")
+
+
+def test_a_line_without_end_is_left_out_and_never_read_whole(tmp_path, capsys):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\r\n' + b"1" * 40_000_000 + b'\n{"step": 2}\n{"step": 3}\n{"st')
+    tracemalloc.start()
+    Monitor(tmp_path, start=2, total=20, name="test").close()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert path.read_bytes() == b'{"step": 1}\n{"step": 2}\n' and peak < 10_000_000
+    assert re.fullmatch(rf"{path}: \d+ lines are no records of a step and are left out\n", capsys.readouterr().out)
