@@ -22,8 +22,8 @@ MODES = {
     "export": ("srgan_tf.cli.export", "writes a network as SavedModel, ONNX, LiteRT or for TensorLayerX"),
     "import": ("srgan_tf.cli.convert", "reads a network of TensorLayerX or of krasserm's super-resolution"),
     "faces": ("srgan_tf.cli.faces", "measures how well FaceNet verifies upscaled faces"),
-    "mos make": ("srgan_tf.cli.mos_make", "writes the page on which people rate images"),
-    "mos score": ("srgan_tf.cli.mos_score", "computes mean opinion scores from the raters' files"),
+    "mos make": ("srgan_tf.cli.mos_make", "writes the page on which people rate or compare images"),
+    "mos score": ("srgan_tf.cli.mos_score", "computes opinion scores or preferences from the raters' files"),
 }
 _HELP = ("--help", "-help", "-h", "help")
 _VERSION = ("--version", "-version", "version")

@@ -11,6 +11,7 @@ from srgan_tf.cli.shared import Systems, TestSet, find_results
 from srgan_tf.evaluation.benchmark import BASELINES
 from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.picture_sets import fit_sets, sizes, subset
+from srgan_tf.evaluation.systems import find_scale
 from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
@@ -50,7 +51,7 @@ def run(settings):
     keep_existing(path, settings.overwrite, "exists already, and raters may be at it")
     check_writable(path)
     weights, results = settings.find()
-    sets = [subset(each, settings.per_set) for each in settings.sets()]
+    sets = [subset(each, settings.per_set) for each in settings.sets(scale=find_scale(weights))]
     external = [find_results(results, each) for each in sets]
     versions = len(weights) + bool(settings.model) + len(results) + len(BASELINES) + 1  # and HR
     pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))

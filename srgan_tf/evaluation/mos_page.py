@@ -98,10 +98,10 @@ def write_study(
             size += len(encoded[-1])
         if size > MAX_BYTES:
             raise UserError(
-                f"{path}: more than {MAX_BYTES / 1e6:g} MB of pictures by {set_name} {picture}; --per_set takes fewer"
+                f"{path}: more than {MAX_BYTES / 1e6:g} MB of images by {set_name} {picture}; --per_set takes fewer"
             )
     if not items:
-        raise UserError(f"{path}: no pictures to rate")
+        raise UserError(f"{path}: no images to rate")
     digest = hashlib.sha256(json.dumps([title, items]).encode())
     for text in encoded:
         digest.update(text.encode())

@@ -49,7 +49,7 @@ class PairRater:
         if not own:
             return f"has not compared {HR} with {WORST}"
         if own.count(WORST) > _MOST_WRONG * len(own):
-            return f"prefers {WORST} to {HR} on {own.count(WORST)} of {len(own)} pictures"
+            return f"prefers {WORST} to {HR} on {own.count(WORST)} of {len(own)} images"
         return None
 
 

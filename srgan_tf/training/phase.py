@@ -268,7 +268,7 @@ def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Pro
     if before.get("photographs") != now["photographs"]:
         say(f"{folder}: the photographs are different from before; the crops continue with them")
     if before.get("validation") != now["validation"]:
-        say(f"{folder}: the validation pictures are different from before; the best PSNR is reset")
+        say(f"{folder}: the validation images are different from before; the best PSNR is reset")
         progress.best_psnr = -math.inf
 
 

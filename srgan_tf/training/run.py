@@ -85,7 +85,7 @@ def find_validation(settings) -> Sequence[folders.Pair]:
         embedded = folders.embedded_scan("valid").pictures
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
-    say(f"validation {len(pairs)} {'picture' if len(pairs) == 1 else 'pictures'} ({where})")
+    say(f"validation {len(pairs)} {'image' if len(pairs) == 1 else 'images'} ({where})")
     fitting, note = folders.drop_mismatched_lr(pairs, settings.scale)
     if note:
         say(f"  {note}")

@@ -269,6 +269,9 @@ def test_generator_of_another_scale(run, tmp_path, weights):
     for file in (twice, tmp_path / "whole.keras"):
         status, out, err = run(f"--data={tmp_path / 'both'}", f"--weights=twice={file}")
         assert status == 0 and err == [] and row(out, "nearest")[0] == "∞"
+    study = ["--mode=mos", "--make", f"--data={tmp_path / 'both'}", f"--output={tmp_path / 'own.html'}"]
+    status, out, err = run(*study, f"--weights=twice={twice}")
+    assert status == 0 and err == [] and not any("MATLAB" in line for line in out)
     status, out, err = run(f"--data={tmp_path / 'data'}", f"--weights=twice={twice}", f"--weights={weights}")
     assert status == 1 and err == ["srgan: error: the weights upscale 2 and 4 times; use them separately"]
 

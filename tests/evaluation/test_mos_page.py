@@ -31,7 +31,7 @@ def test_too_many_pictures_are_refused_and_nothing_is_written(tmp_path, monkeypa
     monkeypatch.setattr(mos_page, "MAX_BYTES", 300)
     with pytest.raises(UserError, match="per_set"):
         write_study(tmp_path / "page.html", "t", shown())
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images"):
         write_study(tmp_path / "page.html", "t", ())
     assert list(tmp_path.iterdir()) == []
 

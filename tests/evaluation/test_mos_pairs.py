@@ -121,7 +121,7 @@ def test_agreement_is_kendalls_u():
     "choices, calibration, fault",
     [
         ("HHHn", "HR", None),
-        ("HHnn", "HR", "prefers nearest to HR on 2 of 4 pictures"),
+        ("HHnn", "HR", "prefers nearest to HR on 2 of 4 images"),
         ("HHHn", "nearest", "chose nearest where HR was asked for"),
         ("HHHn", None, "chose nothing where HR was asked for"),
         ("", "HR", "has not compared HR with nearest"),
@@ -168,7 +168,7 @@ def test_score_prints_the_table_and_draws_the_intervals(tmp_path, monkeypatch, c
     flags = ["evaluate.py", "--mode=mos", "--score", "ann.json", "bob.json", "cy.json"]
     assert evaluate.main([*flags, "--exclude_failed"]) == 0
     out = capsys.readouterr().out
-    assert "cy (cy.json) fails the calibration: prefers nearest to HR on 2 of 3 pictures" in out
+    assert "cy (cy.json) fails the calibration: prefers nearest to HR on 2 of 3 images" in out
     assert "2 raters, 36 choices; 95 % intervals over the raters (Student's t)" in out
     lines = [line.split() for line in out.splitlines() if line.startswith("Set5")]
     assert [line[1] for line in lines] == ["HR", "srgan", "bicubic", "nearest"]
