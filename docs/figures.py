@@ -1,0 +1,158 @@
+"""What the pages show of the shipped weights, made anew: strip.png, limits.png and invented.png, and the calibration of
+the map of what is invented.
+
+    python docs/figures.py VALID SET14 BSD100      # beside it needs matplotlib and scikit-image
+
+VALID: the twelve held-out photographs of the model card; SET14 and BSD100: with HR/ and LR/, 4x. Every fifth image of
+BSD100 is taken.
+"""
+
+import io
+import itertools
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
+from skimage import data
+
+from srgan_tf import Upscaler
+from srgan_tf.data.folders import embedded_pictures, find_pairs
+from srgan_tf.imaging.color import luma
+from srgan_tf.imaging.files import read_rgb
+from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
+from srgan_tf.inference.invention import FACTOR, FLOOR, ErrorMapper
+
+DOCS = Path(__file__).parent
+PART = 512  # side of the parts of the held-out photographs, pixels
+GAP = 4  # between pictures, pixels
+LOW, HIGH = 3, 10  # levels, as the map says
+BINS = np.array([*range(1, 10), *np.geomspace(10, 40, 12)])  # of the expected error, levels
+
+
+def side_by_side(pictures, gap):
+    """Pictures of one height on white."""
+    height, width = pictures[0].shape[0], sum(picture.shape[1] + gap for picture in pictures) - gap
+    canvas, left = np.full((height, width, 3), 255, np.uint8), 0
+    for picture in pictures:
+        canvas[:, left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + gap
+    return canvas
+
+
+def draw_strip(srresnet, srgan):
+    """The cat: nearest, bicubic, SRResNet, SRGAN, original."""
+    cat = read_rgb(embedded_pictures()["chelsea"])[40:248, 110:318]
+    lr = downscale(cat)
+    pictures = [upscale_nearest(lr), upscale_bicubic(lr), srresnet.upscale(lr), srgan.upscale(lr), cat]
+    Image.fromarray(side_by_side(pictures, 6)).save(DOCS / "strip.png", optimize=True)
+
+
+def draw_limits(srresnet, srgan):
+    """Text, a small face, an LR image that was a JPEG: bicubic, SRResNet, SRGAN, original."""
+    photographs = embedded_pictures()
+    page = np.stack([data.page()] * 3, -1)[8:184, 40:216]
+    face = downscale(read_rgb(photographs["astronaut"]), 2)[:176, 40:216]
+    cat = read_rgb(photographs["chelsea"])[20:196, 110:286]
+    rows = []
+    for hr, quality in ((page, None), (face, None), (cat, 40)):
+        lr = downscale(hr)
+        if quality:
+            encoded = io.BytesIO()
+            Image.fromarray(lr).save(encoded, "JPEG", quality=quality)
+            lr = np.asarray(Image.open(encoded))
+        rows.append(side_by_side([upscale_bicubic(lr), srresnet.upscale(lr), srgan.upscale(lr), hr], GAP))
+    top, width = 22, rows[0].shape[1]
+    canvas = Image.new("RGB", (width, top + sum(len(row) + GAP for row in rows) - GAP), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for number, name in enumerate(("bicubic", "SRResNet", "SRGAN", "original")):
+        draw.text(((176 + GAP) * number + 88, 10), name, "black", font, anchor="mm")
+    for row in rows:
+        canvas.paste(Image.fromarray(row), (0, top))
+        top += len(row) + GAP
+    canvas.save(DOCS / "limits.png", optimize=True)
+
+
+def parts_of(photographs):
+    """HR and LR of two parts of each photograph, or of one where there are no two."""
+    for path in sorted(Path(photographs).iterdir()):
+        hr = crop_to_multiple(read_rgb(path), 4)
+        top = (hr.shape[0] - PART) // 8 * 4
+        for left in {0, hr.shape[1] - PART} if hr.shape[1] >= 2 * PART else {(hr.shape[1] - PART) // 8 * 4}:
+            part = hr[max(top, 0) :][:PART, max(left, 0) :][:, :PART]
+            yield part, downscale(part)
+
+
+def errors_of(upscaler, images):
+    """The expected and the true error of each pixel, levels of Y, an array each for each image."""
+    mapper = ErrorMapper(upscaler)
+    for hr, lr in images:
+        expected = mapper(lr)
+        difference = luma(np.float64(upscaler.upscale(lr))) - luma(np.float64(hr))
+        yield expected.ravel(), np.sqrt(gaussian_filter(difference**2, 2)).ravel()
+
+
+def root_mean_square(values):
+    return np.sqrt(np.mean(np.square(values))) if values.size else np.nan
+
+
+def calibrate(expected, true):
+    """The factor and the floor that fit the true error best, and the share of the variance that they explain.
+
+    They fit the root mean square of the true error in fifty groups of as many pixels each, by its logarithm; what is
+    explained is of the variance of the logarithm of each pixel's.
+    """
+    spread = np.maximum((expected - FLOOR) / FACTOR, 0)
+    order = np.array_split(np.argsort(spread), 50)
+    means = np.array([spread[group].mean() for group in order])
+    levels = np.array([root_mean_square(true[group]) for group in order])
+
+    def fit(spread, true):
+        tried = itertools.product(np.arange(1.0, 2.51, 0.02), np.arange(0.5, 2.01, 0.02))
+        return min(
+            (np.mean((np.log(factor * spread + floor) - np.log(true)) ** 2), factor, floor) for factor, floor in tried
+        )
+
+    _, factor, floor = fit(means, levels)
+    return factor, floor, 1 - fit(spread, true)[0] / np.var(np.log(true))
+
+
+def main(valid, *sets):
+    srresnet, srgan = Upscaler.from_pretrained("srresnet"), Upscaler.from_pretrained("srgan")
+    draw_strip(srresnet, srgan)
+    draw_limits(srresnet, srgan)
+
+    images = {"held out": parts_of(valid)}
+    for folder, step in zip(sets, (1, 5)):
+        pairs = find_pairs(folder)[::step]
+        read = ((crop_to_multiple(read_rgb(pair.hr), 4), read_rgb(pair.lr)) for pair in pairs)
+        images[Path(folder).name + (", every fifth" if step > 1 else "")] = read
+    figure, axes = plt.subplots(figsize=(5.8, 3.8), dpi=100)
+    for name, pictures in images.items():
+        errors = list(errors_of(srgan, pictures))
+        expected, true = (np.concatenate(values) for values in zip(*errors))
+        if name == "held out":
+            factor, floor, explained = calibrate(expected[::17], np.maximum(true[::17], 0.1))
+            print(f"{len(errors)} parts: FACTOR {factor:.2f}, FLOOR {floor:.2f}, explains {explained:.2f}")
+        groups = (expected < LOW, (expected >= LOW) & (expected <= HIGH), expected > HIGH)
+        shares, levels = zip(*((group.mean(), root_mean_square(true[group])) for group in groups))
+        print(f"{name}: share " + ", ".join(f"{share:.0%}" for share in shares), end="; ")
+        print("true " + ", ".join(f"{level:.1f}" for level in levels), f"high : low {levels[2] / levels[0]:.1f}")
+        ratios = [root_mean_square(t[e > HIGH]) / root_mean_square(t[e < LOW]) for e, t in errors]
+        print(f"    lowest high : low of an image {np.nanmin(ratios):.1f}; below 3: {np.sum(np.array(ratios) < 3)}")
+        which = np.digitize(expected, BINS)
+        points = [(expected[which == n].mean(), root_mean_square(true[which == n])) for n in np.unique(which)]
+        axes.plot(*zip(*points), marker="o", markersize=3, label=name)
+    axes.plot([0, 40], [0, 40], "--", color="gray", linewidth=0.8)
+    axes.axvline(LOW, color="silver"), axes.axvline(HIGH, color="silver")
+    axes.set(xlim=(0, 36), ylim=(0, 36), xlabel="expected error, levels of 255")
+    axes.set_ylabel("true error of Y, root mean square")
+    axes.grid(alpha=0.3), axes.spines[["top", "right"]].set_visible(False), axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(DOCS / "invented.png")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
