@@ -24,11 +24,11 @@ from srgan_tf.imaging.color import luma
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.inference.invention import FACTOR, FLOOR, ErrorMapper
+from srgan_tf.inference.invention_map import HIGH, LOW
 
 DOCS = Path(__file__).parent
 PART = 512  # side of the parts of the held-out photographs, pixels
 GAP = 4  # between pictures, pixels
-LOW, HIGH = 3, 10  # levels, as the map says
 BINS = np.array([*range(1, 10), *np.geomspace(10, 40, 12)])  # of the expected error, levels
 
 
