@@ -62,6 +62,11 @@ def run(settings):
         options = {"lpips": lpips, "max_memory": unless_auto(settings.max_memory)}
         scored = [score_set(each, systems, scale, None, lambda picture: bar.update(), **options) for each in sets]
     failures = [error for one in scored for error in one.failures]
+    failures += [
+        UserError(f"{one.set.name}: LR is not MATLAB's bicubic of HR, as published figures need; remove its LR/")
+        for one in scored
+        if not one.bicubic_lr
+    ]
     if not failures:  # means of fewer images are not to be compared
         known = facts(weights, protocol=tables.protocol(lpips and lpips.net, False, settings.precision_chosen()))
         with atomic_file(settings.output) as partial:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from srgan_tf.evaluation.external_results import load_external_result
 from srgan_tf.evaluation.lpips import Lpips
 from srgan_tf.evaluation.memory import check_memory
@@ -14,7 +16,7 @@ from srgan_tf.evaluation.metrics import METRICS, SECONDS, Comparison
 from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_channel
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
-from srgan_tf.imaging.resize import upscale_bicubic, upscale_nearest
+from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.system.errors import UserError
 
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
@@ -22,6 +24,7 @@ _WARM_UP = 16  # side of the LR crop that each system sees before its time is ta
 # Of memory at the peak, for each pixel of HR, besides the pictures themselves: measured on 12 megapixels.
 _METRICS_BYTES, _RGB_BYTES, _LPIPS_BYTES = 110, 45, 260
 _BLOCK = 2  # pictures in memory at a time, for each worker
+_BICUBIC_LEVELS = 0.5  # mean difference up to which an LR file is MATLAB's bicubic, rounded by whatever wrote it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +39,7 @@ class SetScores:
         scores: `Score`s, picture by picture, `systems` before `external`.
         failures: `UserError`s of the pictures left out.
         pictures_folder: Where `SYSTEM/PICTURE.png` of `systems` are, or None.
+        bicubic_lr: Whether LR of all is MATLAB's bicubic of HR, as in published tables.
     """
 
     set: PictureSet
@@ -45,6 +49,7 @@ class SetScores:
     scores: list[Score]
     failures: list[UserError]
     pictures_folder: Path | None
+    bicubic_lr: bool = True
 
     def picture_file(self, system: str, picture: str) -> Path:
         """The file of what a system made of a picture."""
@@ -99,7 +104,7 @@ def score_set(
     pixel_bytes = scoring_bytes(len(systems) + len(external), lpips=lpips is not None, rgb=rgb)
     timed = {name: _Timed(system) for name, system in systems.items()}
     wanted = [metric for metric in METRICS if metric.function and (rgb or metric.option != "rgb")]
-    scores, failures = [], []
+    scores, failures, bicubic_lr = [], [], True
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(picture_set.pairs), block):
             items = [_Item(pair) for pair in picture_set.pairs[start : start + block]]
@@ -116,11 +121,12 @@ def score_set(
             for item in items:
                 if item.error is None:
                     scores += item.scores(picture_set.name)
+                    bicubic_lr &= item.bicubic_lr
                 else:
                     failures.append(item.error)
                 if on_progress:
                     on_progress(item.pair.name)
-    return SetScores(picture_set, scale, tuple(systems), external, scores, failures, pictures_folder)
+    return SetScores(picture_set, scale, tuple(systems), external, scores, failures, pictures_folder, bicubic_lr)
 
 
 def scoring_bytes(systems: int, *, lpips: bool, rgb: bool) -> int:
@@ -149,7 +155,7 @@ class _Item:
 
     def __init__(self, pair):
         self.pair = pair
-        self.hr = self.lr = self.luma_channel = self.error = None
+        self.hr = self.lr = self.luma_channel = self.bicubic_lr = self.error = None
         # By system: output, and dicts of the metrics' values; LPIPS apart, since it is measured at the same time.
         self.upscaled, self.external, self.values, self.lpips = {}, {}, {}, {}
 
@@ -189,9 +195,14 @@ def _check_memory(item, pixel_bytes, max_memory):
 
 def _load(item, scale, external):
     item.hr, item.lr = load_pair(item.pair, scale)
+    item.bicubic_lr = item.pair.lr is None or _is_bicubic(item.lr, item.hr, scale)
     item.luma_channel = luma_channel(item.pair)
     for system, paths in external.items():
         item.external[system] = load_external_result(paths[item.pair.name], item.pair, item.hr, scale)
+
+
+def _is_bicubic(lr, hr, scale):
+    return np.abs(downscale(hr, scale).astype(int) - lr).mean() <= _BICUBIC_LEVELS
 
 
 def _upscale(item, systems):

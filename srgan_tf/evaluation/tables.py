@@ -47,7 +47,9 @@ def protocol(
 
 
 def rows(scored: SetScores) -> list[Score]:
-    """The rows of a test set's table: every system's means, then the published figures if the paper has the set."""
+    """The rows of a test set's table: every system's means, then the published figures if the paper has the set.
+
+    They are of LR made by MATLAB's bicubic, and left out beside another."""
     systems = {score.system for score in scored.scores}
     measured = [_means(scored, system) for system in (*scored.systems, *scored.external) if system in systems]
     known = _published(scored)
@@ -67,7 +69,7 @@ def _means(scored, system):
 
 
 def _published(scored):
-    return published.find(scored.set.name) if scored.scale == published.SCALE else None
+    return published.find(scored.set.name) if scored.scale == published.SCALE and scored.bicubic_lr else None
 
 
 def table(scored: SetScores, verbose: bool = False) -> str:
@@ -95,6 +97,8 @@ def table(scored: SetScores, verbose: bool = False) -> str:
         lines[-1] += f"; published: {_SOURCE}"
         if known.pictures != count:
             lines[-1] += f", of {known.pictures} images: not to be compared"
+    elif not scored.bicubic_lr:
+        lines[-1] += "; LR is not MATLAB's bicubic of HR: not to be compared with published figures"
     return "\n".join(lines + aligned(("system", *(column.heading for column in columns)), cells, labels=1))
 
 

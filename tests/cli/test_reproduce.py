@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from srgan_tf.cli import reproduce
 from srgan_tf.cli.main import main
 from srgan_tf.imaging import files
-from srgan_tf.imaging.resize import upscale_nearest
+from srgan_tf.imaging.resize import downscale, upscale_nearest
 from srgan_tf.weights import read_manifest
 
 
@@ -19,9 +19,9 @@ def sets(tmp_path):
     rng = np.random.default_rng(0)
     for name, count in (("Set5", 5), ("set14", 14), ("BSD100", 100)):
         for number in range(count):
-            gray = rng.integers(0, 256, (24, 28, 1), np.uint8)
-            files.write(tmp_path / "sets" / name / "HR" / f"{number}.png", np.repeat(gray, 3, 2))
-            files.write(tmp_path / "sets" / name / "LR" / f"{number}.png", np.repeat(gray[::4, ::4], 3, 2))
+            gray = np.repeat(rng.integers(0, 256, (24, 28, 1), np.uint8), 3, 2)
+            files.write(tmp_path / "sets" / name / "HR" / f"{number}.png", gray)
+            files.write(tmp_path / "sets" / name / "LR" / f"{number}.png", downscale(gray, 4))
     return tmp_path / "sets"
 
 
@@ -86,6 +86,14 @@ def test_an_incomplete_set_is_one_line_and_nothing_is_written(sets, tmp_path, ca
     (sets / "Set5" / "LR" / "3.png").unlink()
     assert main(["srgan", "reproduce", str(tmp_path / "page.md"), f"--data={sets}"]) == 1
     assert "4 images in set5 instead of 5" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_lr_that_is_not_bicubic_is_one_line_and_nothing_is_written(sets, tmp_path, capsys):
+    hr = files.read_rgb(sets / "Set5" / "HR" / "3.png")
+    files.write(sets / "Set5" / "LR" / "3.png", hr[::4, ::4])
+    assert main(["srgan", "reproduce", str(tmp_path / "page.md"), f"--data={sets}"]) == 1
+    assert "Set5: LR is not MATLAB's bicubic of HR" in capsys.readouterr().err
     assert not (tmp_path / "page.md").exists()
 
 

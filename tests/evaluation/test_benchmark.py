@@ -41,6 +41,22 @@ def test_lr_made_from_hr_scores_like_the_lr_files_of_set5(shared_data):
     assert [score["psnr"] for score in made] == [score["psnr"] for score in given]
 
 
+@pytest.mark.parametrize("name", ["Set5", "Set14"])
+def test_the_lr_files_of_test_sets_are_bicubic(shared_data, name):
+    pairs = find_pairs(shared_data / "benchmarks" / name)
+    assert score_set(PictureSet(name, tuple(pairs)), {"nearest": BASELINES["nearest"]}).bicubic_lr
+
+
+def test_another_lr_is_known(picture_pairs, tmp_path):
+    hr, lr = load_pair(picture_pairs[0])
+    for name, image, expected in (("made", lr, True), ("one_level", lr ^ (lr < 90), True), ("area", None, False)):
+        if image is None:
+            image = hr.reshape(*lr.shape[:1], 4, lr.shape[1], 4, 3).mean((1, 3)).round().astype(np.uint8)
+        files.write(tmp_path / f"{name}.png", image)
+        pairs = Pair(name, picture_pairs[0].hr, tmp_path / f"{name}.png"), picture_pairs[1]
+        assert score_set(PictureSet("x", pairs), {"nearest": BASELINES["nearest"]}).bicubic_lr == expected
+
+
 def test_scores_and_pictures_of_each_system(picture_pairs, tmp_path):
     seen = []
     scores, failures = score(picture_pairs, BASELINES, pictures_folder=tmp_path / "out", on_progress=seen.append)

@@ -31,8 +31,9 @@ SCORES = [
 ]
 
 
-def scored(name="my set", scale=4, scores=SCORES):
-    return SetScores(PictureSet(name, ()), scale, ("nearest", "a long name"), {"theirs": {}}, scores, [], None)
+def scored(name="my set", scale=4, scores=SCORES, **more):
+    systems = ("nearest", "a long name")
+    return SetScores(PictureSet(name, ()), scale, systems, {"theirs": {}}, scores, [], None, **more)
 
 
 def test_rows_are_means():
@@ -70,6 +71,12 @@ def test_table_beside_published_figures():
     assert lines[0].endswith("published: Ledig et al. 2017, tables 1 and 2, of 5 images: not to be compared")
     (row,) = [line for line in lines if line.startswith("SRGAN-VGG54 (published)")]
     assert row.split()[2:] == ["29.40", "0.8472", "–", "–", "3.58", "–", "–"]
+
+
+def test_no_published_figures_beside_lr_that_is_not_bicubic():
+    lines = tables.table(scored("Set5", bicubic_lr=False)).splitlines()
+    assert lines[0].endswith("LR is not MATLAB's bicubic of HR: not to be compared with published figures")
+    assert len(lines) == 6 and "(published)" not in "".join(lines)
 
 
 def test_without_lpips_its_column_stays_and_says_how():
