@@ -1,6 +1,7 @@
 """The generator G of SRGAN, as the slides and figure 4 of the paper have it, with nearest-neighbour upsampling."""
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,32 @@ def build_generator(
         x = layers.ReLU(name=f"up{stage}_relu")(conv_bn(x, f"up{stage}", NearestConv2D))
     sr = RowConv2D(3, 9, activation="tanh", name="last_conv")(x)
     return keras.Model(lr, sr, name="generator")
+
+
+def change_scale(
+    generator: keras.Model, scale: int, *, normalization: Callable[..., layers.Layer] = layers.BatchNormalization
+) -> keras.Model:
+    """Builds G for another scale factor with the weights of a trained one, to be trained further.
+
+    Args:
+        generator: What `build_generator` returned; not changed.
+        scale: Scale factor of the new one: 2, 4 or 8.
+        normalization: See `build_generator`.
+
+    Returns:
+        A `keras.Model`, see `build_generator`. Its upsampling stages have the weights of the last of `generator`;
+        if it has more, the earlier ones those of the first.
+
+    Raises:
+        ValueError: See `build_generator`.
+    """
+    blocks, old_scale, filters = generator_config(generator)
+    changed = build_generator(blocks, scale, filters, normalization=normalization)
+    skipped = old_scale.bit_length() - scale.bit_length()
+    for layer in changed.layers:
+        name = re.sub(r"(?<=^up)\d+", lambda stage: str(max(1, int(stage[0]) + skipped)), layer.name)
+        layer.set_weights(generator.get_layer(name).get_weights())
+    return changed
 
 
 def describe(model: keras.Model) -> dict[str, Any]:

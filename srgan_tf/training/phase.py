@@ -20,7 +20,7 @@ from srgan_tf.evaluation.validation import Validation
 from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.models.baselines import BUILDERS, loss_border
 from srgan_tf.models.discriminator import build_discriminator
-from srgan_tf.models.generator import build_generator, describe, load_generator, save_generator
+from srgan_tf.models.generator import build_generator, change_scale, describe, load_generator, save_generator
 from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.models.vgg import build_vgg
 from srgan_tf.system.auto import AUTO
@@ -196,6 +196,9 @@ def _build_generator(settings, resumes, normalization):
         found = {"model": "resnet"} | describe(generator)
         wanted = {"model": settings.model, "blocks": settings.blocks, "scale": settings.scale}
         differing = [name for name in wanted if name in found and found[name] != wanted[name]]
+        if differing == ["scale"] and settings.model == "resnet":
+            say(f"{settings.weights}: of --scale={found['scale']}; its upsampling is trained anew")
+            return change_scale(generator, settings.scale, normalization=normalization)
         if differing:
             own, other = (" ".join(f"--{name}={of[name]}" for name in differing) for of in (found, wanted))
             raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")

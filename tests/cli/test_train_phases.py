@@ -190,6 +190,13 @@ def test_validation_pictures_are_checked_at_the_scale_of_the_run(run, tmp_path):
     assert status == 1 and "one.png" in err
 
 
+def test_another_scale_starts_from_the_weights_of_4x(run):
+    status, out, _ = run("--scale=2", "--weights=srresnet", "--blocks=16", "--dry_run")
+    assert status == 0 and "srresnet: of --scale=4; its upsampling is trained anew" in out
+    status, _, err = run("--scale=2", "--weights=srresnet", "--blocks=15", "--dry_run")
+    assert status == 1 and "has --blocks=16 --scale=4, not --blocks=15 --scale=2" in err
+
+
 def test_srgan_starts_with_the_discriminator_of_another_run(run, tmp_path):
     flags = ("--mode=srgan", "--content_loss=mse", "--weights=srresnet", "--blocks=16", "--learning_rate=1e-30")
     assert run(*flags, "--steps=1", "--seed=1")[0] == 0

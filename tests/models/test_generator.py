@@ -6,6 +6,8 @@ import pytest
 from srgan_tf.imaging import color
 from srgan_tf.models.generator import (
     build_generator,
+    change_scale,
+    describe,
     generator_config,
     load_generator,
     receptive_margin,
@@ -72,6 +74,24 @@ def test_starts_as_bilinear_upscaling():
     inner = np.s_[16:-16, 16:-16]
     expected = np.broadcast_to(expected[None, :, None], (96, 1024, 3))
     np.testing.assert_allclose(outputs[inner], expected[inner], atol=0.012)
+
+
+def test_another_scale_has_the_weights_of_the_last_stages():
+    old = build_generator(blocks=1, scale=4, filters=2)
+    for number, weight in enumerate(old.weights):
+        weight.assign(np.full(weight.shape, number))
+
+    def numbers(generator, name):
+        return [weight.flat[0] for weight in generator.get_layer(name).get_weights()]
+
+    for scale, stages in ((2, [2]), (8, [1, 1, 2])):
+        changed = change_scale(old, scale)
+        assert describe(changed) == {"blocks": 1, "scale": scale, "filters": 2}
+        for kind in ("conv", "bn"):
+            for new, of_old in enumerate(stages, 1):
+                assert numbers(changed, f"up{new}_{kind}") == numbers(old, f"up{of_old}_{kind}")
+        for name in ("first_conv", "block1a_bn", "block1b_conv", "trunk_bn", "last_conv"):
+            assert numbers(changed, name) == numbers(old, name)
 
 
 def test_weights_file_round_trips(tmp_path):
