@@ -66,9 +66,10 @@ def run(settings):
         degraded.write_picture(Path(settings.input), output, degradation)
         say(f"degraded to {output}; what was drawn is in {output.with_suffix('.json')}")
         return 0
-    pairs = find_pairs(find_set(settings.input))
+    unreadable: list = []
+    pairs = find_pairs(find_set(settings.input), on_error=unreadable.append)
     degraded.check_set_target(output, settings.overwrite)
     with tqdm(total=len(pairs), unit="image", leave=False, disable=None) as bar:
         failures = degraded.write_set(pairs, output, degradation, bar.update)
     say(f"{len(pairs) - len(failures)} degraded; `srgan evaluate {output}` scores networks on them")
-    return report_failures(failures)
+    return report_failures(unreadable + failures)

@@ -185,6 +185,7 @@ def holes(tmp_path, monkeypatch):
         (["upscale", "photos", "out"], "1 upscaled to out, 1 failed, 2 unreadable"),
         (["evaluate", "photos", "--weights=none"], "photos: 1 image, 4x"),
         (["compare", "photos", "report", "--weights=none"], "Report: report"),
+        (["degrade", "photos", "set"], "1 degraded; `srgan evaluate set` scores networks on them"),
     ],
 )
 def test_what_cannot_be_read_in_a_folder_is_named_and_the_rest_is_done(srgan, made, holes, words, said):
