@@ -2,6 +2,7 @@
 
 import functools
 import html
+import math
 import os
 import shutil
 import tempfile
@@ -105,7 +106,7 @@ def upscale_upload(
         folder: For the results.
         upscaler: With which.
         max_pixels: Height times width that it may have.
-        progress: Called with the share that is done, 0 to 1.
+        progress: Called with the share that is done, from 0 to 1.
 
     Returns:
         The result; and the picture and the result as files that a browser shows, as `(result, before, after)`.
@@ -120,13 +121,7 @@ def upscale_upload(
             raise UserError(f"{source}: {width}x{height} are {megapixels}; srgan upscale takes more")
         name, kind = output_name(source)
         result = folder / f"{Path(name).stem}_x{upscaler.scale}{Path(name).suffix}"
-        done = 0
-
-        def advance(pixels):
-            nonlocal done
-            done += pixels
-            progress(done / (height * width))
-
+        advance = _advance(progress, height * width)
         failures = jobs.run([Job(source, result, kind)], upscaler, max_pixels=max_pixels, progress=advance)
         if failures:
             raise failures[0]
@@ -136,6 +131,19 @@ def upscale_upload(
     except UserError as error:
         raise UserError(str(error).replace(str(source), source.name).replace(str(folder) + os.sep, "")) from None
     return result, before, after
+
+
+def _advance(progress, pixels):
+    """A function that is told of pixels that are done, and passes the share of all of them on, which is 0 at first."""
+    done = 0
+
+    def advance(more):
+        nonlocal done
+        done += more
+        progress(done / pixels)
+
+    advance(0)
+    return advance
 
 
 def _as_png(source, target, max_pixels):
@@ -185,8 +193,9 @@ def build_page(
             result, before, after = upscale_upload(upload, answers, upscaler, max_pixels, show)
             invented, share = answers / "invention.png", ""
             if mapped:
-                progress((0, None), desc="Mapping what is invented")
-                share = f" Invented: {write_map(upload, invented, upscaler, max_pixels)}."
+                show = functools.partial(progress, desc="Mapping what is invented")
+                advance = _advance(show, math.prod(files.probe(upload)))
+                share = f" Invented: {write_map(upload, invented, upscaler, max_pixels, progress=advance)}."
         except (UserError, MemoryError) as error:
             text = str(error) or "out of memory; try a smaller image"
             return None, gr.Image(visible=False), gr.DownloadButton(interactive=False), say(text, refused=True)

@@ -106,6 +106,7 @@ class ErrorMapper:
         dtype: DTypeLike,
         *,
         reserve: int = 0,
+        progress: Callable[[int], object] | None = None,
     ) -> Iterator[np.ndarray]:
         """The map of an image strip by strip.
 
@@ -116,6 +117,7 @@ class ErrorMapper:
             bands: Of the image.
             dtype: Of the image.
             reserve: Bytes of memory to leave to the caller.
+            progress: Called after each tile with the number of its LR pixels.
 
         Returns:
             An iterator of float32 `(h, scale * width)`: the root mean square of the error in Y of BT.601 around each
@@ -127,7 +129,7 @@ class ErrorMapper:
         def wide(top, bottom):
             return rows(top, bottom)[..., :colors].astype(np.uint16) * np.uint16(factor)
 
-        strips = self._mapper.upscale_strips(wide, height, width, colors, np.uint16, reserve=reserve)
+        strips = self._mapper.upscale_strips(wide, height, width, colors, np.uint16, reserve=reserve, progress=progress)
         return (strip[..., 0] * np.float32(_LARGEST / 65535) for strip in strips)
 
 
@@ -136,7 +138,13 @@ def expected_error(upscaler: Upscaler, image: np.ndarray | Image.Image) -> np.nd
     return ErrorMapper(upscaler)(image)
 
 
-def write_map(source: Path | str, target: Path | str, upscaler: Upscaler, max_pixels: float | None = None) -> Invention:
+def write_map(
+    source: Path | str,
+    target: Path | str,
+    upscaler: Upscaler,
+    max_pixels: float | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Invention:
     """Writes the map of a picture: the expected error in the colors of viridis, with a legend below.
 
     Args:
@@ -144,6 +152,7 @@ def write_map(source: Path | str, target: Path | str, upscaler: Upscaler, max_pi
         target: The map's file, of a format that holds 8 bits.
         upscaler: An `Upscaler`.
         max_pixels: That the picture may have.
+        progress: Called after each tile with the number of its LR pixels.
 
     Returns:
         An `Invention`.
@@ -159,7 +168,7 @@ def write_map(source: Path | str, target: Path | str, upscaler: Upscaler, max_pi
         reserve = writer_bytes(canvas, "png", *shape)
         size = raster.height, raster.width, raster.bands, raster.dtype
         try:
-            strips = ErrorMapper(upscaler).strips(raster.rows, *size, reserve=reserve)
+            strips = ErrorMapper(upscaler).strips(raster.rows, *size, reserve=reserve, progress=progress)
         except UserError as error:  # of the memory, and not yet of the file
             raise UserError(f"{source}: {error}") from None
         write_raster(target, canvas, _colored(strips, shape[1], invention), shape)

@@ -1,5 +1,6 @@
 """The page of `srgan demo` in a headless Chromium, from upload to download."""
 
+import operator
 import os
 import signal
 import struct
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.cli.main import main
+from srgan_tf.inference import demo
 from srgan_tf.inference.demo import Pictures
 
 LIMIT = 10_000  # pixels
@@ -253,6 +255,28 @@ def test_the_map_of_what_is_invented_is_shown_where_it_is_asked_for(visitor, tmp
     visitor.message("of the pixels are high")
     width, address = visitor.wait(script)
     assert width == 240 and address.endswith(".png")
+
+
+@pytest.mark.parametrize(
+    "work, said", [("jobs.run", "Upscaling 4 times - 50.0%"), ("write_map", "Mapping what is invented - 50.0%")]
+)
+def test_the_page_says_how_far_it_is(visitor, tmp_path, monkeypatch, work, said):
+    seen, do = threading.Event(), operator.attrgetter(work)(demo)
+
+    def stopped_halfway(*given, progress, **options):
+        progress(60 * 40 // 2)
+        assert seen.wait(60)
+        return do(*given, **options)
+
+    monkeypatch.setattr(f"srgan_tf.inference.demo.{work}", stopped_halfway)
+    visitor.give(photo(tmp_path / "photo.png"))
+    visitor.find("#mapped input").click()
+    visitor.start()
+    try:
+        visitor.wait("return document.querySelector('#slider').innerText.includes(arguments[0])", said)
+    finally:
+        seen.set()
+    visitor.message("of the pixels are high")
 
 
 @pytest.mark.parametrize("started", [True, False])

@@ -49,6 +49,13 @@ def test_in_tiles_it_is_the_whole(random_generator, upscaler):
     np.testing.assert_allclose(tiled, expected_error(upscaler, image), atol=5e-3)
 
 
+def test_it_says_how_far_it_is(random_generator, tmp_path):
+    files.write(tmp_path / "a.png", noise(45, 38))
+    done = []
+    write_map(tmp_path / "a.png", tmp_path / "map.png", Upscaler(random_generator(), tile=16), progress=done.append)
+    assert len(done) == 9 and sum(done) == 45 * 38
+
+
 def test_an_ensemble_and_a_faithful_one_have_the_map_of_the_network(random_generator, upscaler):
     image = noise(12, 10)
     for options in ({"ensemble": True}, {"faithful": True}):
