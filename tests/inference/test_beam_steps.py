@@ -128,6 +128,8 @@ def test_any_file_system(generator, exported, memory, capsys):
     first, second = noise(9, 7), noise(9, 7, seed=1)
     memory["memory://in/first.png"] = encoded(first)
     memory["memory://in/deep/second.gif.png"] = encoded(second)
+    for leftover in ("@eaDir/first.png", "deep/__MACOSX/first.png", "._first.png"):
+        memory[f"memory://in/{leftover}"] = encoded(first)
     memory["memory://out/deep/.1234.unfinished"] = b"half"
     given = dict(memory)
     flags = ["beam", "--model=memory://model", "--input=memory://in/**", "--output=memory://out"]
