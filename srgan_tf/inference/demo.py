@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from srgan_tf.inference.upscaler import Upscaler
 
 QUEUE = 16  # visitors that may wait
-KEEP_SECONDS = 600  # that a picture is kept where a visitor leaves the page open
+_LOOK_SECONDS = 60  # between two looks at what is old
+KEEP_SECONDS = 600 - _LOOK_SECONDS  # that a picture is kept where a visitor leaves the page open
 _BROWSERS_SHOW = ("png", "jpeg", "webp", "bmp")
 _BYTES_OF_PIXEL = 8  # of RGBA with 16 bits, which no file exceeds by much
 _ROWS = 256  # at once
@@ -215,7 +216,7 @@ def build_page(
         pictures.forget(request.session_hash)
 
     limit = f"{max_pixels / 1e6:g} megapixels at most; PNG, JPEG, WebP, TIFF, BMP or GIF."
-    with gr.Blocks(title="srgan", analytics_enabled=False, delete_cache=(60, KEEP_SECONDS)) as page:
+    with gr.Blocks(title="srgan", analytics_enabled=False, delete_cache=(_LOOK_SECONDS, KEEP_SECONDS)) as page:
         gr.Markdown(
             f"# Four times as large\nA photograph, upscaled by SRGAN. {limit} It is not kept after you leave the page."
         )
