@@ -136,15 +136,7 @@ def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:
     Returns:
         A list of the names of pictures; one that cannot be read is not among them.
     """
-    cropped = []
-    for pair in pairs:
-        try:
-            height, width = files.probe(pair.hr)
-        except UserError:  # it is reported when it is scored
-            continue
-        if height % scale or width % scale:
-            cropped.append(pair.name)
-    return cropped
+    return [pair.name for pair in pairs for height, width in sizes([pair]) if height % scale or width % scale]
 
 
 def min_side(scale: int) -> int:
