@@ -1,7 +1,6 @@
 """The only training loop; it reads from top to bottom."""
 
 import contextlib
-import dataclasses
 import signal
 import time
 from collections.abc import Callable
@@ -26,29 +25,6 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
-@dataclasses.dataclass(frozen=True)
-class LoopSettings:
-    """How long the loop runs, and when it does what.
-
-    Attributes:
-        steps: Of the phase, those of earlier runs among them.
-        log_every: Steps between reports of the losses.
-        valid_every: Steps between validations.
-        checkpoint_every: Steps between checkpoints.
-        max_bad_steps: Skipped steps in a row that stop the run.
-        freeze_bn_after: Steps after which BN's statistics are frozen; -1 for never.
-        keeps_best: Whether the weights of the best PSNR are kept.
-    """
-
-    steps: int
-    log_every: int
-    valid_every: int
-    checkpoint_every: int
-    max_bad_steps: int
-    freeze_bn_after: int
-    keeps_best: bool
-
-
 def train(
     state: TrainState,
     *,
@@ -56,9 +32,9 @@ def train(
     make_batches: Callable,
     validate: Callable,
     monitor: Monitor | NoMonitor,
-    settings: LoopSettings,
+    settings,
     distribution: Distribution,
-) -> tuple[int, dict[str, float] | None]:
+) -> None:
     """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
@@ -69,11 +45,9 @@ def train(
             number `start` on.
         validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
         monitor: Shows scores and losses.
-        settings: Steps and intervals.
+        settings: A `srgan_tf.cli.train.Settings`, of which the loop reads steps and intervals, `max_bad_steps`,
+            `freeze_bn_after` and the mode.
         distribution: Its chief alone validates and writes.
-
-    Returns:
-        The steps that are done, and the scores of the last validation.
 
     Raises:
         Interrupted: A signal came.
@@ -81,10 +55,10 @@ def train(
         Exception: Of the batches, when the steps before are saved.
     """
     progress = state.progress
-    interval, scores = _Interval(distribution.workers), None
+    interval = _Interval(distribution.workers)
     if progress.step == 0:
         # An unwritable folder or a broken validation shows now, not an hour later.
-        scores = evaluate(state, validate, monitor, settings, distribution)
+        evaluate(state, validate, monitor, settings, distribution)
         save(state, interval, distribution)
         interval.restart()
 
@@ -117,32 +91,27 @@ def train(
                 monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
             with interval.paused():
                 if validating:
-                    scores = evaluate(state, validate, monitor, settings, distribution)
+                    evaluate(state, validate, monitor, settings, distribution)
                 if saving:
                     save(state, interval, distribution)
     if progress.step < settings.steps:
         raise Interrupted(received[0] if received else signal.SIGTERM)
-    return progress.step, scores
 
 
 def evaluate(
-    state: TrainState,
-    validate: Callable,
-    monitor: Monitor | NoMonitor,
-    settings: LoopSettings,
-    distribution: Distribution,
-) -> dict[str, float] | None:
-    """Scores G as it is written, reports the scores, and keeps the best weights; the chief's scores, else None."""
+    state: TrainState, validate: Callable, monitor: Monitor | NoMonitor, settings, distribution: Distribution
+) -> None:
+    """Scores G as it is written, reports the scores, and keeps the best weights; on the chief alone."""
     if not distribution.chief:
-        return None
+        return
     progress = state.progress
     state.snapshot.refresh()
     scores, strips = validate()
     monitor.validation(progress.step, scores, strips)
-    if settings.keeps_best and progress.step > 0 and scores["psnr"] > progress.best_psnr:
+    # G's PSNR falls when D comes in: the best of mode srgan would be the first.
+    if settings.mode == "srresnet" and progress.step > 0 and scores["psnr"] > progress.best_psnr:
         progress.best_psnr = scores["psnr"]
         save_generator(state.snapshot.model, state.checkpoints.folder / "best.weights.h5")
-    return scores
 
 
 def save(state: TrainState, interval: "_Interval", distribution: Distribution) -> None:

@@ -147,16 +147,16 @@ def _train_in(folder, settings, resources):
         check_workers(distribution, settings, state, found)
         share = distribution.share(settings.batch_size, settings.accumulate)
         with open_monitor(folder, settings, state, found | {"vgg_loss_weight": weights.vgg}, distribution) as monitor:
-            done, _ = loop.train(
+            loop.train(
                 state,
                 step=step,
                 make_batches=functools.partial(crops.batches, stop=settings.steps, share=share),
                 validate=Validation(state.snapshot.model, resources.pairs, settings.scale, find_degradation(settings)),
                 monitor=monitor,
-                settings=loop_settings(settings),
+                settings=settings,
                 distribution=distribution,
             )
-    say(f"{phase_name(settings)}: {done} steps done; the weights are in {folder}/generator.weights.h5")
+    say(f"{phase_name(settings)}: {state.progress.step} steps done; the weights are in {folder}/generator.weights.h5")
     return crops
 
 
@@ -332,19 +332,6 @@ def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> ste
         print(f"VGG weight {vgg:.4g} (measured: the VGG term of bicubic equals its MSE)")
     return steps.LossWeights(
         settings.mse_loss_weight, vgg, settings.adversarial_loss_weight, settings.consistency_loss_weight
-    )
-
-
-def loop_settings(settings) -> loop.LoopSettings:
-    """What the loop needs of the settings."""
-    return loop.LoopSettings(
-        steps=settings.steps,
-        log_every=settings.log_every,
-        valid_every=settings.valid_every,
-        checkpoint_every=settings.checkpoint_every,
-        max_bad_steps=settings.max_bad_steps,
-        freeze_bn_after=settings.freeze_bn_after,
-        keeps_best=settings.mode == "srresnet",  # G's PSNR falls when D comes in: the best of srgan would be the first
     )
 
 

@@ -23,7 +23,7 @@ DEFAULTS = {
     "checkpoint_every": 1000,
     "max_bad_steps": 50,
     "freeze_bn_after": -1,
-    "keeps_best": True,
+    "mode": "srresnet",
 }
 
 
@@ -69,7 +69,7 @@ class _Run:
                 make_batches=self.batches,
                 validate=self.validate,
                 monitor=monitor,
-                settings=loop.LoopSettings(steps=self.steps, **DEFAULTS | options),
+                settings=types.SimpleNamespace(steps=self.steps, **DEFAULTS | options),
                 distribution=Distribution("none"),
             )
         finally:
@@ -104,7 +104,7 @@ def test_best_weights_are_those_of_the_best_psnr(tmp_path):
 
     _Run(tmp_path, psnr=(20, 25, 24, 26, 26), during=during).train(valid_every=2)
     assert [number for number, _ in changed] == [2, 6]
-    _Run(tmp_path / "other", steps=2).train(keeps_best=False)
+    _Run(tmp_path / "other", steps=2).train(mode="srgan")
     assert not (tmp_path / "other" / "best.weights.h5").exists()
 
 
