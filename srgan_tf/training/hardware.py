@@ -168,15 +168,11 @@ def step_memory(
     Returns:
         A `StepMemory`.
     """
-    models = [generator]
+    others = [model for model in (discriminator, features) if model is not None]  # they see HR and SR
     passes = activation_bytes(generator, crop_size // scale)
-    if discriminator is not None:
-        passes += 2 * activation_bytes(discriminator, crop_size)
-        models.append(discriminator)
-    if features is not None:
-        passes += 2 * activation_bytes(features, crop_size)
-        models.append(features)
-    return StepMemory(int(PEAK * passes), int(PROGRAM + 16 * sum(model.count_params() for model in models)))
+    passes += 2 * sum(activation_bytes(model, crop_size) for model in others)
+    weights = sum(model.count_params() for model in (generator, *others))
+    return StepMemory(int(PEAK * passes), int(PROGRAM + 16 * weights))
 
 
 def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int, accumulate: int, cache: int) -> None:

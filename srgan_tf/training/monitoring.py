@@ -153,9 +153,6 @@ class NoMonitor:
     def say(self, line):
         print(line, flush=True)
 
-    def close(self):
-        pass
-
 
 def _duration(seconds):
     minutes, seconds = divmod(round(seconds), 60)

@@ -45,13 +45,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         return rate
 
     def get_config(self):
-        return {
-            "peak": self.peak,
-            "schedule": self.schedule,
-            "steps": self.steps,
-            "warmup_steps": self.warmup_steps,
-            "decay_rate": self.decay_rate,
-        }
+        return {name: getattr(self, name) for name in ("peak", "schedule", "steps", "warmup_steps", "decay_rate")}
 
 
 def make_optimizer(

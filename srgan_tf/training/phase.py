@@ -398,8 +398,6 @@ def open_monitor(
     state.checkpoints.check_room()
     text = run_folder.write_settings(folder, dataclasses.asdict(settings), facts)
     monitor = Monitor(folder, start=state.progress.step, total=settings.steps, name=phase_name(settings))
-    try:
+    with contextlib.closing(monitor):
         monitor.settings(text)
         yield monitor
-    finally:
-        monitor.close()

@@ -16,6 +16,7 @@ from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.phase import Resources, train_phase
 
 
+@ends_in_time()
 def train(settings) -> None:
     """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none.
 
@@ -26,11 +27,6 @@ def train(settings) -> None:
         Interrupted: See `loop.train`.
         UserError: It cannot train; the message says why.
     """
-    with ends_in_time():
-        _train(settings)
-
-
-def _train(settings):
     device = hardware.find_device()
     distribution = Distribution(settings.strategy)
     distribution.crops_per_device(settings.batch_size, settings.accumulate)
