@@ -2,6 +2,7 @@
 it is complete."""
 
 import dataclasses
+import functools
 import itertools
 import os
 import re
@@ -436,15 +437,11 @@ def _check_tiff_values(entries, layout):
     raise UnsupportedPicture(reason)
 
 
-def _by_pillow(kind):
-    def read(file):
-        file.seek(0)
-        image = BY_PILLOW[kind](file)
-        width, height = image.size
-        complete = (_bmp_is_complete if kind == "bmp" else _gif_is_complete)(file, image)
-        return Header(kind, height, width, complete, 4, gray=Image.getmodebase(image.mode) == "L")
-
-    return read
+def _by_pillow(kind, is_complete, file):
+    file.seek(0)
+    image = BY_PILLOW[kind](file)
+    width, height = image.size
+    return Header(kind, height, width, is_complete(file, image), 4, gray=Image.getmodebase(image.mode) == "L")
 
 
 def _gif_is_complete(file, image):
@@ -468,11 +465,11 @@ def _bmp_is_complete(file, image):
     return start + length <= _end(file)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[BinaryIO], Header | None]] = {
     "png": _png,
     "jpeg": _jpeg,
     "webp": _webp,
     "tiff": _tiff,
-    "bmp": _by_pillow("bmp"),
-    "gif": _by_pillow("gif"),
+    "bmp": functools.partial(_by_pillow, "bmp", _bmp_is_complete),
+    "gif": functools.partial(_by_pillow, "gif", _gif_is_complete),
 }
