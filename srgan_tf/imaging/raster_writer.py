@@ -147,7 +147,7 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
     kind = check_target(target, kind, *shape, raster, size, buffer_bytes)
 
     def write(path):
-        """Returns what of the metadata is left out."""
+        """Returns the lines to show."""
         raw = path.with_suffix(".raw")
         try:
             image = _buffered(strips, raster, shape, kind, raw, _buffer_limit(buffer_bytes))
@@ -155,30 +155,28 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
                 image = _resized(image, *size)
             if kind == "bmp":
                 _write_bmp(path, image, raster.metadata)
-                return _without_room(kind, raster)
-            _encode(path, kind, image, raster, quality)
-            return _embed(path, kind, image, raster) + _without_room(kind, raster)
+                left_out = []
+            else:
+                _encode(path, kind, image, raster, quality)
+                left_out = _embed(path, kind, image, raster)
         except pyvips.Error as error:
             raise PictureError(_name(target), f"cannot be written ({vips_reason(error)[0]})") from None
         finally:
             raw.unlink(missing_ok=True)
+        left_out += _without_room(kind, raster)
+        return [f"left out, since {KINDS[kind]} has no room for it: {', '.join(left_out)}"] if left_out else []
 
     if not _is_stream(target):
         with atomic_file(target, suffix=f".{kind}", durable=False) as partial:
-            left_out = write(partial)
-        return _left_out(kind, left_out)
+            return write(partial)
     with user_errors(_name(target), "cannot be written"):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
             path = Path(folder, f"picture.{kind}")
-            left_out = write(path)
+            notes = write(path)
             with open(path, "rb") as file:
                 shutil.copyfileobj(file, target)
         target.flush()
-    return _left_out(kind, left_out)
-
-
-def _left_out(kind, names):
-    return [f"left out, since {KINDS[kind]} has no room for it: {', '.join(names)}"] if names else []
+    return notes
 
 
 def _is_stream(target):
