@@ -187,13 +187,11 @@ def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dic
     """
     problems: list[UserError] = []
     found = find_pictures(folder, problems.append if on_error else None)
-    if problems and not found:
-        raise problems[0]
+    if not found:
+        raise problems[0] if problems else UserError(f"{folder}: no images; put some there or name another folder")
     if on_error:
         for problem in problems:
             on_error(problem)
-    if not found:
-        raise UserError(f"{folder}: no images; put some there or name another folder")
     return named(found, folder)
 
 

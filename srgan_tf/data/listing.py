@@ -134,12 +134,12 @@ class _SizeCache:
 
     def write(self, found):
         """Caches the sizes among `(path, status, size or reason)`; where it cannot, the next call probes again."""
-        sized = (
+        sized = [
             (path[self._start :], status.st_size, status.st_mtime_ns, *result)
             for path, status, result in found
             if isinstance(result, tuple)
-        )
-        columns = zip(*sized) if (sized := list(sized)) else itertools.repeat((), len(_COLUMNS))
+        ]
+        columns = zip(*sized) if sized else itertools.repeat((), len(_COLUMNS))
         content = {"version": _VERSION, "folder": self._folder} | dict(zip(_COLUMNS, columns))
         with contextlib.suppress(UserError), atomic_file(self._path, durable=False) as partial:
             partial.write_text(json.dumps(content), encoding="utf-8")

@@ -55,7 +55,9 @@ def pack(pictures, source: Path | str, folder: Path | str, workers: int = 2) -> 
     plan = _plan(pictures, source)
     size = sum(shard.values for shard in plan.shards)
     with _locked(folder), tqdm(total=size, desc=folder.name, unit="B", unit_scale=True, disable=None) as bar:
-        manifest = _existing_or_new(plan, folder)
+        if (manifest := _existing(plan, folder)) is None:
+            _write_manifest(folder, plan)
+            manifest = plan
         checked = manifest.complete
         shards, missing = list(manifest.shards), []
         for number, shard in enumerate(shards):
@@ -112,15 +114,8 @@ def _locked(folder):
             yield
 
 
-def _existing_or_new(plan, folder):
-    """The manifest in the folder; or the plan, which is then written there, where there is none or it is damaged."""
-    if (manifest := _existing(plan, folder)) is None:
-        _write_manifest(folder, plan)
-    return manifest or plan
-
-
 def _existing(plan, folder):
-    """The manifest in the folder; None where there is none that can be used."""
+    """The manifest in the folder; None where there is none or it is damaged."""
     if not packed.is_packed(folder):
         return None
     try:

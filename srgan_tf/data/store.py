@@ -107,10 +107,10 @@ class Store(abc.ABC):
         """`crops` of the rows and columns `(n, side)`."""
 
 
-def cut(pixels, rows, columns, top=0, left=0):
-    """Crops of pixels that begin at row `top` and column `left` of the picture that `rows` and `columns` count in."""
+def cut(pixels, rows, columns, top=0):
+    """Crops of pixels that begin at row `top` of the picture that `rows` and `columns` count in."""
     crops = []
-    for down, across in zip(rows - top, columns - left):
+    for down, across in zip(rows - top, columns):
         inner = pixels[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
         if inner.shape[:2] != (len(down), len(across)):
             inner = inner[(down - down[0])[:, None], across - across[0]]
