@@ -177,8 +177,12 @@ def _flag_name(field):
 
 
 def _path(field, text):
-    """A text, which may be a path, with the home folder; refuses one that no file can have."""
-    path = _expand(text)
+    """A text, which may be a path; refuses one that no file can have.
+
+    `~/FILE` and `NAME=~/FILE` get the home folder, which a shell puts there only at the start of a word.
+    """
+    name, equals, path = text.rpartition("=")
+    path = name + equals + os.path.expanduser(path)
     if "\0" in path:
         raise UsageError(f"{_flag_name(field)}={path}: has a null byte, which no name can have")
     longest = max(path.rpartition("=")[2].split(os.sep), key=lambda name: len(os.fsencode(name)))
@@ -192,12 +196,6 @@ def _path(field, text):
 def unless_auto(value: Any) -> Any:
     """The value of a flag, None if it was left at auto."""
     return None if value == AUTO else value
-
-
-def _expand(text):
-    """`~/FILE` and `NAME=~/FILE` with the home folder, which a shell expands only at the start of a word."""
-    name, equals, path = text.rpartition("=")
-    return name + equals + os.path.expanduser(path)
 
 
 class _Finite(flags.FloatParser):
@@ -278,7 +276,7 @@ def help_page(settings_class: type, command: str) -> str:
     own = settings_class.__annotations__
     # What a class shares with others comes last.
     for field in sorted(fields, key=lambda field: (not field.metadata["positional"], field.name not in own)):
-        lines.append(f"  {field.metadata['positional'] if field.metadata['only_word'] else f'--{field.name}'}")
+        lines.append(f"  {_flag_name(field)}")
         lines += textwrap.wrap(_description(field), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
