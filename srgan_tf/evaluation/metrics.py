@@ -126,7 +126,7 @@ def ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> flo
     """`ssim` of what `compared` returns."""
     kernel = _wang_kernel()
     inside = np.s_[WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
-    maps = (_similarity(x, y, kernel, kernel, inside) for x, y in zip(references, images))
+    maps = (_similarity(x, y, kernel, inside) for x, y in zip(references, images))
     return float(np.mean([np.mean(values) for values in maps]))
 
 
@@ -161,7 +161,7 @@ def paper_ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) 
     kernel = daala_kernel(height * _PAPER_SIGMA, min(height, width))
     weights = [_correlate(np.ones(length), kernel, 0) for length in (height, width)]
     counts = np.multiply.outer(*weights)
-    return float(np.average(_similarity(x, y, kernel, kernel, np.s_[:], weights), weights=counts))
+    return float(np.average(_similarity(x, y, kernel, np.s_[:], weights), weights=counts))
 
 
 @functools.lru_cache(maxsize=64)  # the pictures of a set have few heights
@@ -195,14 +195,14 @@ def _correlate(values, kernel, axis):
     return correlate1d(values, kernel, axis, mode="constant")
 
 
-def _similarity(x, y, rows, columns, inside, weights=None):
+def _similarity(x, y, kernel, inside, weights=None):
     """SSIM around each pixel, float64 of the shape that `inside` cuts from `(H, W)`.
 
-    `rows` and `columns` are the window; `weights`, per axis, what is left of its sum where the border cuts it.
+    `kernel` is the window along either axis; `weights`, per axis, what is left of its sum where the border cuts it.
     """
 
     def mean(values):
-        filtered = _correlate(_correlate(values, rows, 0), columns, 1)
+        filtered = _correlate(_correlate(values, kernel, 0), kernel, 1)
         if weights is not None:
             filtered /= weights[0][:, None]
             filtered /= weights[1]
