@@ -17,6 +17,7 @@ from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.models.hdf5 import open_hdf5
 from srgan_tf.models.whole_model import unpacked
 from srgan_tf.system.bounded import read_bounded
+from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.memory import resident_bytes, watched_peak
 
@@ -186,13 +187,12 @@ def standardised(faces: NDArray[np.uint8], kind: str) -> NDArray[np.floating]:
     return (values - mean) / np.maximum(deviation, np.float32(values[0].size ** -0.5))
 
 
+def _files(path):
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
 def _digest(path):
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            with open(file, "rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256(file)) for file in _files(path))).hexdigest()
 
 
 def _load(path):
@@ -241,9 +241,7 @@ def _strange_parts(described):
 
 def _loading_bytes(path):
     """Memory that loading a model takes at its peak."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    stored = sum(file.stat().st_size for file in files if file.is_file())
-    return stored * _LOADING.get(path.suffix.lower(), _LOADING_OTHERS)
+    return sum(file.stat().st_size for file in _files(path)) * _LOADING.get(path.suffix.lower(), _LOADING_OTHERS)
 
 
 def _check_saved_model(path):
@@ -308,11 +306,10 @@ def _load_frozen(path):
     while waiting:
         node = kept.node.add()
         node.CopyFrom(nodes[waiting.pop()])
-        if node.name in (INPUT, TRAINING):
-            kind = tf.float32 if node.name == INPUT else tf.bool
+        if (name := node.name) in (INPUT, TRAINING):
             node.Clear()
-            node.name, node.op = (INPUT, "Placeholder") if kind == tf.float32 else (TRAINING, "Placeholder")
-            node.attr["dtype"].type = kind.as_datatype_enum
+            node.name, node.op = name, "Placeholder"
+            node.attr["dtype"].type = (tf.float32 if name == INPUT else tf.bool).as_datatype_enum
         elif node.op == "Placeholder":
             raise UserError(f"{path}: {OUTPUT}:0 needs {node.name}:0 besides {INPUT}:0 and {TRAINING}:0")
         # OpenCV's tools leave attributes without a value, which TensorFlow takes for placeholders.
