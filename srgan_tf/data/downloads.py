@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
-from srgan_tf.system.disk import cache_folder, require_free_bytes
+from srgan_tf.system.disk import cache_folder, require_free_bytes, sha256
 from srgan_tf.system.errors import DAMAGE, UserError, reason, user_errors
 from srgan_tf.system.lock import exclusive
 from srgan_tf.system.terminal import printable
@@ -164,37 +164,36 @@ def _download_rest(archive, path):
 
 def _fetch(archive, path):
     """Brings the archive to `path`, unless it is there already."""
+    if path.exists() and _is_published(archive, path):
+        return
+    _report(f"Fetching {archive.url} into {path.parent}")
+    for delay in (*_RETRY_DELAYS, None):
+        try:
+            _download_rest(archive, path)
+            break
+        except _TransientError as error:
+            reason = str(error)
+        except requests.RequestException as error:  # whose own text is no line for a user
+            lost = isinstance(error, (requests.ConnectionError, requests.Timeout))
+            host = urlsplit(archive.url).netloc
+            reason = f"no connection to {host}" if lost else f"the connection to {host} broke off"
+            reason += f" ({type(error).__name__})"
+        if delay is None:
+            raise UserError(f"{archive.url}: {reason}; check the network, or {_manual_advice(path)}")
+        _report(f"{reason}; trying again")
+        time.sleep(delay)
+    part = _part(path)
+    is_zip = zipfile.is_zipfile(part)
+    if not is_zip or not _is_published(archive, part):
+        part.unlink()
+        what = "a file with another SHA-256" if is_zip else "something that is not a ZIP file"
+        raise _not_as_published(archive, path, what)
+    os.replace(part, path)
 
-    def download(url, output, _):
-        _report(f"Fetching {url} into {path.parent}")
-        for delay in (*_RETRY_DELAYS, None):
-            try:
-                _download_rest(archive, path)
-                break
-            except _TransientError as error:
-                reason = str(error)
-            except requests.RequestException as error:  # whose own text is no line for a user
-                lost = isinstance(error, (requests.ConnectionError, requests.Timeout))
-                host = urlsplit(url).netloc
-                reason = f"no connection to {host}" if lost else f"the connection to {host} broke off"
-                reason += f" ({type(error).__name__})"
-            if delay is None:
-                raise UserError(f"{url}: {reason}; check the network, or {_manual_advice(path)}")
-            _report(f"{reason}; trying again")
-            time.sleep(delay)
-        if not zipfile.is_zipfile(_part(path)):
-            _part(path).unlink()
-            raise _not_as_published(archive, path, "something that is not a ZIP file")
-        os.replace(_part(path), output)
 
-    known = f"sha256:{archive.sha256}" if archive.sha256 else None
-    import pooch  # here, since commands import this module for its names
-
-    pooch.get_logger().setLevel("WARNING")  # its advice is for programmers
-    try:
-        pooch.retrieve(archive.url, known, fname=path.name, path=path.parent, downloader=download)
-    except ValueError:
-        raise _not_as_published(archive, path, "a file with another SHA-256") from None
+def _is_published(archive, path):
+    """Whether a file is the archive, as far as its SHA-256 is known."""
+    return archive.sha256 is None or sha256(path) == archive.sha256
 
 
 def _members(archive, named):

@@ -5,17 +5,15 @@ import os
 import shutil
 from pathlib import Path
 
+import platformdirs
+
 from srgan_tf.system.errors import UserError
 
 
 def cache_folder() -> Path:
     """Where downloads and listings are kept: what the environment variable SRGAN_CACHE names, else `srgan_tf` in the
     user's cache folder. It need not exist."""
-    if not (folder := os.environ.get("SRGAN_CACHE")):
-        import pooch  # with all that downloads, which few processes do
-
-        folder = pooch.os_cache("srgan_tf")
-    return Path(folder).expanduser()
+    return Path(os.environ.get("SRGAN_CACHE") or platformdirs.user_cache_dir("srgan_tf")).expanduser()
 
 
 def free_bytes(path: Path | str) -> int:

@@ -82,7 +82,7 @@ def test_upscaling_starts_without_what_it_does_not_need(tmp_path):
     Image.new("RGB", (5, 4)).save(tmp_path / "small.png")
     code = (
         "import sys; from srgan_tf.cli.main import main; main(['srgan', 'upscale', *sys.argv[1:]])\n"
-        "print([name for name in ('keras', 'scipy', 'matplotlib', 'jax', 'pooch', 'skimage') if name in sys.modules])\n"
+        "print([name for name in ('keras', 'scipy', 'matplotlib', 'jax', 'skimage') if name in sys.modules])\n"
         "import keras, tensorflow; assert tensorflow.keras.layers.Conv2D is keras.layers.Conv2D"
     )
     command = [sys.executable, "-c", code, tmp_path / "small.png", tmp_path / "large.png", "--precision=float32"]
