@@ -68,7 +68,6 @@ class Rater:
         name: As given, or else the page's number.
         path: Of the file.
         study: Which page it was.
-        items: How many pictures the page has.
         calibration: Dict from system, nearest and HR, to the score given where the page asked for a certain one.
         ratings: Dict from `(set, picture, system)` to the score, 1 to 5.
     """
@@ -76,7 +75,6 @@ class Rater:
     name: str
     path: Path
     study: str
-    items: int
     calibration: Mapping[str, int]
     ratings: Mapping[tuple[str, str, str], int]
 
@@ -169,7 +167,7 @@ def _read_scores(path, saved):
         else:
             ratings[entry["set"], entry["picture"], entry["system"]] = score
     _check_room({key[0] for key in ratings}, {key[2] for key in ratings})
-    return Rater(saved["name"] or saved["rater"], path, saved["study"], saved["items"], calibration, ratings)
+    return Rater(saved["name"] or saved["rater"], path, saved["study"], calibration, ratings)
 
 
 def _read_choices(path, saved):
@@ -188,7 +186,7 @@ def _read_choices(path, saved):
             raise ValueError(f"{' and '.join(systems)[:80]} compared twice")
         choices[key] = winner
     _check_room({key[0] for key in choices}, {system for key in choices for system in key[2]})
-    return PairRater(saved["name"] or saved["rater"], path, saved["study"], saved["items"], calibration, choices)
+    return PairRater(saved["name"] or saved["rater"], path, saved["study"], calibration, choices)
 
 
 _READERS = {SCORES_FORMAT: (_read_scores, _SavedScores), PAIRS_FORMAT: (_read_choices, _SavedChoices)}

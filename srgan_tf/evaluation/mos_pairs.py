@@ -25,7 +25,6 @@ class PairRater:
         name: As given, or else the page's number.
         path: Of the file.
         study: Which page it was.
-        items: How many pairs the page has.
         calibration: The system chosen where the page asked for HR; None if the rater did not get there.
         choices: Dict from `(set, picture, both systems)` to the one that was chosen.
     """
@@ -33,7 +32,6 @@ class PairRater:
     name: str
     path: Path
     study: str
-    items: int
     calibration: str | None
     choices: Mapping[tuple[str, str, frozenset[str]], str]
 

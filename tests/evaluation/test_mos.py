@@ -27,10 +27,10 @@ SLEEP = ((0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0), (1.9, 0.8, 1.1,
 RATING = {"set": "Set5", "picture": "baby", "system": "srgan", "score": 3}
 
 
-def rater(name, ratings, calibration=None, items=20):
+def rater(name, ratings, calibration=None):
     """A `Rater`; `ratings` from `(picture, system)` to the score."""
     own = {("Set5", picture, system): score for (picture, system), score in ratings.items()}
-    return Rater(name, f"{name}.json", "s", items, calibration or {"nearest": 1, "HR": 5}, own)
+    return Rater(name, f"{name}.json", "s", calibration or {"nearest": 1, "HR": 5}, own)
 
 
 def saved(path, who, scores, **changes):

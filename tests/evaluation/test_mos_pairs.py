@@ -22,7 +22,7 @@ CITED = ((0, 730, 498, 221), (33, 0, 68, 17), (320, 813, 0, 142), (284, 276, 325
 def rater(name, choices, calibration="HR"):
     """A `PairRater`; `choices` of `(set, picture, winner, loser)`."""
     own = {(set_name, picture, frozenset(both)): both[0] for set_name, picture, *both in choices}
-    return PairRater(name, f"{name}.json", "s", 20, calibration, own)
+    return PairRater(name, f"{name}.json", "s", calibration, own)
 
 
 def saved(path, who, winners, **changes):
