@@ -84,16 +84,10 @@ def run(settings):
             except MemoryError as error:
                 failures.append(UserError(f"{path}: {error}"))
 
-    with tqdm(total=len(paths), unit="image", leave=False, disable=None) as bar:
-        known = facts(weights, scale_factor=f"{scale}x", **({"invented": INVENTED_TEXT} if mappers else {}))
-        notes = report.write_comparison(
-            settings.report,
-            shown(),
-            known,
-            settings.overwrite,
-            lambda picture: bar.update(),
-            threads=None if max_memory is None else 1,
-        )
+    known = facts(weights, scale_factor=f"{scale}x", **({"invented": INVENTED_TEXT} if mappers else {}))
+    threads = None if max_memory is None else 1
+    with tqdm(shown(), total=len(paths), unit="image", leave=False, disable=None) as images:
+        notes = report.write_comparison(settings.report, images, known, settings.overwrite, threads)
     print(settings.precision_note(weights), end="")
     say(f"Report: {settings.report}", *notes)
     return report_failures(failures)

@@ -69,7 +69,7 @@ def run(settings):
     unreadable: list = []
     pairs = find_pairs(find_set(settings.input), on_error=unreadable.append)
     degraded.check_set_target(output, settings.overwrite)
-    with tqdm(total=len(pairs), unit="image", leave=False, disable=None) as bar:
-        failures = degraded.write_set(pairs, output, degradation, bar.update)
+    with tqdm(pairs, unit="image", leave=False, disable=None) as shown:
+        failures = degraded.write_set(shown, output, degradation)
     say(f"{len(pairs) - len(failures)} degraded; `srgan evaluate {output}` scores networks on them")
     return report_failures(unreadable + failures)

@@ -59,9 +59,8 @@ def run(settings):
     sets, notes = fit_sets(sets, scale)
     say(*notes, *settings.precision_note(weights).splitlines())
     total = sum(len(each.pairs) for each in sets)
-    with tqdm(total=total, unit="image", leave=False, disable=None) as bar:
-        max_memory = unless_auto(settings.max_memory)
-        shown = all_versions(sets, systems, external, scale, lambda: bar.update(), max_memory)
+    versions_made = all_versions(sets, systems, external, scale, unless_auto(settings.max_memory))
+    with tqdm(versions_made, total=total, unit="image", leave=False, disable=None) as shown:
         if settings.kind == "pairs":
             count = write_study(path, "Which image is better?", shown, total)
         else:

@@ -4,9 +4,8 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +41,7 @@ def check_set_target(folder: Path | str, overwrite: bool = False) -> None:
     keep_existing(folder, overwrite, "holds a set already")
 
 
-def write_set(
-    pairs: Iterable[Pair], folder: Path | str, degradation: Degradation, progress: Callable[[], Any] = lambda: None
-) -> list[UserError]:
+def write_set(pairs: Iterable[Pair], folder: Path | str, degradation: Degradation) -> list[UserError]:
     """Writes the degraded set of some pictures: copies of the files in `HR/`, PNG files in `LR/`, and `RECORD`.
 
     The folder is complete or not there; see `check_set_target`.
@@ -53,7 +50,6 @@ def write_set(
         pairs: The pictures and their names; LR files that they have are not looked at.
         folder: Where to.
         degradation: Draws a chain for each.
-        progress: Called after each.
 
     Returns:
         Why pictures were left out.
@@ -71,7 +67,6 @@ def write_set(
                 files.write(partial / "LR" / f"{pair.name}.png", lr)
             except PictureError as error:
                 failures.append(error)
-            progress()
         if not drawn:
             raise UserError(f"{folder}: no image could be degraded; the first: {failures[0]}")
         (partial / RECORD).write_text(_record(degradation, drawn), **LENIENT_UTF8)

@@ -26,7 +26,6 @@ def all_versions(
     systems: Mapping[str, Callable[[Image], Image]],
     external: Sequence[Mapping[str, Mapping[str, Path]]],
     scale: int,
-    on_progress: Callable[[], object],
     max_memory: int | None = None,
 ) -> Iterator[tuple[str, str, dict[str, Image]]]:
     """What a study shows: every system's version of every picture, and HR.
@@ -36,7 +35,6 @@ def all_versions(
         systems: Dict from name to a function of LR, see `benchmark.score_set`.
         external: For each set what `benchmark.score_set` takes.
         scale: Scale factor of all systems.
-        on_progress: Called after each picture.
         max_memory: Bytes that the process may have at its peak. None: any.
 
     Yields:
@@ -56,7 +54,6 @@ def all_versions(
                 check_memory(pair.hr, (hr.shape[0], hr.shape[1]), pixel_bytes, max_memory, "show")
             made |= {name: load_external_result(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
             yield each.name, pair.name, made | {HR: hr}
-            on_progress()
 
 
 def write_study(

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
@@ -77,15 +77,13 @@ def write_report(
         UserError: See `check_target`; or a picture cannot be read, or the folder cannot be written.
     """
     rows, scores = list(rows), list(scores)
-    title = "Super-resolution, scored"
     with _report_folder(folder, overwrite) as partial:
         figure, left_out = figures.psnr_lpips(rows)
         if figure:
             partial.joinpath(FIGURE).write_bytes(figure)
         notes = _notes_on_figure(figure, rows, left_out)
-        strips: list[tuple[str, str, list[str]]] = []
-        shown = _with_strips(partial, pictures, scores, strips)
-        notes += _write_page(partial, title, shown, facts, rows, scores, figure, notes, threads=threads)
+        title = "Super-resolution, scored"
+        notes += _write_page_and_text(partial, title, pictures, facts, rows, scores, figure, notes, threads=threads)
         write_csv(scores, partial / CSV)
         everything = {
             "facts": facts,
@@ -94,8 +92,6 @@ def write_report(
             "notes": notes,
         }
         _write_json(partial / JSON, everything)
-        text = report_text(title, PAGE, rows, FIGURE if figure else None, strips, notes, facts)
-        partial.joinpath(TEXT).write_text(text, **LENIENT_UTF8)
     return notes
 
 
@@ -104,22 +100,15 @@ def write_comparison(
     pictures: Iterable[Pictures],
     facts: Mapping,
     overwrite: bool = False,
-    on_progress: Callable[[str], object] | None = None,
     threads: int | None = None,
 ) -> list[str]:
     """Shows what systems make of pictures that have no original, and so no scores.
 
     Writes `report.md`, `facts.json`, `strips/` and `index.html`; otherwise as `write_report`, also what it returns.
-    `on_progress` is called with each picture's title.
     """
-    title = "Super-resolution, compared"
     with _report_folder(folder, overwrite) as partial:
-        strips: list[tuple[str, str, list[str]]] = []
-        shown = _with_strips(partial, pictures, (), strips, on_progress)
-        notes = _write_page(partial, title, shown, facts, threads=threads)
+        notes = _write_page_and_text(partial, "Super-resolution, compared", pictures, facts, threads=threads)
         _write_json(partial / FACTS, facts)
-        text = report_text(title, PAGE, (), None, strips, notes, facts)
-        partial.joinpath(TEXT).write_text(text, **LENIENT_UTF8)
     return notes
 
 
@@ -132,7 +121,7 @@ def _report_folder(folder, overwrite):
         check_target(folder, overwrite)  # the scoring or somebody else may have written there since
 
 
-def _with_strips(folder, pictures, scores, strips, on_progress=None):
+def _with_strips(folder, pictures, scores, strips):
     """Reads the pictures lazily, one at a time, and writes their strips.
 
     Yields:
@@ -151,8 +140,6 @@ def _with_strips(folder, pictures, scores, strips, on_progress=None):
         strip.save(folder / name)
         strips.append((item.title, name, _inventions(item)))
         yield item, layers, place
-        if on_progress:
-            on_progress(item.title)
 
 
 def _inventions(item):
@@ -171,11 +158,16 @@ def _file_name(item, taken):
     return name
 
 
-def _write_page(folder, title, shown, facts, rows=(), scores=(), figure=None, notes=(), threads=None):
-    """Writes the page; returns notes on what it has no room for."""
+def _write_page_and_text(folder, title, pictures, facts, rows=(), scores=(), figure=None, notes=(), threads=None):
+    """Writes strips, page and text; returns notes on what the page has no room for."""
+    strips = []
+    shown = _with_strips(folder, pictures, scores, strips)
     with open(folder / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
         left_out = write_page(file, title, rows, scores, shown, facts, figure, notes, threads)
-    return [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
+    without_room = [f"{PAGE} has no room for: {', '.join(left_out)}."] if left_out else []
+    text = report_text(title, PAGE, rows, FIGURE if figure else None, strips, [*notes, *without_room], facts)
+    folder.joinpath(TEXT).write_text(text, **LENIENT_UTF8)
+    return without_room
 
 
 def _notes_on_figure(figure, rows, left_out):
