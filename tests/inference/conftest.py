@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from srgan_tf.inference.export import export
 from srgan_tf.models.generator import build_generator
 
 
@@ -19,3 +20,11 @@ def random_generator():
         return generator
 
     return make
+
+
+@pytest.fixture(scope="session")
+def exported(generator, tmp_path_factory):
+    """The folder of a SavedModel of `generator`; tests must not change it."""
+    folder = tmp_path_factory.mktemp("export") / "model"
+    export(generator, folder)
+    return folder

@@ -16,17 +16,9 @@ import pyvips
 
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.inference import beam
-from srgan_tf.inference.export import export
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LARGEST = 0.002  # megapixels
-
-
-@pytest.fixture(scope="module")
-def exported(generator, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export") / "model"
-    export(generator, folder)
-    return folder
 
 
 def noise(number, *shape, dtype=np.uint8):

@@ -10,7 +10,6 @@ pytest.importorskip("apache_beam")
 from apache_beam.io import filesystem
 
 from srgan_tf.inference import beam, beam_steps
-from srgan_tf.inference.export import export
 from srgan_tf.inference.upscaler import Upscaler
 
 
@@ -83,13 +82,6 @@ class MemoryFileSystem(filesystem.FileSystem):
 def memory():
     MemoryFileSystem.files.clear()
     return MemoryFileSystem.files
-
-
-@pytest.fixture(scope="module")
-def exported(generator, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export") / "model"
-    export(generator, folder)
-    return folder
 
 
 def noise(height, width, bands=3, seed=0):
