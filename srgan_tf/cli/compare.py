@@ -59,9 +59,9 @@ def run(settings):
     systems = with_baselines(upscalers, scale)
     max_memory = unless_auto(settings.max_memory)
     pixel_bytes = showing_bytes(len(systems) + len(external) + 2 * len(settings.invented) + 1)  # and LR
+    networks_memory = unless_auto(settings.beside(_pixels(paths, scale), pixel_bytes).max_memory)
     for upscaler in upscalers.values():
-        upscaler.max_memory = unless_auto(settings.beside(_pixels(paths, scale), pixel_bytes).max_memory)
-
+        upscaler.max_memory = networks_memory
     mappers = load_mappers({name: upscalers[name] for name in settings.invented})
 
     def check(path):
