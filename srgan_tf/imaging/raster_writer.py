@@ -69,11 +69,8 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
         raise PictureError(_name(target), reason) from None
     rows, columns = size or (height, width)
     check_side(_name(target), kind, rows, columns)
-    if (
-        kind == "bmp"
-        and len(_bmp_head(1, 1, _bands(raster, kind))) + rows * _bmp_stride(columns, _bands(raster, kind))
-        > _LARGEST_BMP
-    ):
+    bands = _bands(raster, kind)
+    if kind == "bmp" and len(_bmp_head(1, 1, bands)) + rows * _bmp_stride(columns, bands) > _LARGEST_BMP:
         raise PictureError(_name(target), "BMP cannot hold more than 4 GiB; write it as .png or .tif")
     needed = _size(raster, kind, height, width)
     folder = tempfile.gettempdir() if _is_stream(target) else Path(target).parent
