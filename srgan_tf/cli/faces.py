@@ -70,12 +70,12 @@ def run(settings):
     embedder = Embedder(settings.facenet, unless_auto(settings.standardisation), unless_auto(settings.max_memory))
     crop = unless_auto(settings.face_crop)
     kept = embeddings_bytes(len(paths), len(weights) + 1, embedder.length) + (0 if crop else DETECTOR_BYTES)
-    if settings.max_memory != AUTO and kept > (left := bytes_left(settings.max_memory)):
-        raise UserError(
-            f"{settings.pairs}: {kept >> 20:,} MiB are needed for {'' if crop else 'MTCNN and '}the vectors of"
-            f" {len(paths):,} images, {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
-        )
     if settings.max_memory != AUTO:
+        if kept > (left := bytes_left(settings.max_memory)):
+            raise UserError(
+                f"{settings.pairs}: {kept >> 20:,} MiB are needed for {'' if crop else 'MTCNN and '}the vectors of"
+                f" {len(paths):,} images, {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
+            )
         settings = dataclasses.replace(settings, max_memory=settings.max_memory - kept - embedder.call_bytes)
     upscalers, scale = load_upscalers(weights, **settings.limits())
     known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")
