@@ -237,8 +237,8 @@ def find_pairs(folder: Path | str, scale: int = 4, on_error: OnError | None = No
     """The pictures of a test set, each with its LR file if there are any.
 
     HR and LR files are a pair if their relative paths without suffix are the same. Where they are not, these endings
-    are removed first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of
-    them, with `-` for `_`, in any case. So `HR/baby_HR.png` and `LR/babyx4.png` are a pair.
+    are removed first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of them, with `-` for `_`, in any case.
+    So `HR/baby_HR.png` and `LR/babyx4.png` are a pair.
 
     Args:
         folder: One with `HR/` and, if the LR files are given, `LR/` in it, in any case; one in another layout that

@@ -9,8 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
-# What TensorFlow imports, where it is installed, for functions that nothing here calls: as long again as its own import
-# takes. Whoever needs one of these imports it afterwards. Only the versions that were tried do without them.
+# Packages that TensorFlow imports, where they are installed, for functions that nothing here calls; they take as long
+# as TensorFlow itself. They can be imported afterwards. Only versions that were tried are imported without them.
 _NOT_FOR_TENSORFLOW = ("jax", "keras.src", "scipy")
 _WITHOUT_THEM = ("2.21",)
 
