@@ -12,16 +12,9 @@ import pytest
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 REPOSITORY = Path(__file__).resolve().parent.parent
 BROWSER_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-device-scale-factor=1",
-)
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync --force-device-scale-factor=1"
+).split()
 
 
 def pytest_collection_modifyitems(items):
