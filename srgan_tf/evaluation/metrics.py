@@ -29,7 +29,7 @@ _KERNEL_WEIGHT = 256  # daala's windows are integers in units of 1/256
 
 
 def compared(
-    reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y"
+    reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y", window: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the metrics compare: a list of channels of each picture, cut at the borders.
 
@@ -39,12 +39,13 @@ def compared(
         shave: Pixels cut at each of the four borders.
         channels: `"y"`, in [16, 235]; `"gray"`, the same stretched to [0, 255], so that R = G = B keeps its value; or
             `"rgb"`.
+        window: Side of what must fit into what is left of them, pixels.
 
     Returns:
         `(references, images)`: two float64 arrays `(C, H - 2 shave, W - 2 shave)`, C 1 or 3.
 
     Raises:
-        ValueError: The pictures are not uint8 RGB, differ in shape, or nothing is left of them.
+        ValueError: The pictures are not uint8 RGB, differ in shape, or less than a window is left of them.
     """
     reference, image = np.asarray(reference), np.asarray(image)
     for picture in (reference, image):
@@ -55,7 +56,8 @@ def compared(
     if channels not in CHANNELS:
         raise ValueError(f"channels must be one of {CHANNELS}. Received: {channels!r}")
     height, width = reference.shape[:2]
-    _check_size(height, width, 2 * shave + 1)
+    if min(height, width) < (min_side := 2 * shave + window):
+        raise ValueError(f"Each side must be at least {min_side} pixels. Received: {height}x{width}")
     inside = np.s_[shave : height - shave, shave : width - shave]
     if channels == "rgb":
         return _planes(reference[inside]), _planes(image[inside])
@@ -65,11 +67,6 @@ def compared(
 
 def _planes(picture):
     return np.moveaxis(picture, 2, 0).astype(np.float64)
-
-
-def _check_size(height, width, min_side):
-    if min(height, width) < min_side:
-        raise ValueError(f"Each side must be at least {min_side} pixels. Received: {height}x{width}")
 
 
 def psnr(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y") -> float:
@@ -116,10 +113,7 @@ def ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
     Raises:
         ValueError: The pictures are not uint8 RGB, differ in shape, or less than one window is left of them.
     """
-    if np.ndim(reference) == 3:
-        height, width = np.shape(reference)[:2]
-        _check_size(height, width, 2 * shave + WINDOW)
-    return ssim_of(*compared(reference, image, shave, channels))
+    return ssim_of(*compared(reference, image, shave, channels, WINDOW))
 
 
 def ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
