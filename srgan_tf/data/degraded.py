@@ -16,7 +16,7 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import crop_to_multiple
-from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, atomic_folder, check_writable, keep_existing
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, atomic_folder, check_folder_target
 from srgan_tf.system.errors import UserError, reason, user_errors
 
 RECORD = "degradations.json"
@@ -24,21 +24,8 @@ _PARTS = {"HR", "LR", RECORD}  # all that the folder of a set holds
 
 
 def check_set_target(folder: Path | str, overwrite: bool = False) -> None:
-    """Whether a degraded set can be written there, to be asked before the work.
-
-    Raises:
-        UserError: Something else is there, or a set and `overwrite` is false; or nothing can be written there.
-    """
-    folder = Path(folder)
-    check_writable(folder.resolve())
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder}: a file; name a new folder for the set")
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _PARTS)
-    if foreign:
-        raise UserError(f"{folder}: holds {foreign[0]}, which is no part of a degraded set; name a new folder")
-    keep_existing(folder, overwrite, "holds a set already")
+    """Whether a degraded set can be written there, see `atomic.check_folder_target`."""
+    check_folder_target(folder, _PARTS, "a degraded set", overwrite)
 
 
 def write_set(pairs: Iterable[Pair], folder: Path | str, degradation: Degradation) -> list[UserError]:

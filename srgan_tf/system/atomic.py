@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,32 @@ def keep_existing(path: Path | str, overwrite: bool, what: str = "exists already
     """
     if Path(path).exists() and not overwrite:
         raise UserError(f"{path}: {what}; --overwrite replaces it")
+
+
+def check_folder_target(folder: Path | str, parts: Collection[str], what: str, overwrite: bool) -> None:
+    """Finds out before long work whether a folder of known parts can be written, by `atomic_folder`.
+
+    Args:
+        folder: Where to.
+        parts: The names that may be in it, if it is there already.
+        what: It is, such as "a report".
+        overwrite: Whether one that is there may be replaced.
+
+    Raises:
+        UserError: There is one already, a file, or a folder with something else in it; or nothing can be written there.
+    """
+    folder = Path(folder)
+    check_writable(folder.resolve())
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: a file; name a folder for {what}")
+    names = sorted(path.name for path in folder.iterdir())
+    foreign = [name for name in names if name not in parts]
+    if foreign:
+        raise UserError(f"{folder}: holds {foreign[0]}, which is no part of {what}; name a new folder")
+    if names:
+        keep_existing(folder, overwrite, f"holds {what} already")
 
 
 def check_writable(path: Path | str, folder: bool = False) -> None:

@@ -110,12 +110,13 @@ def test_a_picture_that_is_too_large_is_named(tmp_path, degrade):
 def test_mistakes_are_one_line_and_nothing_is_written(photos, tmp_path, degrade):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/text").write_text("mine")
-    degrade(photos, tmp_path / "set")
+    (tmp_path / "set").mkdir()  # an empty folder is none yet
+    assert degrade(photos, tmp_path / "set")[0] == 0
     before = sorted(tmp_path.rglob("*"))
     for words, status, message in (
-        ((photos, tmp_path / "set"), 1, "holds a set already; --overwrite replaces it"),
+        ((photos, tmp_path / "set"), 1, "holds a degraded set already; --overwrite replaces it"),
         ((photos, tmp_path / "mine", "--overwrite"), 1, "holds text, which is no part of a degraded set"),
-        ((photos, tmp_path / "mine/text", "--overwrite"), 1, "a file; name a new folder for the set"),
+        ((photos, tmp_path / "mine/text", "--overwrite"), 1, "a file; name a folder for a degraded set"),
         ((photos, photos / "set"), 2, "give a place outside"),
         ((tmp_path / "nothing", tmp_path / "new"), 1, "none of the known sets"),
         ((photos / "a.png", tmp_path / "new"), 1, "cannot be written as a file without suffix"),

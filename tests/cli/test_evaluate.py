@@ -304,7 +304,7 @@ FILES = [
     (["--weights=a3="], "--weights=a3=: no such weights file"),
     (["--results=theirs=/no/such"], "/no/such: no such folder"),
     (["--lpips=/no/such"], "/no/such: cannot be read"),
-    (["--report=WEIGHTS"], "a file; name a folder for the report"),
+    (["--report=WEIGHTS"], "a file; name a folder for a report"),
     (["--mode=compare", "--input=/no/such", "--report=/no/report"], "/no/such: no such folder"),
     (["--mode=import", "/no/such.npz"], "/no/such.npz: cannot be read"),
     (["--mode=upscale", "--weights=WEIGHTS", "--input=/no/such", "--output=b.png"], "/no/such: no such image"),

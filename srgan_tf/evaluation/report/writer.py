@@ -14,8 +14,7 @@ from srgan_tf.evaluation.report.markdown import report_text
 from srgan_tf.evaluation.report.page import write_page
 from srgan_tf.evaluation.tables import write_csv
 from srgan_tf.inference.invention_map import Invention
-from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_writable, keep_existing, shortened
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_folder_target, shortened
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
@@ -23,28 +22,8 @@ _FILES = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's f
 
 
 def check_target(folder: Path | str, overwrite: bool = False) -> None:
-    """Whether a report can be written there, to be asked before the scoring.
-
-    Args:
-        folder: Where the report is to be.
-        overwrite: Whether a report that is there may be replaced.
-
-    Raises:
-        UserError: There is a report already, another file, or a folder with other files in it; or nothing can be
-            written there.
-    """
-    folder = Path(folder)
-    check_writable(folder.resolve())
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder}: a file; name a folder for the report")
-    names = sorted(path.name for path in folder.iterdir())
-    foreign = [name for name in names if name not in _FILES]
-    if foreign:
-        raise UserError(f"{folder}: holds {foreign[0]}, which is no part of a report; name a new folder for the report")
-    if names:
-        keep_existing(folder, overwrite, "holds a report already")
+    """Whether a report can be written there, see `atomic.check_folder_target`."""
+    check_folder_target(folder, _FILES, "a report", overwrite)
 
 
 def write_report(
