@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import MAX_THREADS, setting
-from srgan_tf.data import folders, packed
-from srgan_tf.data.paired import find_sides, match_scans
+from srgan_tf.data import layouts, packed
+from srgan_tf.data.paired import match_sides, scan_sides
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
@@ -37,23 +37,21 @@ class Settings:
 
 def run(settings):
     """Writes the training images into the folder `pack`, all that any crop size can use; returns the exit status."""
-    sides = find_sides(settings.train_dir)
-    sources = sides or (settings.train_dir,)
-    for source in sources:
-        if packed.is_packed(source):
-            raise UserError(f"{source}: is packed already; name the folder of the photographs")
-    scans = [folders.scan(source) for source in sources]
-    if sides:
-        match_scans(sides, (scans[0], scans[1]))  # only to refuse what training would
-    for source, scan in zip(sources, scans):
+    found = layouts.find_set(settings.train_dir, 4)
+    for source in filter(packed.is_packed, filter(None, (found.hr, found.lr))):
+        raise UserError(f"{source}: is packed already; name the folder of the photographs")
+    sides = scan_sides(settings.train_dir)
+    if len(sides) > 1:
+        match_sides(sides)  # only to refuse what training would
+    for source, scan in sides:
         say(f"packing    {scan.summary()[0]} ({source})", *scan.summary()[1:])
     quiet.import_tensorflow()
     from srgan_tf.data import packing
 
-    targets = [Path(settings.pack, name) for name in (("HR", "LR") if sides else ("",))]
+    targets = [Path(settings.pack, name) for name in (("HR", "LR") if len(sides) > 1 else ("",))]
     shards = [
         shard
-        for source, scan, target in zip(sources, scans, targets)
+        for (source, scan), target in zip(sides, targets)
         for shard in packing.pack(scan.pictures, source, target, settings.workers).shards
     ]
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):

@@ -76,18 +76,24 @@ def without_gc() -> Iterator[None]:
 
 
 @without_gc()
-def _scan(paths, min_side, name, folder=None, problems=()):
-    found = {problem.path: problem.reason for problem in problems}
-    found |= {path: "a link that leads nowhere" if _leads_nowhere(path) else "not an image" for path in paths}
-    candidates = [path for path in paths if is_picture(path)]
-    found.update(zip(candidates, listing.probe_files(folder, candidates)))
-    return select(found.items(), min_side, name)
+def sizes(folder: Path | str) -> dict[str, tuple[int, int] | str | None]:
+    """What the files below a folder are, see `scan`: by path the `(height, width)`, or why it is no usable picture.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    problems: list = []
+    paths = find_files(folder, problems.append)
+    found = {str(problem.path): problem.reason for problem in problems} | dict.fromkeys(paths, "not an image")
+    pictures = [path for path in paths if is_picture(path)]
+    found.update(zip(pictures, listing.probe_files(folder, pictures)))
+    for path in set(paths).difference(pictures):
+        if os.path.islink(path) and not os.path.exists(path):
+            found[path] = "a link that leads nowhere"
+    return found
 
 
-def _leads_nowhere(path):
-    return not is_picture(path) and os.path.islink(path) and not os.path.exists(path)
-
-
+@without_gc()
 def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
     """Divides files into the usable pictures and the others.
 
@@ -132,8 +138,7 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
     Raises:
         UserError: There is no such folder, or nothing usable in it.
     """
-    problems: list = []
-    return _scan(find_files(folder, problems.append), min_side, folder, folder, problems)
+    return select(sizes(folder).items(), min_side, folder)
 
 
 def embedded_pictures() -> dict[str, Path]:
@@ -172,7 +177,8 @@ def embedded_scan(which: str, min_side: int = 1) -> Scan:
         raise ValueError(f"which must be 'train' or 'valid'. Received: {which!r}")
     pictures = embedded_pictures().items()
     paths = [path for name, path in pictures if (name in EMBEDDED_VALIDATION) == (which == "valid")]
-    return _scan(paths, min_side, "scikit-image's photographs")
+    found = zip(paths, listing.probe_files(None, [str(path) for path in paths]))
+    return select(found, min_side, "scikit-image's photographs")
 
 
 def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dict[str, Path]:
@@ -210,12 +216,7 @@ def without_roles(named: Mapping[str, Path]) -> dict[str, Path]:
     Raises:
         UserError: Two have one name then.
     """
-    return _distinct((_without_role(name), path) for name, path in named.items())
-
-
-def _without_role(name):
-    folder, slash, stem = name.rpartition("/")
-    return folder + slash + (layouts.ROLE.sub("", stem) or stem)
+    return _distinct((layouts.without_role(name), path) for name, path in named.items())
 
 
 def _distinct(named):
@@ -253,12 +254,7 @@ def find_pairs(folder: Path | str, scale: int = 4, on_error: OnError | None = No
         UserError: There is no such folder, no picture in it, a partner is missing, two files have one name, there are
             several sets, or LR that would be taken for HR.
     """
-    folder = Path(folder)
-    sides = layouts.find_sides(folder, scale)
-    if len(sides) > 1:
-        names = ", ".join(each.name for each in sides)
-        raise UserError(f"{folder}: holds several test sets: {names}; put each into a folder of its own")
-    return pairs_of(sides[0] if sides else layouts.Sides("", folder, folder), on_error)
+    return pairs_of(layouts.find_set(folder, scale), on_error)
 
 
 def pairs_of(sides: layouts.Sides, on_error: OnError | None = None) -> list[Pair]:
@@ -272,7 +268,7 @@ def pairs_of(sides: layouts.Sides, on_error: OnError | None = None) -> list[Pair
         hr, lr = names, pictures_by_name(sides.lr, on_error=on_error) if sides.lr else {}
     if not lr:
         return [Pair(name, path, None) for name, path in sorted(names.items())]
-    partners = match(hr, lr, sides.hr.parent)
+    partners = match(hr, lr, sides.hr if sides.lr == sides.hr else sides.hr.parent)
     return [Pair(name, path, partners[path]) for name, path in sorted(names.items())]
 
 
@@ -284,11 +280,10 @@ def match(hr: Mapping[str, Path], lr: Mapping[str, Path], folder: Path) -> dict[
     """
     if hr.keys() != lr.keys():
         hr, lr = without_roles(hr), without_roles(lr)
-    alone = [hr[key] for key in hr.keys() - lr.keys()] + [lr[key] for key in lr.keys() - hr.keys()]
-    if alone:
-        raise UserError(
-            f"{folder}: {len(alone)} without a partner in HR/ or LR/: {abbreviate(alone)}; add or remove them"
-        )
+    alone = {"HR": [hr[key] for key in hr.keys() - lr.keys()], "LR": [lr[key] for key in lr.keys() - hr.keys()]}
+    if count := sum(map(len, alone.values())):
+        names = "; ".join(f"{side} {abbreviate(paths)}" for side, paths in alone.items() if paths)
+        raise UserError(f"{folder}: {count} without a partner in HR/ or LR/: {names}; add or remove them")
     return {path: lr[key] for key, path in hr.items()}
 
 

@@ -6,11 +6,12 @@ HR/ with LR/, or GT/ with LQ/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_vali
 """
 
 import dataclasses
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from srgan_tf.data.walk import folder_names
+from srgan_tf.data.walk import folder_names, is_picture
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
 
@@ -26,6 +27,8 @@ _KINDS = ("", "bic", "bicubic")  # of LR, the first that is there; any other com
 _NAMED_HR = re.compile(r"[_-]H[RQ]([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_LR = re.compile(r"[_-]L[RQ][_-]?(bicubic)?([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_SCALE = re.compile(r"[_-]?x\d$", re.IGNORECASE)
+_NAMED_LR_OR_SCALE = re.compile(f"{_NAMED_LR.pattern}|{_NAMED_SCALE.pattern}", re.IGNORECASE)
+_LONGEST = len("_LR_bicubic_x4")  # that they match
 ROLE = re.compile(
     r"([_-]([HL][RQ]\d?|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE
 )  # endings of names that are removed
@@ -86,6 +89,20 @@ def find_sides(folder: Path | str, scale: int) -> list[Sides]:
             sides.append(Sides(name or _name_of(folder), _only(folder, paths), _choose(folder, own, scale)))
     whole = [each for each in sides if each.name == _name_of(folder)]
     return whole or sides
+
+
+def find_set(folder: Path | str, scale: int) -> Sides:
+    """The one test set whose sides lie in a folder; of a plain folder, both sides are the folder itself.
+
+    Raises:
+        UserError: There are several sets, or see `find_sides`.
+    """
+    folder = Path(folder)
+    sides = find_sides(folder, scale)
+    if len(sides) > 1:
+        names = ", ".join(each.name for each in sides)
+        raise UserError(f"{folder}: holds several test sets: {names}; put each into a folder of its own")
+    return sides[0] if sides else Sides("", folder, folder)
 
 
 def _name_of(folder):
@@ -164,7 +181,67 @@ def is_lr(name: str) -> bool:
     return _LR.fullmatch(name) is not None or _SCALED.fullmatch(name) is not None
 
 
-def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+def without_role(name: str) -> str:
+    """The name of a picture without the endings that say HR or LR and the scale factor, `ROLE`."""
+    folder, slash, stem = name.rpartition("/")
+    return folder + slash + (ROLE.sub("", stem) or stem)
+
+
+def find_lr(folder: Path | str, found: Mapping[str, tuple[int, int] | str | None]) -> set[str]:
+    """The LR files below a plain folder of photographs to train on, see `divide_by_names`.
+
+    A few of many may be named as LR by chance: where others are named neither as LR nor as HR, and none that is named
+    as LR has a partner, there is no LR.
+
+    Args:
+        folder: The folder.
+        found: What is below it, see `data.folders.sizes`.
+
+    Returns:
+        Those of the paths that are LR.
+
+    Raises:
+        UserError: See `refuse_lr` and `divide_by_names`.
+    """
+    if not _may_hold_lr(folder, found):
+        return set()
+    pictures = {path: size for path, size in found.items() if size is not None and is_picture(path)}
+    firsts: dict[str, str] = {}  # of each folder
+    for path in pictures:
+        firsts.setdefault(os.path.dirname(path), path)
+    refuse_lr(folder, map(Path, firsts.values()))
+    stems = [os.path.splitext(path)[0] for path in pictures]
+    named_lr = {stem for stem in filter(_NAMED_LR_OR_SCALE.search, stems) if not _NAMED_HR.search(stem)}
+    if not named_lr:
+        return set()
+    others = [stem for stem in stems if stem not in named_lr]
+    alone = {*map(without_role, named_lr)}.isdisjoint(map(without_role, others))
+    if alone and not all(map(_NAMED_HR.search, others)):
+        return set()
+    sizes = {Path(path): size for path, size in pictures.items()}
+
+    def size(path):
+        if isinstance(sizes[path], str):
+            raise UserError(f"{path}: {sizes[path]}")
+        return sizes[path]
+
+    _, lr = divide_by_names(folder, dict(zip(stems, sizes)), size)
+    return {path for path, stem in zip(pictures, stems) if stem in lr}
+
+
+def _may_hold_lr(folder, paths):
+    """Whether anything is named as LR, for 350,000 paths in 0.2 s."""
+    folders = {path.rpartition(os.sep)[0] for path in paths}
+    names = {_name_of(Path(folder))}.union(*(each.split(os.sep) for each in folders))
+    if any(map(is_lr, names)):
+        return True
+    ends = ((path, path.rfind(".")) for path in paths)
+    return any(_NAMED_LR_OR_SCALE.search(path, end - _LONGEST, end) for path, end in ends)
+
+
+def divide_by_names(
+    folder: Path | str, named: Mapping[str, Path], size: Callable[[Path], tuple[int, int]] = files.probe
+) -> tuple[dict[str, Path], dict[str, Path]]:
     """Divides the pictures of one folder into HR and LR, by their names: `_HR` and `_LR`, or LR in `x4`.
 
     A picture whose name ends in x4 is LR if there is another without, and larger.
@@ -172,6 +249,7 @@ def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict
     Args:
         folder: Of the pictures.
         named: Each one's path by its name.
+        size: Gives the `(height, width)` of a picture; raises `UserError` if it cannot be read.
 
     Returns:
         `(hr, lr)`: two dicts from name to path; the second is empty if there is no LR.
@@ -188,7 +266,7 @@ def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict
     if not lr:
         # Where more than one is there and all are named x4, all are LR: a single one may be called so by chance.
         all_scaled = len(named) > 1 and all(map(_NAMED_SCALE.search, named))
-        lr = {name: path for name, path in named.items() if all_scaled or _is_downscaled(name, named)}
+        lr = {name: path for name, path in named.items() if all_scaled or _is_downscaled(name, named, size)}
         hr, rest = {name: path for name, path in named.items() if name not in lr}, {}
     if lr and not (hr or rest):
         path = next(iter(lr.values()))
@@ -196,12 +274,12 @@ def divide_by_names(folder: Path | str, named: Mapping[str, Path]) -> tuple[dict
     return hr or rest, lr
 
 
-def _is_downscaled(name, named):
+def _is_downscaled(name, named, size):
     """Whether a picture is another one's LR by its name, and smaller."""
     path, original = named[name], named.get(_NAMED_SCALE.sub("", name))
     if original in (None, path):
         return False
     try:
-        return max(files.probe(path)) < max(files.probe(original))
+        return max(size(path)) < max(size(original))
     except UserError:  # it is reported when it is scored
         return True

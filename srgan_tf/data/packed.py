@@ -153,7 +153,6 @@ def _checked_rows(rows, kinds, name):
     return rows
 
 
-@without_gc()
 def scan(folder: Path | str, min_side: int = 1) -> Scan:
     """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order.
 
@@ -167,6 +166,16 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
     Raises:
         UserError: The folder is not completely packed, damaged, or has nothing usable.
     """
+    return select(sizes(folder).items(), min_side, folder)
+
+
+@without_gc()
+def sizes(folder: Path | str) -> dict[str, tuple[int, int]]:
+    """`data.folders.sizes` of a packed folder; see `scan`.
+
+    Raises:
+        UserError: The folder is not completely packed, or damaged.
+    """
     folder = Path(folder)
     manifest = read_manifest(folder)
     if not manifest.complete:
@@ -176,8 +185,11 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
         )
     for shard in manifest.shards:
         check_size(folder / shard.file, shard.size)
-    found = ((folder / name, size) for shard in manifest.shards for name, *size, _ in shard.pictures)
-    return select(found, min_side, folder)
+    return {
+        os.path.join(folder, name): (height, width)
+        for shard in manifest.shards
+        for name, height, width, _ in shard.pictures
+    }
 
 
 def check_size(path: Path, size: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from srgan_tf.data import folders, layouts, packed
 from srgan_tf.data.folders import PictureFile, Scan
 from srgan_tf.data.store import PhotographStore, Store
-from srgan_tf.data.walk import folder_names, is_picture
+from srgan_tf.data.walk import is_picture
 from srgan_tf.system.errors import UserError
 
 
@@ -46,47 +46,69 @@ class PairScan:
     lr: tuple[PictureFile, ...]
 
 
-def find_sides(folder: Path | str, scale: int = 4) -> tuple[Path, Path] | None:
-    """The folders of HR and LR in a folder, in one of the layouts of `data.layouts`; None if it is one of HR alone.
+@folders.without_gc()
+def scan_sides(folder: Path | str, scale: int = 4, min_side: int = 1) -> list[tuple[Path, Scan]]:
+    """Finds the photographs of a folder, or HR and LR of one that `data.folders.find_pairs` takes for pairs.
 
     Args:
-        folder: With `HR/` and `LR/`, say.
-        scale: Factor between them, by which LR is chosen where there are several.
+        folder: Packed or not; in one of the layouts of `data.layouts`, or plain. Of many photographs, a few that are
+            named as LR by chance are none; see `data.layouts.find_lr`.
+        scale: Factor between HR and LR, by which LR is chosen where there are several.
+        min_side: See `data.folders.scan`; of LR, all are taken.
+
+    Returns:
+        One `(folder, scan)`; or two, of HR and of LR, both of one folder where the names tell them apart.
 
     Raises:
-        UserError: There is only LR, there are several sets, or only names tell HR and LR apart.
+        UserError: There is only LR, there are several sets, or nothing usable.
     """
-    folder = Path(folder)
-    sides = layouts.find_sides(folder, scale)
-    if not sides and (lr := [name for name in folder_names(folder) if layouts.is_lr(name)]):
-        raise UserError(f"{folder}: has {lr[0]}/ but no HR/; put the originals into HR/")
-    if not sides or sides[0].lr is None:
-        return None
-    if len(sides) > 1 or sides[0].lr == sides[0].hr:
-        raise UserError(f"{folder}: holds several sets, or HR and LR in one folder; put one set into HR/ and LR/")
-    return sides[0].hr, sides[0].lr
+    found_set = layouts.find_set(folder, scale)
+    hr, lr = (found_set.hr, found_set.lr) if found_set.lr else (Path(folder), Path(folder))
+    if hr != lr:
+        return [(hr, _reader(hr).scan(hr, min_side)), (lr, _reader(lr).scan(lr))]
+    found = _reader(hr).sizes(hr)
+    of_lr = layouts.find_lr(hr, found)
+    if not of_lr:
+        return [(hr, folders.select(found.items(), min_side, hr))]
+    parts = [[item for item in found.items() if (item[0] in of_lr) == is_lr] for is_lr in (False, True)]
+    return [(hr, folders.select(part, side, hr)) for part, side in zip(parts, (min_side, 1))]
 
 
-def scan_photographs(folder: Path | str, min_side: int = 1) -> Scan:
-    """`data.folders.scan` of a folder of photographs, or `data.packed.scan` of a packed one."""
-    return (packed.scan if packed.is_packed(folder) else folders.scan)(folder, min_side)
+def _reader(folder):
+    return packed if packed.is_packed(folder) else folders
 
 
-def scan_pairs(hr: Path, lr: Path, scale: int, min_side: int) -> PairScan:
-    """Finds the usable pairs: by their names, as `data.folders.find_pairs` does, and by their sizes.
+def match_sides(sides: list[tuple[Path, Scan]]) -> dict[Path, Path]:
+    """The LR file of each HR file, of the skipped ones too; see `data.folders.match`.
 
     Args:
-        hr: Folder of HR pictures, packed or not.
-        lr: Folder of LR pictures, packed or not.
+        sides: The two of `scan_sides`.
+
+    Raises:
+        UserError: A picture has no partner, or two have one name.
+    """
+    hr, lr = (folders.named(_entries(scan), folder) for folder, scan in sides)
+    return folders.match(hr, lr, _set_folder(sides))
+
+
+def _set_folder(sides):
+    (hr, _), (lr, _) = sides
+    return hr if hr == lr else hr.parent
+
+
+def fit_pairs(sides: list[tuple[Path, Scan]], scale: int) -> PairScan:
+    """The usable pairs: by their names, as `data.folders.find_pairs` does, and by their sizes.
+
+    Args:
+        sides: The two of `scan_sides`.
         scale: Factor between them: LR has the size of HR divided by it, rounded down.
-        min_side: HR pictures with a shorter side, in pixels, are skipped.
 
     Raises:
         UserError: A picture has no partner, two have one name, or no pair is usable.
     """
-    scans = scan_photographs(hr, min_side), scan_photographs(lr)
-    partners = match_scans((hr, lr), scans)
-    hr_files, lr_files = map(_entries, scans)
+    partners = match_sides(sides)
+    (hr, large_scan), (_, small_scan) = sides
+    hr_files, lr_files = _entries(large_scan), _entries(small_scan)
     pictures, small_pictures, skipped = [], [], []
     for path, large in sorted(hr_files.items(), key=lambda item: item[0].relative_to(hr).as_posix()):
         small = lr_files[partners[path]]
@@ -102,19 +124,9 @@ def scan_pairs(hr: Path, lr: Path, scale: int, min_side: int) -> PairScan:
             small_pictures.append(small)
     if not pictures:
         raise UserError(
-            f"{hr.parent}: no usable pair, {len(skipped)} skipped; the first: {skipped[0][0]}: {skipped[0][1]}"
+            f"{_set_folder(sides)}: no usable pair, {len(skipped)} skipped; the first: {skipped[0][0]}: {skipped[0][1]}"
         )
     return PairScan(Scan(tuple(pictures), tuple(skipped)), tuple(small_pictures))
-
-
-def match_scans(sides: tuple[Path, Path], scans: tuple[Scan, Scan]) -> dict[Path, Path]:
-    """The LR file of each HR file, of the skipped ones too; see `data.folders.match`.
-
-    Raises:
-        UserError: A picture has no partner, or two have one name.
-    """
-    hr, lr = (folders.named(_entries(scan), folder) for folder, scan in zip(sides, scans))
-    return folders.match(hr, lr, sides[0].parent)
 
 
 def _entries(scan: Scan) -> dict[Path, PictureFile | str]:

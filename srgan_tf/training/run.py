@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srgan_tf.data import folders
-from srgan_tf.data.paired import Photographs, find_sides, scan_pairs, scan_photographs
+from srgan_tf.data.paired import Photographs, fit_pairs, scan_sides
 from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.signals import ends_in_time
@@ -50,22 +50,25 @@ def find_photographs(settings) -> list[Photographs]:
     Raises:
         UserError: There are none, or LR is there and to be made as well.
     """
-    sides = find_sides(settings.train_dir, settings.scale) if settings.train_dir else None
-    if sides:
+    what, sides = "", []
+    if settings.train_dir:
+        sides = scan_sides(settings.train_dir, settings.scale, settings.crop_size)
+    if not sides:
+        scan = folders.embedded_scan("train", min_side=settings.crop_size)
+        photographs = [Photographs("", scan.pictures)]
+    elif len(sides) == 1:
+        ((folder, scan),) = sides
+        photographs = [Photographs(folder, scan.pictures)]
+    else:
+        (hr, _), (lr, _) = sides
         if settings.degradation != "bicubic":
             raise UserError(
-                f"--degradation={settings.degradation} cannot be combined with the LR images in {sides[1]}; leave it"
-                f" out, or name {sides[0]} as --train_dir"
+                f"--degradation={settings.degradation} cannot be combined with the LR images in {lr}; leave it out, or"
+                " name a folder of HR images alone as --train_dir"
             )
-        found = scan_pairs(*sides, settings.scale, settings.crop_size)
+        found = fit_pairs(sides, settings.scale)
         scan, what = found.hr, "pairs of "
-        photographs = [Photographs(sides[0], found.hr.pictures), Photographs(sides[1], found.lr)]
-    else:
-        if settings.train_dir:
-            scan = scan_photographs(settings.train_dir, settings.crop_size)
-        else:
-            scan = folders.embedded_scan("train", min_side=settings.crop_size)
-        what, photographs = "", [Photographs(settings.train_dir, scan.pictures)]
+        photographs = [Photographs(hr, scan.pictures), Photographs(lr, found.lr)]
     where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
     say(f"training   {what}{scan.summary()[0]} ({where})", *scan.summary()[1:])
     return photographs

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.data.folders import find_pairs
+from srgan_tf.data.paired import fit_pairs, match_sides, scan_sides
 from srgan_tf.evaluation.picture_sets import find_ignored, find_sets
 from srgan_tf.system.errors import UserError
 
@@ -65,6 +66,11 @@ def test_layouts_are_paired(tmp_path, layout):
     assert one.name == ("DIV2K_valid" if layout.startswith("DIV2K") else one.name) and len(one.pairs) == 1
     ((_, found_hr, found_lr),) = (vars(pair).values() for pair in one.pairs)
     assert (found_hr, found_lr) == (folder / hr, folder / lr)
+    trained = fit_pairs(scan_sides(folder, min_side=32), 4)
+    assert [(*map(vars, trained.hr.pictures),), (*map(vars, trained.lr),)] == [
+        ({"path": folder / hr, "height": 48, "width": 48},),
+        ({"path": folder / lr, "height": 12, "width": 12},),
+    ]
 
 
 @pytest.mark.parametrize("layout", ["EDSR", "X4 beside HR", "BasicSR", "SelfExSR"])
@@ -103,6 +109,9 @@ def test_lr_is_never_taken_for_hr(tmp_path, names, said):
     with pytest.raises(UserError, match=said) as error:
         find_pairs(tmp_path)
     assert "\n" not in str(error.value)
+    with pytest.raises(UserError) as in_training:
+        match_sides(scan_sides(tmp_path))
+    assert str(in_training.value) == str(error.value)
 
 
 @pytest.mark.parametrize("name", ["LR", "X4", "x4", "LR_bicubic", "LRbicx4", "DIV2K_valid_LR_bicubic_X4"])
@@ -110,6 +119,8 @@ def test_a_folder_that_is_itself_named_as_lr_is_refused(tmp_path, monkeypatch, n
     put(tmp_path / name, "a.png", "b.png")
     with pytest.raises(UserError, match="named as a folder of LR; name the folder that HR/ and LR/ are in"):
         find_pairs(tmp_path / name)
+    with pytest.raises(UserError, match="named as a folder of LR; name the folder that HR/ and LR/ are in"):
+        scan_sides(tmp_path / name, min_side=96)
     monkeypatch.chdir(tmp_path / name)
     with pytest.raises(UserError, match="named as a folder of LR"):
         find_pairs(".")
@@ -123,6 +134,37 @@ def test_names_that_only_look_like_lr_stay_hr(tmp_path):
     pairs = find_pairs(tmp_path)
     assert [pair.name for pair in pairs] == ["Ford_GT/a", "box4", "color", "img_1x4", "photo", "photo_x4"]
     assert {pair.lr for pair in pairs} == {None}
+    ((_, scan),) = scan_sides(tmp_path)
+    assert [picture.path for picture in scan.pictures] == [pair.hr for pair in pairs]
+
+
+def test_a_name_of_lr_among_photographs_is_chance(tmp_path, monkeypatch):
+    names = ["k2.png", "q_lr.png", "vx4.png", "z_hr.png"]
+    put(tmp_path, *names)
+    Image.new("RGB", (48, 48)).save(tmp_path / "k2.jpg")
+    ((_, scan),) = scan_sides(tmp_path)
+    assert [picture.path.name for picture in scan.pictures] == ["k2.jpg", *names]
+    (tmp_path / "k2.jpg").rename(tmp_path / "q.jpg")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="k2.png: is neither named _HR nor _LR"):
+        scan_sides(".")
+    (tmp_path / "z_hr.png").unlink()
+    with pytest.raises(UserError, match="^.: 2 without a partner in HR/ or LR/: HR k2.png, vx4.png; add or remove"):
+        match_sides(scan_sides("."))
+
+
+def test_a_damaged_file_in_x4_is_lr_in_training(tmp_path):
+    put(tmp_path, "a.png", "ax4.png", "b.png", "bx4.png")
+    (tmp_path / "ax4.png").write_bytes(b"")
+    found = fit_pairs(scan_sides(tmp_path), 4)
+    assert [picture.path.name for picture in (*found.hr.pictures, *found.lr)] == ["b.png", "bx4.png"]
+    assert [path.name for path, _ in found.hr.skipped] == ["ax4.png"]
+
+
+def test_a_folder_of_sets_is_not_trained_on(tmp_path):
+    put(tmp_path, "Set5/HR/a.png", "Set5/LR/a.png", "Set14/HR/b.png", "Set14/LR/b.png")
+    with pytest.raises(UserError, match="has no HR/, but .*Set14/LR/b.png is in LR/, a folder of LR; name the folder"):
+        scan_sides(tmp_path)
 
 
 def test_a_folder_of_sets_of_several_layouts(tmp_path):

@@ -1,10 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from srgan_tf.cli.main import main
-from srgan_tf.data import packed, pipeline
-from srgan_tf.data.paired import Photographs, find_sides, scan_pairs
+from srgan_tf.data import folders, packed, packing, pipeline
+from srgan_tf.data.paired import Photographs, fit_pairs, scan_sides
 from srgan_tf.data.sampling import Sampler
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple
@@ -27,13 +29,26 @@ def pairs(tmp_path):
 
 
 def _batches(folder, count, **options):
-    (hr, lr), cache = find_sides(folder), options.pop("cache", 0)
-    found = scan_pairs(hr, lr, 4, 32)
+    sides, cache = scan_sides(folder, 4, 32), options.pop("cache", 0)
+    ((hr, _), (lr, _)), found = sides, fit_pairs(sides, 4)
     stores = [Photographs(hr, found.hr.pictures).store(4, cache), Photographs(lr, found.lr).store(1, cache)]
     sampler = Sampler(stores[0].sizes, **{"crop_size": 32, "scale": 4, "seed": 1, "batch_size": 2} | options)
     data = pipeline.batches(stores[0], sampler, start=0, stop=count, workers=2, xla=False, lr_store=stores[1])
     with stores[0].unwrapped_errors(), stores[1].unwrapped_errors():
         return [tuple(values.numpy() for values in batch) for batch in data]
+
+
+@pytest.fixture
+def flat(pairs, tmp_path):
+    """The same pairs in one folder, `_HR` and `_LR` in their names."""
+    for side in ("HR", "lr"):
+        for path in (pairs / side).rglob("*.png"):
+            name = path.relative_to(pairs / side).as_posix()
+            name = name.removesuffix(".png").removesuffix("_HR").removesuffix("x4")
+            target = tmp_path / "flat" / f"{name}_{side.upper()}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    return tmp_path / "flat"
 
 
 def _upright(square):
@@ -70,6 +85,18 @@ def test_packed_pairs_give_the_same_batches(pairs, tmp_path):
             np.testing.assert_array_equal(values[0], values[2])
 
 
+def test_pairs_in_one_folder_give_the_same_batches(pairs, flat, tmp_path):
+    assert main(["srgan", "pack", str(flat), str(tmp_path / "packed")]) == 0
+    assert [path.name for path in sorted((tmp_path / "packed").iterdir())] == ["HR", "LR"]
+    in_one = tmp_path / "in_one"  # as earlier versions packed it
+    scan = folders.scan(flat)
+    packing.pack(scan.pictures, flat, in_one)
+    for batches in zip(*(_batches(folder, 8) for folder in (pairs, flat, tmp_path / "packed", in_one))):
+        for values in zip(*batches):
+            for others in values[1:]:
+                np.testing.assert_array_equal(values[0], others)
+
+
 def test_jpegs_are_paired_and_cropped_as_well(tmp_path):
     rng = np.random.default_rng(0)
     for side, size in (("HR", (128, 160)), ("LR", (32, 40))):
@@ -88,7 +115,7 @@ def test_pairs_that_do_not_fit_are_skipped_with_the_reason(pairs):
     Image.new("RGB", (16, 15)).save(pairs / "lr/d.png")
     (pairs / "lr/a.png").write_text("text")
     Image.new("RGB", (31, 60)).save(pairs / "HR/in/c.png")
-    found = scan_pairs(*find_sides(pairs), 4, 32)
+    found = fit_pairs(scan_sides(pairs, 4, 32), 4)
     assert [picture.path.name for picture in found.hr.pictures] == ["b_HR.png"]
     assert [picture.path.name for picture in found.lr] == ["bx4.png"]
     reasons = {path.relative_to(pairs).as_posix(): reason for path, reason in found.hr.skipped}
@@ -98,45 +125,46 @@ def test_pairs_that_do_not_fit_are_skipped_with_the_reason(pairs):
 
 
 def test_what_is_missing_or_named_twice_is_refused(pairs, tmp_path):
-    assert find_sides(pairs / "HR") is None
-    assert find_sides(pairs, 4) == (pairs / "HR", pairs / "lr")
+    assert [folder for folder, _ in scan_sides(pairs / "HR")] == [pairs / "HR"]
+    assert [folder for folder, _ in scan_sides(pairs)] == [pairs / "HR", pairs / "lr"]
     with pytest.raises(UserError, match="no usable pair, 4 skipped; the first: .*a.png: .* divided by 2"):
-        scan_pairs(*find_sides(pairs), 2, 32)
+        fit_pairs(scan_sides(pairs, 2, 32), 2)
     Image.new("RGB", (50, 61)).save(pairs / "HR/a.jpg")
     with pytest.raises(UserError, match="a.png: has the same name as .*a.jpg"):
-        scan_pairs(*find_sides(pairs), 4, 32)
+        fit_pairs(scan_sides(pairs, 4, 32), 4)
     (pairs / "HR/a.jpg").rename(pairs / "HR/z.jpg")
     with pytest.raises(UserError, match="1 without a partner in HR/ or LR/: .*z.jpg; add or remove"):
-        scan_pairs(*find_sides(pairs), 4, 32)
+        fit_pairs(scan_sides(pairs, 4, 32), 4)
     assert main(["srgan", "pack", str(pairs), str(tmp_path / "packed")]) == 1
     assert not (tmp_path / "packed").exists()
     (pairs / "HR").rename(pairs / "originals")
     with pytest.raises(UserError, match="has lr/ but no HR/"):
-        find_sides(pairs)
+        scan_sides(pairs)
     (pairs / "lr").rename(pairs / "X4")
     with pytest.raises(UserError, match="has X4/ but no HR/"):
-        find_sides(pairs)
+        scan_sides(pairs)
 
 
 def test_the_layout_of_div2k_is_known(pairs, tmp_path):
     (tmp_path / "DIV2K/DIV2K_train_LR_bicubic").mkdir(parents=True)
     (pairs / "HR").rename(tmp_path / "DIV2K/DIV2K_train_HR")
     (pairs / "lr").rename(tmp_path / "DIV2K/DIV2K_train_LR_bicubic/X4")
-    hr, lr = find_sides(tmp_path / "DIV2K", 4)
-    assert (hr.name, lr.name) == ("DIV2K_train_HR", "X4")
-    assert len(scan_pairs(hr, lr, 4, 32).lr) == 4
+    sides = scan_sides(tmp_path / "DIV2K", 4, 32)
+    assert [folder.name for folder, _ in sides] == ["DIV2K_train_HR", "X4"]
+    assert len(fit_pairs(sides, 4).lr) == 4
     (tmp_path / "DIV2K/DIV2K_valid_HR").mkdir()
     (tmp_path / "DIV2K/DIV2K_valid_LR_bicubic").mkdir()
-    with pytest.raises(UserError, match="holds several sets"):
-        find_sides(tmp_path / "DIV2K", 4)
+    with pytest.raises(UserError, match="holds several test sets"):
+        scan_sides(tmp_path / "DIV2K", 4)
 
 
-def test_given_lr_is_not_degraded_as_well(pairs, capsys):
+def test_given_lr_is_not_degraded_as_well(pairs, flat, capsys):
     from srgan_tf.cli.train import Settings
     from srgan_tf.training.run import find_photographs
 
     with pytest.raises(UserError, match="--degradation=photo cannot be combined with the LR images in .*lr; "):
         find_photographs(Settings(train_dir=str(pairs), degradation="photo", crop_size=32))
-    sides = find_photographs(Settings(train_dir=str(pairs), crop_size=32))
-    assert [len(side.pictures) for side in sides] == [4, 4]
-    assert "training   pairs of 4 images" in capsys.readouterr().out
+    for folder in (pairs, flat):
+        sides = find_photographs(Settings(train_dir=str(folder), crop_size=32))
+        assert [len(side.pictures) for side in sides] == [4, 4]
+        assert f"training   pairs of 4 images ({folder})" in capsys.readouterr().out
