@@ -25,6 +25,11 @@ def test_shipped_weights_score_what_the_manifest_says(name, shared_data):
     assert scores["psnr"] == pytest.approx(weights.read_manifest()[name]["psnr_db"]["Set5"], abs=0.006)
 
 
+def test_what_is_for_faces_alone_is_not_scored_with_the_others():
+    assert weights.general_names() == ["srresnet", "srgan", "espcn", "srcnn"]
+    assert set(weights.FACE_WEIGHTS) <= set(weights.read_manifest())
+
+
 @pytest.mark.parametrize(
     "content, said",
     [(b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"), (b"half", "4 bytes"), (None, "0 bytes")],
@@ -52,5 +57,5 @@ def test_pretrained_weights_are_taken_by_their_name_alone(tmp_path, monkeypatch)
     (tmp_path / "espcn").write_bytes(b"own")
     assert weights.find_pretrained("espcn").parent == weights.FOLDER
     assert Upscaler.from_pretrained("espcn", tile=32).tile == 32
-    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, espcn or srcnn"):
+    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, espcn, srcnn or srresnet-faces"):
         Upscaler.from_pretrained("./espcn")

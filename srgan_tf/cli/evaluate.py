@@ -61,7 +61,7 @@ class Settings(Systems, TestSet):
     srgan evaluate Set5 --weights=ours=runs/default/srgan/generator.weights.h5 --report=report
     """
 
-    weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: all of the package's)", many=True)
+    weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: the package's, but srresnet-faces)", many=True)
     lpips: str = setting("", LPIPS_HELP)
     lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
     faithful: bool = setting(False, FAITHFUL_HELP)

@@ -18,7 +18,7 @@ from srgan_tf.evaluation.systems import SELFEX, load_systems
 from srgan_tf.system.atomic import atomic_file, check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
-from srgan_tf.weights import find_weights, read_manifest
+from srgan_tf.weights import find_weights, general_names, read_manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ def run(settings):
     faces = reproduction.read_faces(settings.faces) if settings.faces else ()
     sets = _find_sets(settings.data)
     manifest = read_manifest()
-    weights = {name: find_weights(name) for name in manifest}
+    weights = {name: find_weights(name) for name in general_names()}
     lpips = load_lpips(settings.lpips)
     systems_count = len(weights) + bool(settings.model) + len(BASELINES)
     pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))

@@ -15,7 +15,7 @@ from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import say
-from srgan_tf.weights import COMPARED_WEIGHTS, DIAL, pretrained_names, read_manifest
+from srgan_tf.weights import COMPARED_WEIGHTS, DIAL, general_names, pretrained_names
 
 ONE_WEIGHTS_HELP = f"network: a weights file, or the package's {pretrained_names()}"
 WEIGHTS_HELP = (
@@ -105,8 +105,8 @@ class Systems(Limits):
     results: str = setting((), "NAME=FOLDER, images that another system made; may be given more than once", many=True)
 
     def find(self):
-        """The weights files and the folders of results, both by name; `auto` stands for all pretrained weights."""
-        weights = named_weights(read_manifest() if self.weights == (AUTO,) else self.weights)
+        """The weights files and the folders of results, both by name; `auto` stands for those of `general_names`."""
+        weights = named_weights(general_names() if self.weights == (AUTO,) else self.weights)
         return weights, named_results(self.results, weights)
 
     def load(self, weights):

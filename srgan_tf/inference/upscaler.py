@@ -123,8 +123,8 @@ class Upscaler:
             large = Upscaler.from_pretrained("srresnet").upscale(image)
 
         Args:
-            name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "espcn", by far the fastest on a CPU; or
-                "srcnn".
+            name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "espcn", by far the fastest on a CPU;
+                "srcnn"; or "srresnet-faces", for small faces.
             **options: Of `Upscaler`.
 
         Raises:

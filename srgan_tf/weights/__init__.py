@@ -11,7 +11,8 @@ FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
 DEFAULT_WEIGHTS = "srgan"  # what upscaling takes
 DIAL = ("srresnet", "srgan")  # the weights at strength 0 and 1
-COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies and the face experiment take
+COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies take
+FACE_WEIGHTS = (*COMPARED_WEIGHTS, "srresnet-faces")  # what the face experiment takes
 
 
 def read_manifest() -> dict[str, dict[str, Any]]:
@@ -19,8 +20,13 @@ def read_manifest() -> dict[str, dict[str, Any]]:
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
 
+def general_names() -> list[str]:
+    """The names of the pretrained weights that are for images of any subject."""
+    return [name for name, entry in read_manifest().items() if "subject" not in entry]
+
+
 def pretrained_names() -> str:
-    """The names of the pretrained weights, as a help text lists them: "srresnet, srgan, espcn or srcnn"."""
+    """The names of the pretrained weights, as a help text lists them: "srresnet, srgan, ... or srcnn"."""
     *names, last = read_manifest()
     return f"{', '.join(names)} or {last}"
 
