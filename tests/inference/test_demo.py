@@ -1,5 +1,6 @@
 """The page of `srgan demo` in a headless Chromium, from upload to download."""
 
+import logging.config
 import operator
 import os
 import signal
@@ -396,8 +397,17 @@ def test_a_port_that_is_taken_is_one_line(served, weights, capsys):
     assert line.startswith(f"srgan: error: 127.0.0.1:{port}: cannot be listened on")
 
 
+@pytest.fixture(scope="module")
+def cleared_handlers():
+    """A server clears logging's handlers, and absl's closes its stream if that is standard error no longer: pytest's
+    own, once `capsys` has taken its place."""
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 0)])
-def test_a_signal_ends_it_and_leaves_no_pictures(weights, tmp_path, monkeypatch, capsys, number, status):
+def test_a_signal_ends_it_and_leaves_no_pictures(
+    cleared_handlers, weights, tmp_path, monkeypatch, capsys, number, status
+):
     pytest.importorskip("gradio")
     keep_environment(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
