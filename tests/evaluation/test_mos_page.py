@@ -170,6 +170,7 @@ def test_pairs_from_the_first_key_to_the_table(driver, tmp_path):
     driver.get(address)
     rating = Rating(driver)
     assert "13 pairs of images" in rating.find("welcome").text
+    assert driver.execute_script("return localStorage.getItem(key)") is None  # a page that only opens changes nothing
     rating.find("start").click()
 
     # The calibration first, with the one that is to be chosen; side by side.
