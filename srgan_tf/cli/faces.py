@@ -18,7 +18,7 @@ from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
-from srgan_tf.weights import FACE_WEIGHTS
+from srgan_tf.weights import COMPARED_WEIGHTS
 
 _FACES_SHOWN = 2
 
@@ -38,7 +38,7 @@ class Settings(Limits):
         " a Keras model; or the folder of a SavedModel",
         required=True,
     )
-    weights: str = setting(FACE_WEIGHTS, WEIGHTS_HELP, many=True)
+    weights: str = setting(COMPARED_WEIGHTS, WEIGHTS_HELP, many=True)
     output: str = setting("faces", "folder for the figures, the scores, and the embeddings for the next run")
     standardisation: str = setting(
         AUTO,

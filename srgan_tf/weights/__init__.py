@@ -11,8 +11,7 @@ FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
 DEFAULT_WEIGHTS = "srgan"  # what upscaling takes
 DIAL = ("srresnet", "srgan")  # the weights at strength 0 and 1
-COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies take
-FACE_WEIGHTS = (*COMPARED_WEIGHTS, "srresnet-faces")  # what the face experiment takes
+COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies and the face experiment take
 
 
 def read_manifest() -> dict[str, dict[str, Any]]:
