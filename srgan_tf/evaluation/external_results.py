@@ -14,7 +14,7 @@ _SUFFIXES = re.compile(r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$", re.IGN
 
 
 def find_external_results(folder: Path | str, system: str, names: Iterable[str], set_name: str = "") -> dict[str, Path]:
-    """One picture of a system for each picture of a test set.
+    """One picture of a system, its path, for each picture of a test set.
 
     They belong together if their relative paths without file extension are the same, after the suffixes of the stem are
     taken off: the system's own name, then `_SR`, `x4`, `_SRF_4`, `_HR` and the like, in any case. So with the name
@@ -25,9 +25,6 @@ def find_external_results(folder: Path | str, system: str, names: Iterable[str],
         system: The system's name.
         names: Names of the test set's pictures, as `data.folders.Pair` has them.
         set_name: The test set's name.
-
-    Returns:
-        A dict from each of `names` to a path.
 
     Raises:
         UserError: There is no such folder, pictures are missing, or two could be meant.

@@ -154,13 +154,7 @@ class Embedder:
         return found.ndim == 2 and len(found) == count and found.shape[1] > 0
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.floating]:
-        """The embeddings of faces.
-
-        Args:
-            faces: uint8 RGB `(N, 160, 160, 3)`.
-
-        Returns:
-            float32 `(N, D)`, each of length 1.
+        """The embeddings of faces, uint8 RGB `(N, 160, 160, 3)`: float32 `(N, D)`, each of length 1.
 
         Raises:
             UserError: A vector has NaN or infinity.

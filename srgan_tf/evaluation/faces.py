@@ -146,16 +146,7 @@ def embeddings_bytes(images: int, methods: int, length: int) -> int:
 
 
 def degraded(faces: Faces, size: int, upscale: Callable[[Faces], Faces]) -> Faces:
-    """Faces as a method restores them from `size` pixels a side.
-
-    Args:
-        faces: uint8 `(N, 160, 160, 3)`.
-        size: Side, pixels.
-        upscale: See `Method`.
-
-    Returns:
-        uint8 `(N, 160, 160, 3)`.
-    """
+    """Faces as a method, see `Method`, restores them from `size` pixels a side; both uint8 `(N, 160, 160, 3)`."""
     large = upscale(np.stack([_resized(face, size) for face in faces]))
     return np.stack([_resized(face, SIDE) for face in large])
 
@@ -191,16 +182,7 @@ class Result:
 
 
 def verify(pairs: Sequence[FacePair], paths: Sequence[Path], embeddings: Embeddings) -> list[Result]:
-    """Verifies all pairs by the embeddings of each method and size.
-
-    Args:
-        pairs: Of pictures among `paths`.
-        paths: The pictures that `embeddings` is of.
-        embeddings: What `embed_faces` returned.
-
-    Returns:
-        A list of `Result`.
-    """
+    """Verifies all pairs, whose pictures are among `paths`, by what `embed_faces` made of these."""
     places = {path: place for place, path in enumerate(paths)}
     first = [places[pair.first] for pair in pairs]
     second = [places[pair.second] for pair in pairs]

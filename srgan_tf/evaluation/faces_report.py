@@ -20,14 +20,7 @@ _LABEL, _GAP = 24, 4  # pixels
 
 
 def tables(results: Sequence[Result]) -> str:
-    """The accuracies beside the slides', TAR at FAR, and the tests against bicubic, as aligned lines.
-
-    Args:
-        results: `faces.Result`s.
-
-    Returns:
-        The text, without a newline at its end.
-    """
+    """The accuracies beside the slides', TAR at FAR, and the tests against bicubic, as aligned lines."""
     by_place = {(each.size, each.method): each for each in results}
     methods = list(dict.fromkeys(each.method for each in results if each.method != HR))
     sizes = [size for size in dict.fromkeys(each.size for each in results) if (size, HR) not in by_place]
@@ -64,15 +57,7 @@ def tables(results: Sequence[Result]) -> str:
 
 
 def curves(results: Sequence[Result], same: NDArray[np.bool_]) -> bytes:
-    """ROC curves, a panel for each size.
-
-    Args:
-        results: `faces.Result`s.
-        same: bool `(N,)`, of the pairs.
-
-    Returns:
-        A PNG file, bytes.
-    """
+    """ROC curves, a panel for each size; a PNG file. `same` says of each pair whether it shows one person, `(N,)`."""
     sizes = [size for size in dict.fromkeys(each.size for each in results) if size != SIDE]
     figure = Figure(figsize=(3.2 * len(sizes), 3.8), layout="constrained")
     lowest = 1 / max(1, (~same).sum())
@@ -91,16 +76,7 @@ def curves(results: Sequence[Result], same: NDArray[np.bool_]) -> bytes:
 
 
 def strip(faces: Faces, methods: Mapping[str, Method], sizes: Sequence[int] = SIZES) -> Image.Image:
-    """Faces as each method restores them, a row for each face and size.
-
-    Args:
-        faces: uint8 `(N, 160, 160, 3)`.
-        methods: `faces.Method`s by name.
-        sizes: Sides, pixels.
-
-    Returns:
-        An RGB `PIL.Image.Image`.
-    """
+    """Faces, uint8 `(N, 160, 160, 3)`, as each method restores them, a row for each face and side in pixels; RGB."""
     names = ["LR", *methods, HR]
     step = SIDE + _GAP
     sheet = Image.new("RGB", (len(names) * step, _LABEL + len(faces) * len(sizes) * step), "white")

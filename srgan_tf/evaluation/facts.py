@@ -17,14 +17,11 @@ _PACKAGES = ("numpy", "scipy", "pillow", "tensorflow", "keras")
 
 
 def facts(weights: Mapping[str, Path], **others: object) -> dict[str, object]:
-    """For the report, so that its figures can be made again.
+    """For the report, so that its figures can be made again: texts and dicts of texts.
 
     Args:
         weights: Dict from a system's name to its weights file.
-        **others: More facts, put first: texts or dicts of texts.
-
-    Returns:
-        A dict of texts and of dicts of texts.
+        **others: More facts, put first.
     """
     return {
         **others,
@@ -35,13 +32,7 @@ def facts(weights: Mapping[str, Path], **others: object) -> dict[str, object]:
 
 
 def dial_text(start: str, end: str, blended: bool) -> str:
-    """How the systems between two networks are made.
-
-    Args:
-        start: Name of the network at strength 0.
-        end: Name of that at strength 1.
-        blended: See `inference.upscaler.Upscaler`.
-    """
+    """How the systems between two networks, named as at strength 0 and 1, are made; `blended` as of `Upscaler`."""
     how = (
         "both are computed and their outputs mixed, since their weights do not mix"
         if blended

@@ -41,9 +41,6 @@ def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
         path: The file. Any number of folds of 2 or more.
         folder: Of the pictures, `NAME/NAME_0001.jpg`.
 
-    Returns:
-        A list of `FacePair`s.
-
     Raises:
         UserError: The file is missing or malformed, or pictures are missing.
     """

@@ -52,10 +52,7 @@ _MAX_BYTES = 1 << 28  # bytes of a pickle; VGG16's has 59 MB
 
 
 def weight_shapes(net: str) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of a net's weights.
-
-    Args:
-        net: One of `NETS`.
+    """The names and shapes of the weights of a net, one of `NETS`.
 
     Returns:
         A dict: `conv_0/kernel` `(h, w, in, out)`, `conv_0/bias` `(out,)`, ...; `lin_0` `(channels,)`, ..., the weight
@@ -91,9 +88,6 @@ class Lpips:
         Args:
             reference: The original, uint8 RGB `(H, W, 3)`; whole, nothing is cut at the border.
             images: Pictures to score, the same type and shape.
-
-        Returns:
-            A list of floats, one for each of `images`.
 
         Raises:
             ValueError: The shapes differ, the type is not uint8, or a side is shorter than `min_side`.
@@ -181,15 +175,7 @@ def _checked(found, net):
 
 
 def write_weights(path: Path | str, weights: Mapping[str, Any]) -> None:
-    """Writes weights as `.npz`, complete or not at all.
-
-    Args:
-        path: The file; its folder is made if need be.
-        weights: As `read_weights` returns them.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Writes what `read_weights` returns as `.npz`, complete or not at all; `UserError` if it cannot be written."""
     with atomic_file(path) as partial, open(partial, "xb") as file:
         np.savez(file, **weights)
 

@@ -160,11 +160,7 @@ def paper_ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) 
 
 @functools.lru_cache(maxsize=64)  # the pictures of a set have few heights
 def daala_kernel(sigma: float, longest: int) -> NDArray[np.float64]:
-    """The window of `dump_ssim` along one axis.
-
-    Args:
-        sigma: Pixels.
-        longest: The window reaches less than this from its centre, pixels.
+    """The window of `dump_ssim` along one axis, for a sigma in pixels; it reaches less than `longest` from its centre.
 
     Returns:
         `(2 n + 1,)` float64 of integers, symmetric, that sum to 256.

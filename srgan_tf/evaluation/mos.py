@@ -121,13 +121,7 @@ class Opinion:
 
 
 def read_raters(paths: Iterable[Path | str]) -> list[Rater] | list[PairRater]:
-    """Reads the files that raters saved.
-
-    Args:
-        paths: Of the files.
-
-    Returns:
-        A list of `Rater`, or of `PairRater` if the study is of pairs.
+    """Reads the files that raters saved, as `PairRater`s if the study is of pairs.
 
     Raises:
         UserError: A file is missing, damaged or not a rater's, a rater is there twice, or the studies differ.
@@ -199,14 +193,7 @@ def _check_room(sets, systems):
 
 
 def opinions(raters: Iterable[Rater]) -> list[Opinion]:
-    """The mean opinion scores, set by set, the best system first.
-
-    Args:
-        raters: `Rater`s.
-
-    Returns:
-        A list of `Opinion`.
-    """
+    """The mean opinion scores, set by set, the best system first."""
     by_rater: dict[tuple[str, str], dict[int, list[int]]] = {}  # (set, system) -> a list for each rater
     for number, rater in enumerate(raters):
         for (set_name, _, system), score in rater.ratings.items():
@@ -221,16 +208,10 @@ def opinions(raters: Iterable[Rater]) -> list[Opinion]:
 
 
 def mean_and_margin(values: Sequence[float]) -> tuple[float, float | None]:
-    """A mean and half of its 95 % confidence interval, by Student's t.
+    """A mean and half of its 95 % confidence interval, by Student's t, which is None for a single value.
 
     The values are the raters' own means, since a rater's scores are not independent of each other: the interval says
     what other raters would have found, on the same pictures.
-
-    Args:
-        values: One a rater.
-
-    Returns:
-        `(mean, margin)`; the margin is None for a single value.
     """
     if len(values) < 2:
         return fmean(values), None
@@ -239,13 +220,8 @@ def mean_and_margin(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def agreement(raters: Sequence[Rater]) -> float | None:
-    """Krippendorff's alpha of the raters, for ordinal scores: 1 is perfect agreement, 0 is chance.
-
-    Args:
-        raters: `Rater`s.
-
-    Returns:
-        A float; None for a single rater, or where all scores are the same.
+    """Krippendorff's alpha of the raters, for ordinal scores: 1 is perfect agreement, 0 is chance; None for a single
+    rater, or where all scores are the same.
 
     Raises:
         UserError: The package `krippendorff` is not installed.

@@ -46,19 +46,12 @@ def score_deviation(pictures: int) -> float:
 
     Args:
         pictures: Of each system, 1 or more.
-
-    Returns:
-        A standard deviation.
     """
     return math.hypot(_BETWEEN_RATERS, _BETWEEN_PICTURES / math.sqrt(pictures))
 
 
 def scores_plan(pictures: Mapping[str, int]) -> str:
-    """The raters that a study of scores needs, in a line.
-
-    Args:
-        pictures: Dict from a test set's name to how many pictures each system has there.
-    """
+    """The raters that a study of scores needs, in a line; `pictures` has how many there are, by the test set's name."""
     found = []
     for name, count in pictures.items():
         deviation = score_deviation(count)
@@ -70,14 +63,10 @@ def scores_plan(pictures: Mapping[str, int]) -> str:
 
 
 def pairs_plan(pictures: Mapping[str, int], systems: int) -> str:
-    """The raters that a study of pairs needs, in a line.
+    """The raters that a study of pairs needs, in a line; `pictures` as of `scores_plan`.
 
     A rater's share of choices between two systems has a standard deviation of 0.5 / sqrt(n), n of them being
     independent.
-
-    Args:
-        pictures: Dict from a test set's name to how many pictures each system has there.
-        systems: How many.
     """
     part = rounds_each(sum(pictures.values()), systems) / all_rounds(systems)  # of the pictures, for two systems
     found = [
@@ -91,15 +80,7 @@ def pairs_plan(pictures: Mapping[str, int], systems: int) -> str:
 
 
 def rounds_each(pictures: int, systems: int) -> int:
-    """How many rounds of a tournament the systems play on each picture: all, if `MAX_PAIRS` allows; at least one.
-
-    Args:
-        pictures: How many there are.
-        systems: How many, 2 or more.
-
-    Returns:
-        An int; all is `systems - 1`, or `systems` if that is odd.
-    """
+    """How many rounds the systems, 2 or more, play on each picture: all, if `MAX_PAIRS` allows; at least one."""
     return min(max(1, MAX_PAIRS // (pictures * (systems // 2))), all_rounds(systems))
 
 
@@ -119,9 +100,6 @@ def pairs_of(number: int, pictures: int, systems: Sequence[str]) -> list[tuple[s
         number: Of the picture, from 0.
         pictures: How many there are.
         systems: Names, 2 or more; the first and the last of them meet in the first round.
-
-    Returns:
-        A list of pairs of names.
     """
     ring: list[str | None] = list(systems)
     if len(ring) % 2:

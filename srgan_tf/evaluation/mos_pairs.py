@@ -87,14 +87,8 @@ def preferences(raters: Sequence[PairRater]) -> list[Preference]:
     choose another time, if his choices were independent.
 
     A maximum of the likelihood exists only among systems each of which was chosen over each other, be it by way of
-    third ones (Ford 1957). The largest such group has finite scores; whoever always, or never, is chosen against it
-    has an infinite one.
-
-    Args:
-        raters: `PairRater`s.
-
-    Returns:
-        A list of `Preference`.
+    third ones (Ford 1957). The largest such group has finite scores; whoever always, or never, is chosen against it has
+    an infinite one.
     """
     by_set: dict[str, list[tuple[int, str, str]]] = {}  # set -> (rater, winner, loser)
     for number, rater in enumerate(raters):
@@ -204,13 +198,7 @@ def bradley_terry(wins: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 def agreement(raters: Sequence[PairRater]) -> float | None:
     """How often two raters agree on a pair, as Kendall's u: 1 is always, 0 is in half of the cases, chance.
 
-    It is that of Kendall and Babington Smith (1940), of all pairs that two raters have in common.
-
-    Args:
-        raters: `PairRater`s.
-
-    Returns:
-        A float; None if no two raters have compared the same pair.
+    It is that of Kendall and Babington Smith (1940), of all pairs that two raters have in common; None without any.
     """
     same = shared = 0
     for key in {key for rater in raters for key in rater.choices}:

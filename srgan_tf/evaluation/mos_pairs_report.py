@@ -15,14 +15,7 @@ _LEAST_P = 0.001  # below which only that is said
 
 
 def text(raters: Sequence[PairRater], found: Sequence[Preference]) -> str:
-    """What the raters prefer, and how far they agree.
-
-    Args:
-        raters: `mos_pairs.PairRater`s.
-        found: Their `mos_pairs.preferences`.
-
-    Returns:
-        The text, without a newline at its end.
+    """What the raters prefer, `mos_pairs.preferences`, and how far they agree; without a newline at the end.
 
     Raises:
         UserError: There are no choices.
@@ -55,14 +48,7 @@ def text(raters: Sequence[PairRater], found: Sequence[Preference]) -> str:
 
 
 def table(found: Sequence[Preference]) -> str:
-    """The scores of all systems, the best first, set by set.
-
-    Args:
-        found: `mos_pairs.Preference`s.
-
-    Returns:
-        Aligned lines, without a newline at the end.
-    """
+    """The scores of all systems, the best first, set by set: aligned lines, without a newline at the end."""
     lines = []
     for preference in found:
         score = f"{preference.score:.2f}" + (f" ± {preference.margin:.2f}" if preference.margin is not None else "")
@@ -74,14 +60,7 @@ def table(found: Sequence[Preference]) -> str:
 
 
 def intervals(found: Sequence[Preference]) -> bytes:
-    """The finite scores with their intervals: a panel a test set, a point a system.
-
-    Args:
-        found: `mos_pairs.Preference`s.
-
-    Returns:
-        The bytes of a PNG.
-    """
+    """The finite scores with their intervals: a panel a test set, a point a system; a PNG file."""
     sets = list(dict.fromkeys(preference.set for preference in found))
     own = [[preference for preference in found if preference.set == set_name] for set_name in sets]
     figure = Figure(figsize=(2 + 4 * len(sets), 1.4 + 0.34 * max(map(len, own))), layout="constrained")

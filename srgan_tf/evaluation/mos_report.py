@@ -16,14 +16,7 @@ _COLORS = ("#b2182b", "#ef8a62", "#d9d9d9", "#67a9cf", "#2166ac")
 
 
 def text(raters: Sequence[Rater], found: Sequence[Opinion]) -> str:
-    """What the raters found, and how far they agree.
-
-    Args:
-        raters: `mos.Rater`s.
-        found: Their `mos.opinions`.
-
-    Returns:
-        The text, without a newline at its end.
+    """What the raters found, `mos.opinions`, and how far they agree; without a newline at the end.
 
     Raises:
         UserError: There are no ratings.
@@ -44,14 +37,7 @@ def text(raters: Sequence[Rater], found: Sequence[Opinion]) -> str:
 
 
 def table(found: Sequence[Opinion]) -> str:
-    """The mean opinion scores of all systems, and the published ones beside them.
-
-    Args:
-        found: `mos.Opinion`s.
-
-    Returns:
-        Aligned lines, without a newline at the end.
-    """
+    """The mean opinion scores of all systems, and the published ones beside them, as aligned lines."""
     sets = list(dict.fromkeys(opinion.set for opinion in found))
     by_place = {(opinion.system, opinion.set): opinion for opinion in found}
     systems = dict.fromkeys(opinion.system for opinion in found)
@@ -73,14 +59,7 @@ def table(found: Sequence[Opinion]) -> str:
 
 
 def distributions(found: Sequence[Opinion]) -> bytes:
-    """How often each score was given, as bars: a panel a test set, a bar a system.
-
-    Args:
-        found: `mos.Opinion`s.
-
-    Returns:
-        The bytes of a PNG.
-    """
+    """How often each score was given, as bars: a panel a test set, a bar a system; a PNG file."""
     sets = list(dict.fromkeys(opinion.set for opinion in found))
     own = [[opinion for opinion in found if opinion.set == set_name] for set_name in sets]
     longest = max(map(len, own))

@@ -34,16 +34,13 @@ class PictureSet:
 
 
 def find_sets(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[PictureSet]:
-    """The test sets of a folder.
+    """The test sets of a folder, named after their folders; Set5 comes before Set14.
 
     Args:
         folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it or
             another layout of `data.layouts`. Whatever else is there is left out; see `find_ignored`.
         scale: See `find_pairs`.
         on_error: See `data.walk.find_pictures`.
-
-    Returns:
-        A list of `PictureSet`, named after their folders; Set5 comes before Set14.
 
     Raises:
         UserError: See `find_pairs`.
@@ -54,16 +51,8 @@ def find_sets(folder: Path | str, scale: int = 4, on_error: OnError | None = Non
 
 
 def find_ignored(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[str]:
-    """What `find_sets` leaves out of a folder of sets: names in it, of pictures and of folders with some but no `HR/`.
-
-    Args:
-        folder: As of `find_sets`; nothing of a single set is left out.
-        scale: See `find_pairs`.
-        on_error: See `data.walk.find_pictures`.
-
-    Returns:
-        A sorted list.
-    """
+    """What `find_sets` leaves out of a folder of sets, sorted: names in it, of pictures and of folders with some but no
+    `HR/`; of a single set, nothing. The arguments are those of `find_sets`."""
     used = [side for sides in _sets_in(folder, scale).values() for side in (sides.hr, sides.lr) if side]
     if not used:
         return []
@@ -101,15 +90,8 @@ def subset(picture_set: PictureSet, count: int) -> PictureSet:
 
 
 def fit_sets(sets: Iterable[PictureSet], scale: int) -> tuple[list[PictureSet], list[str]]:
-    """The sets without the LR files of another scale factor, see `data.folders.drop_mismatched_lr`.
-
-    Args:
-        sets: `PictureSet`s.
-        scale: Scale factor.
-
-    Returns:
-        `(sets, notes)`: a list of `PictureSet`, and a list of sentences, each about a set whose LR files are left out.
-    """
+    """The sets without the LR files of another scale factor, see `data.folders.drop_mismatched_lr`; and a sentence
+    about each set whose LR files are left out."""
     fitted, notes = [], []
     for each in sets:
         pairs, note = drop_mismatched_lr(each.pairs, scale)
@@ -127,15 +109,8 @@ def sizes(pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
 
 
 def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:
-    """The HR pictures that are cropped at the right and bottom, because a side is not a multiple of `scale`.
-
-    Args:
-        pairs: `data.folders.Pair`s.
-        scale: Scale factor.
-
-    Returns:
-        A list of the names of pictures; one that cannot be read is not among them.
-    """
+    """The names of the HR pictures that are cropped at the right and bottom, because a side is not a multiple of
+    `scale`; one that cannot be read is not among them."""
     return [pair.name for pair in pairs for height, width in sizes([pair]) if height % scale or width % scale]
 
 

@@ -74,24 +74,15 @@ _OTHER_NAMES = {"bsds100": "bsd100", "b100": "bsd100"}
 
 
 def set_key(name: str) -> str:
-    """A test set's name as `NAMES` has it, if it is one of them.
-
-    Args:
-        name: In any case and with or without `-`, `_` and spaces: "Set5", "set_14", "BSDS100".
-    """
+    """A test set's name as `NAMES` has it, if it is one of them; in any case and with or without `-`, `_` and spaces:
+    "Set5", "set_14", "BSDS100"."""
     key = re.sub(r"[-_ ]", "", name.lower())
     return _OTHER_NAMES.get(key, key)
 
 
 def find(name: str) -> PublishedSet | None:
-    """The published figures of a test set.
-
-    Args:
-        name: Its name, as `set_key` takes it.
-
-    Returns:
-        A `PublishedSet`, or None if the paper does not have the set.
-    """
+    """The published figures of a test set, whose name is as `set_key` takes it; None if the paper does not have the
+    set."""
     key = set_key(name)
     if key not in _SETS:
         return None

@@ -76,10 +76,10 @@ def page(
     """The page, in Markdown.
 
     Args:
-        scored: Test sets of the paper, scored.
+        scored: Test sets of the paper.
         manifest: That of the pretrained weights, see `weights.read_manifest`.
         facts: What the figures were made with; texts and dicts of texts.
-        faces: Results of the faces' experiment, see `read_faces`.
+        faces: What `read_faces` returned.
     """
     parts = [
         "# Reproduction",
@@ -164,10 +164,7 @@ class _FacesFile(TypedDict):
 
 
 def read_faces(path: Path | str) -> list[FaceResult]:
-    """The results of the faces' experiment.
-
-    Args:
-        path: The `faces.json` that `srgan faces` wrote.
+    """The results of the faces' experiment, from the `faces.json` that `srgan faces` wrote.
 
     Raises:
         UserError: It cannot be read, or is another file.

@@ -40,20 +40,10 @@ class Difference:
 
 
 def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metric, seed: int = 0) -> Difference | None:
-    """Compares two systems picture by picture.
+    """Compares two systems on the pictures of a test set; None if no picture has a finite value of both.
 
     The interval is the percentile bootstrap over pictures (Efron 1979): the means of 9999 draws of as many pictures,
     with replacement. It says what other pictures like these would give; five pictures say little.
-
-    Args:
-        scores: Of one test set's pictures.
-        system: The name of the one.
-        baseline: The name of the other, which is subtracted.
-        metric: One of `metrics.METRICS`.
-        seed: Of the draws.
-
-    Returns:
-        A `Difference`, or None if no picture has a finite value of both.
     """
     ours, theirs = (
         {score.picture: score[metric.key] for score in scores if score.system == name} for name in (system, baseline)
@@ -81,14 +71,8 @@ def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metr
 
 
 def differences(scored: SetScores) -> list[Difference]:
-    """What follows a table on request: each system against bicubic, then our own, each against those after it.
-
-    Args:
-        scored: A `benchmark.SetScores`.
-
-    Returns:
-        A list of `Difference`, of the metrics that were measured.
-    """
+    """What follows a table on request: each system against bicubic, then our own, each against those after it; of the
+    metrics that were measured."""
     ours = [system for system in scored.systems if system not in BASELINES]
     pairs = [(system, "bicubic") for system in (*scored.systems, *scored.external) if system != "bicubic"]
     pairs += itertools.combinations(ours, 2)

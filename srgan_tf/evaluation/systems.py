@@ -68,10 +68,8 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
 
 
 def find_scale(weights: Mapping[str, Path]) -> int:
-    """The scale factor of networks, by which a test set's LR is chosen before they are loaded; 4 without any.
-
-    Args:
-        weights: Files by name, of one scale factor: the first is asked.
+    """The scale factor of networks, by which a test set's LR is chosen before they are loaded: that of the first of
+    their files; 4 without any.
 
     Raises:
         UserError: It cannot be read.
@@ -121,15 +119,12 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
 
 
 def load_dial(weights: Mapping[str, Path], strengths: Iterable[float], **options):
-    """The `Upscaler`s between two networks.
+    """The `Upscaler`s between two networks, by their `records.dial_name`, and the scale factor.
 
     Args:
         weights: The two files by name: that of strength 0, then that of strength 1.
         strengths: Of each.
         **options: As `Upscaler` takes them.
-
-    Returns:
-        `(upscalers, scale)`: a dict from `records.dial_name`, and the scale factor.
     """
     start, end = weights.values()
     upscalers = {
@@ -139,16 +134,8 @@ def load_dial(weights: Mapping[str, Path], strengths: Iterable[float], **options
 
 
 def load_systems(weights: Mapping[str, Path], model: str = "", **options):
-    """The functions that upscale, networks first, then the baselines.
-
-    Args:
-        weights: As `load_upscalers` takes them, and so are the others.
-        model: "selfex" or "".
-        **options: As `Upscaler` takes them.
-
-    Returns:
-        `(systems, scale)`: see `with_baselines`; and the scale factor.
-    """
+    """The functions that upscale, see `with_baselines`, and the scale factor; the arguments are those of
+    `load_upscalers`."""
     upscalers, scale = load_upscalers(weights, model, **options)
     return with_baselines(upscalers, scale), scale
 

@@ -47,9 +47,8 @@ def protocol(
 
 
 def rows(scored: SetScores) -> list[Score]:
-    """The rows of a test set's table: every system's means, then the published figures if the paper has the set.
-
-    They are of LR made by MATLAB's bicubic, and left out beside another."""
+    """The rows of a test set's table: every system's means, then the published figures if the paper has the set. They
+    are of LR made by MATLAB's bicubic, and left out beside another."""
     systems = {score.system for score in scored.scores}
     measured = [_means(scored, system) for system in (*scored.systems, *scored.external) if system in systems]
     known = _published(scored)
@@ -73,15 +72,8 @@ def _published(scored):
 
 
 def table(scored: SetScores, verbose: bool = False) -> str:
-    """A test set's table, under its name.
-
-    Args:
-        scored: What `benchmark.score_set` returned.
-        verbose: Put a row for each picture and system before it.
-
-    Returns:
-        The text, without a newline at its end.
-    """
+    """A test set's table, under its name; before it, if `verbose`, one with a row for each picture and system. No
+    newline at the end."""
     lines = []
     if verbose:
         columns = _columns(scored.scores)
@@ -147,10 +139,7 @@ def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int)
 
 
 def check_csv_target(path: Path | str) -> None:
-    """Refuses a place where `write_csv` could not write, so that it is known before anything is scored.
-
-    Args:
-        path: The file.
+    """Refuses a file that `write_csv` could not write, so that it is known before anything is scored.
 
     Raises:
         UserError: It is a folder, or a file that is no table of `write_csv`; or the folder that it is to lie in cannot
@@ -177,12 +166,9 @@ def _is_own_csv(path):
 def write_csv(scores: Iterable[Score], path: Path | str) -> None:
     """Writes one row for each picture and system; complete or not at all.
 
-    Its columns are `set`, `picture`, `system`, the keys of `metrics.METRICS`, and `seconds`; a number that is not
-    known is empty. A name that a spreadsheet would take for a formula has an apostrophe before it.
-
-    Args:
-        scores: Of single pictures.
-        path: The file; its folder is made if need be.
+    Its columns are `set`, `picture`, `system`, the keys of `metrics.METRICS`, and `seconds`; a number that is not known
+    is empty. A name that a spreadsheet would take for a formula has an apostrophe before it. The file's folder is made
+    if need be.
 
     Raises:
         UserError: The file cannot be written.

@@ -25,13 +25,9 @@ STRIP_SIDE = 192  # pixels of each that are shown
 def usable_pairs(pairs: Iterable[Pair], scale: int = 4) -> tuple[list[Pair], list[tuple[Path, str]]]:
     """Leaves out what could not be scored, by header or because it is truncated; see `files.probe`.
 
-    Args:
-        pairs: `data.folders.Pair`s.
-        scale: Scale factor from LR to HR.
-
     Returns:
-        `(pairs, skipped)`: a list of the pairs to validate on; and a list of `(path, reason)` of the others, with the
-        path of HR, or of LR where that is at fault.
+        `(pairs, skipped)`: the pairs to validate on; and `(path, reason)` of the others, with the path of HR, or of LR
+        where that is at fault.
 
     Raises:
         UserError: No pair is left.

@@ -20,12 +20,8 @@ class Accuracy:
 
 
 def best_threshold(distances: ArrayLike, same: ArrayLike) -> float:
-    """The threshold with the most pairs classified correctly; the middle one of those that are equally good.
-
-    Args:
-        distances: float `(N,)`.
-        same: bool `(N,)`.
-    """
+    """The threshold with the most pairs, `(N,)`, classified correctly; the middle one of those that are equally
+    good."""
     order = np.argsort(distances, kind="stable")
     values, found = np.asarray(distances)[order], np.asarray(same)[order]
     # Between two neighbours, as well as below and above all: how many are correct with everything before it accepted.
@@ -84,11 +80,7 @@ def accuracy(distances: ArrayLike, same: ArrayLike, folds: ArrayLike) -> Accurac
 
 
 def roc(distances: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The true accept rate (TAR) against the false accept rate (FAR), over all thresholds.
-
-    Args:
-        distances: float `(N,)`.
-        same: bool `(N,)`.
+    """The true accept rate (TAR) of pairs, `(N,)`, against the false accept rate (FAR), over all thresholds.
 
     Returns:
         `(far, tar)`, both rising from 0 to 1; of equal distances, all are accepted together.
@@ -107,11 +99,8 @@ def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> float:
 
 
 def mcnemar(correct: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """McNemar's exact test of whether two methods are equally good on the same pairs.
-
-    Args:
-        correct: bool `(N,)`, the pairs that the method classifies correctly.
-        baseline: bool `(N,)`, those of the baseline.
+    """McNemar's exact test of whether two methods are equally good on the same pairs, by which each classifies
+    correctly.
 
     Returns:
         `(gained, lost, p)`: pairs that only the method classifies correctly, those that only the baseline does, and the

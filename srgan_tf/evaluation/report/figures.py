@@ -36,9 +36,6 @@ def region(layers: Layers) -> tuple[int, int, int]:
 
     The original and nearest, which differs from all others at every edge, do not count, unless less than two remain.
 
-    Args:
-        layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.
-
     Returns:
         `(top, left, side)` in pixels, the side `CROP` or what the picture has; the middle of it if all are equal.
     """
@@ -75,13 +72,13 @@ def strip(
     """A region as each system shows it, upscaled by nearest, beside the whole picture with the region marked.
 
     Args:
-        layers: Dict from name to uint8 RGB `(H, W, 3)`, all of one size.
-        place: `(top, left, side)`, see `region`.
+        layers: As of `region`.
+        place: What `region` returned.
         title: Of the picture, written below it.
         scores: Dict from a system's name to its `Score`, written below its panel; or None.
 
     Returns:
-        An RGB `PIL.Image.Image`, at most 6 panels wide.
+        RGB, at most 6 panels wide.
     """
     top, left, side = place
     factor = max(1, PANEL // side)
@@ -136,11 +133,9 @@ def _fitted(text, font, width):
 def psnr_lpips(rows: Iterable[Score]) -> tuple[bytes | None, list[Score]]:
     """PSNR against LPIPS of all systems, one set beside the other; better is up and to the right.
 
-    Args:
-        rows: Means over test sets; those without a finite PSNR or LPIPS are left out.
-
     Returns:
-        `(png, left_out)`: the file as bytes, or None if nothing can be drawn; and the rows that are not in it.
+        `(png, left_out)`: the file as bytes, or None if nothing can be drawn; and the rows that are not in it, without
+        a finite PSNR or LPIPS.
     """
     drawn = [row for row in rows if _finite(row["psnr"]) and _finite(row["lpips"])]
     left_out = [row for row in rows if row not in drawn]
