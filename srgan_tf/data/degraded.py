@@ -31,12 +31,7 @@ def check_set_target(folder: Path | str, overwrite: bool = False) -> None:
 def write_set(pairs: Iterable[Pair], folder: Path | str, degradation: Degradation) -> list[UserError]:
     """Writes the degraded set of some pictures: copies of the files in `HR/`, PNG files in `LR/`, and `RECORD`.
 
-    The folder is complete or not there; see `check_set_target`.
-
-    Args:
-        pairs: The pictures and their names; LR files that they have are not looked at.
-        folder: Where to.
-        degradation: Draws a chain for each.
+    The folder is complete or not there; see `check_set_target`. LR files that the pictures have are not looked at.
 
     Returns:
         Why pictures were left out.

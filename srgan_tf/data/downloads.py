@@ -218,10 +218,7 @@ def _members(archive, named):
 
 
 def pixels_digest(folder: Path | str) -> str:
-    """A hash of the pixels of a set, whatever its files are called and however they are encoded.
-
-    Args:
-        folder: One with `HR/` and perhaps `LR/` in it, PNG files.
+    """A hash of the pixels of a set, whatever its PNG files in `HR/` and `LR/` are called and however they are encoded.
 
     Returns:
         The SHA-256 of the sorted SHA-256 of every picture's role, height, width and 8-bit RGB values; hexadecimal.

@@ -125,15 +125,9 @@ def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
 def scan(folder: Path | str, min_side: int = 1) -> Scan:
     """Finds the usable pictures below a folder, by their headers and whether they are truncated; see `files.probe`.
 
-    Of a large folder the sizes are cached for the next call; see `data.listing`.
-
-    Args:
-        folder: Searched with all its subfolders; what is `walk.is_leftover` is passed over in silence.
-        min_side: Pictures with a shorter side, in pixels, are skipped.
-
-    Returns:
-        A `Scan`. Files that are too small, truncated or no pictures are its `skipped`, and folders that may not be
-        read.
+    Files that have a side below `min_side` pixels, are truncated or no pictures are skipped, and folders that may not
+    be read; what is `walk.is_leftover` is passed over in silence. Of a large folder the sizes are cached for the next
+    call; see `data.listing`.
 
     Raises:
         UserError: There is no such folder, or nothing usable in it.
@@ -142,10 +136,8 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
 
 
 def embedded_pictures() -> dict[str, Path]:
-    """The photographs that scikit-image's wheel carries, for a first try without a data set; nothing is downloaded.
-
-    Returns:
-        A dict from name ("astronaut") to path.
+    """The photographs that scikit-image's wheel carries, by name ("astronaut"), for a first try without a data set;
+    nothing is downloaded.
 
     Raises:
         UserError: scikit-image is not installed, or without its pictures.
@@ -160,14 +152,7 @@ def embedded_pictures() -> dict[str, Path]:
 
 
 def embedded_scan(which: str, min_side: int = 1) -> Scan:
-    """`scan` over the embedded photographs.
-
-    Args:
-        which: `"valid"` for those named in `EMBEDDED_VALIDATION`, `"train"` for the others.
-        min_side: See `scan`.
-
-    Returns:
-        A `Scan`.
+    """`scan` over the embedded photographs: of `"valid"` those named in `EMBEDDED_VALIDATION`, of `"train"` the others.
 
     Raises:
         UserError: As `embedded_pictures`, or none is large enough.
@@ -182,11 +167,7 @@ def embedded_scan(which: str, min_side: int = 1) -> Scan:
 
 
 def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dict[str, Path]:
-    """Picture files by their relative path without suffix.
-
-    Args:
-        folder: Searched with all its subfolders.
-        on_error: See `walk.find_pictures`.
+    """Picture files below a folder by their relative path without suffix; `on_error` as of `walk.find_pictures`.
 
     Raises:
         UserError: There is no such folder, no picture in it, or two have one name.
@@ -235,7 +216,8 @@ def abbreviate(paths: Iterable) -> str:
 
 
 def find_pairs(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[Pair]:
-    """The pictures of a test set, each with its LR file if there are any.
+    """The pictures of a test set, each with its LR file if there are any; sorted by name, the HR file's relative path
+    without suffix.
 
     HR and LR files are a pair if their relative paths without suffix are the same. Where they are not, these endings
     are removed first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of them, with `-` for `_`, in any case.
@@ -246,9 +228,6 @@ def find_pairs(folder: Path | str, scale: int = 4, on_error: OnError | None = No
             `data.layouts` knows; or a plain folder of HR pictures.
         scale: Scale factor, by which LR is chosen where there are several.
         on_error: See `walk.find_pictures`.
-
-    Returns:
-        A list of `Pair`, sorted by name: the HR file's relative path without suffix.
 
     Raises:
         UserError: There is no such folder, no picture in it, a partner is missing, two files have one name, there are
@@ -290,13 +269,9 @@ def match(hr: Mapping[str, Path], lr: Mapping[str, Path], folder: Path) -> dict[
 def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, ...], str]:
     """Leaves out the LR files of a set that was made for another scale factor, so that LR is made of HR.
 
-    Args:
-        pairs: `Pair`s.
-        scale: Scale factor from LR to HR.
-
     Returns:
-        `(pairs, note)`: a tuple of them, without LR files if all of these are HR divided by one other whole number; and
-        a clause that says so, or "". Files that cannot be read do not count.
+        `(pairs, note)`: the pairs, without LR files if all of these are HR divided by one other whole number; and a
+        clause that says so, or "". Files that cannot be read do not count.
     """
     known = [factors for pair in pairs if pair.lr for factors in [_factors(pair)] if factors is not None]
     common = set.intersection(*known) if known else set()

@@ -59,14 +59,8 @@ class _Candidate:
 
 
 def find_sides(folder: Path | str, scale: int) -> list[Sides]:
-    """The test sets whose two sides lie directly in a folder: itself, or those that are named before `_HR`.
-
-    Args:
-        folder: Any.
-        scale: Scale factor, by which LR is chosen where there are several.
-
-    Returns:
-        A list, of one `Sides` if the folder is itself a set; empty if it is a plain folder.
+    """The test sets whose two sides lie directly in a folder: itself, or those that are named before `_HR`; none if it
+    is a plain folder. The scale factor says which LR is chosen where there are several.
 
     Raises:
         UserError: Two folders could be HR, or LR.
@@ -188,17 +182,11 @@ def without_role(name: str) -> str:
 
 
 def find_lr(folder: Path | str, found: Mapping[str, tuple[int, int] | str | None]) -> set[str]:
-    """The LR files below a plain folder of photographs to train on, see `divide_by_names`.
+    """The LR files below a plain folder of photographs to train on, see `divide_by_names`, of what `data.folders.sizes`
+    has found there.
 
     A few of many may be named as LR by chance: where others are named neither as LR nor as HR, and none that is named
     as LR has a partner, there is no LR.
-
-    Args:
-        folder: The folder.
-        found: What is below it, see `data.folders.sizes`.
-
-    Returns:
-        Those of the paths that are LR.
 
     Raises:
         UserError: See `refuse_lr` and `divide_by_names`.

@@ -154,14 +154,8 @@ def _checked_rows(rows, kinds, name):
 
 
 def scan(folder: Path | str, min_side: int = 1) -> Scan:
-    """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order.
-
-    Args:
-        folder: See `is_packed`.
-        min_side: Pictures with a shorter side, in pixels, are skipped.
-
-    Returns:
-        A `data.folders.Scan`, its paths those that the pictures would have in `folder`.
+    """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order; the
+    paths are those that the pictures would have in `folder`.
 
     Raises:
         UserError: The folder is not completely packed, damaged, or has nothing usable.

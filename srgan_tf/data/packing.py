@@ -44,9 +44,6 @@ def pack(pictures, source: Path | str, folder: Path | str, workers: int = 2) -> 
         folder: Where to; made if need be.
         workers: Threads that decode.
 
-    Returns:
-        The `data.packed.Manifest`.
-
     Raises:
         UserError: The folder holds something else or other photographs, another process is packing into it, or there is
             no room.

@@ -79,10 +79,7 @@ def _reader(folder):
 
 
 def match_sides(sides: list[tuple[Path, Scan]]) -> dict[Path, Path]:
-    """The LR file of each HR file, of the skipped ones too; see `data.folders.match`.
-
-    Args:
-        sides: The two of `scan_sides`.
+    """The LR file of each HR file, of the skipped ones too, of the two of `scan_sides`; see `data.folders.match`.
 
     Raises:
         UserError: A picture has no partner, or two have one name.
@@ -97,11 +94,8 @@ def _set_folder(sides):
 
 
 def fit_pairs(sides: list[tuple[Path, Scan]], scale: int) -> PairScan:
-    """The usable pairs: by their names, as `data.folders.find_pairs` does, and by their sizes.
-
-    Args:
-        sides: The two of `scan_sides`.
-        scale: Factor between them: LR has the size of HR divided by it, rounded down.
+    """The usable pairs of the two of `scan_sides`: by their names, as `data.folders.find_pairs` does, and by their
+    sizes, LR being as large as HR divided by the scale factor, rounded down.
 
     Raises:
         UserError: A picture has no partner, two have one name, or no pair is usable.

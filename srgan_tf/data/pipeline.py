@@ -135,9 +135,6 @@ def _decode(padded, encoded, boxes, rows, columns):
         boxes: int32 `(n, 4)`, see `data.store.JpegCrops`.
         rows: int32 `(n, k, side)`.
         columns: int32 `(n, k, side)`.
-
-    Returns:
-        `padded`, all decoded.
     """
 
     def decode(arguments):

@@ -12,13 +12,7 @@ _INFO_KEYS = ("icc_profile", "exif")  # of a Pillow image, which its result keep
 
 
 def to_array(image):
-    """The values of a picture.
-
-    Args:
-        image: A NumPy array or a `PIL.Image.Image`, see `Upscaler.upscale`.
-
-    Returns:
-        uint8 or uint16 `(H, W, bands)`: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA.
+    """The values of a picture as `Upscaler.upscale` takes it: uint8 or uint16 `(H, W, bands)`.
 
     Raises:
         ValueError: It is something else.
@@ -48,15 +42,7 @@ def _pillow_values(image):
 
 
 def from_array(values, like):
-    """The upscaled values of a picture as a picture of the same type.
-
-    Args:
-        values: uint8 or uint16 `(H, W, bands)`.
-        like: What `to_array` was given.
-
-    Returns:
-        A NumPy array of as many dimensions, or a `PIL.Image.Image`.
-    """
+    """The upscaled values of a picture, `(H, W, bands)`, as a picture `like` what `to_array` was given."""
     if not isinstance(like, Image.Image):
         return values[..., 0] if like.ndim == 2 else values
     result = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)

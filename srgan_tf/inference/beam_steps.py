@@ -182,13 +182,8 @@ class ReadInBatches(beam.DoFn):
 
 
 def read_model_config(model):
-    """Reads what an exported SavedModel says of its network.
-
-    Args:
-        model: Its folder, on any file system that Beam knows.
-
-    Returns:
-        A dict with `scale`, `margin` (LR pixels that an output pixel sees beyond its own) and `filters`.
+    """What an exported SavedModel, in a folder on any file system that Beam knows, says of its network: `scale`,
+    `margin` and `filters`.
 
     Raises:
         UserError: There is no SavedModel, or none of this package.
@@ -204,7 +199,7 @@ def read_model_config(model):
 
 
 class ExportedGenerator:
-    """The generator of a SavedModel, as `Upscaler` takes it: from float32 `(N, H, W, 3)` in [-1, 1] to the same.
+    """The generator of a SavedModel as a network, see `networks`.
 
     Args:
         folder: The SavedModel's, on this computer.

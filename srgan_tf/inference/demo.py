@@ -110,7 +110,7 @@ def upscale_upload(
         progress: Called with the share that is done, from 0 to 1.
 
     Returns:
-        The result; and the picture and the result as files that a browser shows, as `(result, before, after)`.
+        `(result, before, after)`: the result; and the picture and the result as files that a browser shows.
 
     Raises:
         UserError: It is refused; the message begins with the name of the file, without its folder.
@@ -159,7 +159,7 @@ def _as_png(source, target, max_pixels):
 def build_page(
     load: Callable[[str, float], "Upscaler"], names: Sequence[str], max_pixels: int, folder: Path, dialed: str = ""
 ) -> "gradio.Blocks":
-    """Builds the page.
+    """Builds the page, which `launch` serves.
 
     Args:
         load: Gives the `Upscaler` with the weights of a name, at a strength.
@@ -167,9 +167,6 @@ def build_page(
         max_pixels: Height times width that a picture may have.
         folder: For the pictures while they are needed.
         dialed: The name that has a strength, 0 to 1; that of the others is 1.
-
-    Returns:
-        The page, which `launch` serves.
     """
     # Gradio reads these when its components are made.
     os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
@@ -273,7 +270,7 @@ def build_page(
 
 
 def launch(page: "gradio.Blocks", host: str, port: int | None, max_pixels: int) -> str:
-    """Serves the page from threads of this process; nothing is asked of other servers, neither here nor by the browser.
+    """Serves a page from threads of this process; nothing is asked of other servers, neither here nor by the browser.
 
     Args:
         page: Of `build_page`.

@@ -20,15 +20,7 @@ def describe(residual: Residual) -> str:
 
 
 def project(lr: np.ndarray, sr: np.ndarray) -> Residual:
-    """Makes the SR of one picture faithful in its place.
-
-    Args:
-        lr: uint8 or uint16 `(H, W, bands)`.
-        sr: `(scale H, scale W, bands)` of the same type; is changed.
-
-    Returns:
-        The `Residual`.
-    """
+    """Makes the SR `(scale H, scale W, bands)` of one picture `(H, W, bands)` faithful in its place."""
     height, width, bands = lr.shape
     projection = BackProjection(height, width, len(sr) // height, bands, lr.dtype)
     top = 0

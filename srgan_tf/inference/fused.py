@@ -67,14 +67,7 @@ class FusedGenerator(tf.Module):
         ]
 
     def __call__(self, lr):
-        """Upscales.
-
-        Args:
-            lr: float32 `(N, H, W, 3)` in [-1, 1].
-
-        Returns:
-            float32 `(N, scale H, scale W, 3)` in [-1, 1].
-        """
+        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         x = first = tf.nn.relu(self._conv(tf.cast(lr, self.dtype), *self._first))
         for block in range(self.blocks):
             y = tf.nn.relu(self._conv(x, *self._trunk[2 * block]))
@@ -118,14 +111,11 @@ def _importance(weights):
 
 
 def _fold_batch_norm(weights, name):
-    """A convolution and the BN behind it, in inference mode, as one convolution.
+    """A convolution and the BN behind it, in inference mode, as one convolution: its float32 kernel and bias.
 
     Args:
         weights: `GeneratorWeights`.
         name: Of the pair: "block1a", "trunk", "up1".
-
-    Returns:
-        `(kernel, bias)`: float32 `(height, width, C_in, C_out)` and `(C_out,)`, computed in float64.
     """
     (kernel,) = weights.arrays[f"{name}_conv"]
     gamma, beta, mean, variance = map(np.float64, weights.arrays[f"{name}_bn"])

@@ -35,16 +35,8 @@ _LARGEST = 255.0  # that a map can hold, levels
 
 
 class TurnedDifference(tf.Module):
-    """How much a network's result differs from that of the picture turned by a quarter and turned back.
-
-    Args:
-        network: A network, as `tile_runner.TileRunner` takes it.
-
-    Attributes:
-        scale: The scale factor.
-        margin: LR pixels beyond its own that an output pixel sees.
-        filters: For the plan of the memory.
-    """
+    """How much a network's result differs from that of the picture turned by a quarter and turned back; see
+    `networks`."""
 
     def __init__(self, network):
         super().__init__(name="turned_difference")
@@ -108,16 +100,7 @@ class ErrorMapper:
         reserve: int = 0,
         progress: Callable[[int], object] | None = None,
     ) -> Iterator[np.ndarray]:
-        """The map of an image strip by strip.
-
-        Args:
-            rows: As `Upscaler.upscale_strips` takes it, and so are the others.
-            height: Of the image.
-            width: Of the image.
-            bands: Of the image.
-            dtype: Of the image.
-            reserve: Bytes of memory to leave to the caller.
-            progress: Called after each tile with the number of its LR pixels.
+        """The map of an image strip by strip; the arguments are those of `Upscaler.upscale_strips`.
 
         Returns:
             An iterator of float32 `(h, scale * width)`: the root mean square of the error in Y of BT.601 around each
@@ -153,9 +136,6 @@ def write_map(
         upscaler: An `Upscaler`.
         max_pixels: That the picture may have.
         progress: Called after each tile with the number of its LR pixels.
-
-    Returns:
-        An `Invention`.
 
     Raises:
         UserError: The picture cannot be read or the map not be written, or the memory does not suffice.

@@ -1,4 +1,9 @@
-"""Models as TensorFlow functions, which `tile_runner.TileRunner` runs and `export` saves."""
+"""Models as TensorFlow functions, which `tile_runner.TileRunner` runs and `export` saves.
+
+A network is a function from float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`. It has the attributes
+`scale`; `margin`, how many LR pixels beyond its own an output pixel sees; `filters`, what its memory is like, as
+channels of G; and perhaps `precision`, that it is computed in, else float32.
+"""
 
 import itertools
 
@@ -12,7 +17,7 @@ from srgan_tf.system.errors import UserError
 
 # Keras is imported by what needs it: a second that G from its weights file does without.
 
-# What the memory of a tile is like, as channels of G: `tile_runner.TileRunner` plans by them.
+# Channels of G that take as much memory as another model.
 _EQUIVALENT_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
 _DEFAULT_EQUIVALENT_FILTERS = 128
 # More where a result is held while the next is computed: 58 to 61 bytes for each of its pixels in float32.
@@ -20,15 +25,7 @@ _HELD_FILTERS = 20
 
 
 class KerasNetwork(tf.Module):
-    """A Keras model as it is, with a copy of its weights.
-
-    Args:
-        model: Of `models.registry`.
-
-    Attributes:
-        scale: The scale factor.
-        margin: LR pixels beyond its own that an output pixel sees.
-        filters: For the plan of the memory.
+    """A Keras model of `models.registry` as it is, with a copy of its weights.
 
     Raises:
         UserError: Keras has another backend, whose layers do not take TensorFlow's tensors.
@@ -50,26 +47,14 @@ class KerasNetwork(tf.Module):
         self._weights = [[variable.numpy() for variable in each] for each in variables]
 
     def __call__(self, lr):
-        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         # As constants, so that a graph of this is whole without the model.
         constants = [[tf.constant(weight) for weight in each] for each in self._weights]
         return self._model.stateless_call(*constants, lr, training=False)[0]
 
 
 class BlendedNetworks(tf.Module):
-    """The weighted mean of what two networks give, one after the other.
-
-    Args:
-        start: A network, as `tile_runner.TileRunner` takes it.
-        end: Another of the same scale factor.
-        strength: Of `end`, 0 to 1; the rest is of `start`.
-
-    Attributes:
-        scale: The scale factor.
-        margin: LR pixels beyond its own that an output pixel sees.
-        filters: For the plan of the memory.
-        precision: That both are computed in.
-    """
+    """The weighted mean of what two networks of one scale factor give, one after the other; `strength`, 0 to 1, is of
+    `end`."""
 
     def __init__(self, start, end, strength):
         super().__init__(name="blended_networks")
@@ -79,7 +64,6 @@ class BlendedNetworks(tf.Module):
         self._start, self._end, self._strength = start, end, strength
 
     def __call__(self, lr):
-        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         start = self._start(lr)
         with tf.control_dependencies([start]):  # for the memory's sake
             end = self._end(tf.identity(lr))
@@ -90,15 +74,6 @@ class EnsembledNetwork(tf.Module):
     """The mean of what a network gives for the eight flips and quarter turns of a picture, one after the other.
 
     Timofte et al. 2016 (arXiv 1511.02228), section 2.6; EDSR+ of Lim et al. 2017 (arXiv 1707.02921), section 3.4.
-
-    Args:
-        network: A network, as `tile_runner.TileRunner` takes it.
-
-    Attributes:
-        scale: The scale factor.
-        margin: LR pixels beyond its own that an output pixel sees.
-        filters: For the plan of the memory.
-        precision: That the network is computed in.
     """
 
     def __init__(self, network):
@@ -110,7 +85,6 @@ class EnsembledNetwork(tf.Module):
         self._network = tf.function(lambda lr: network(lr), input_signature=signature, autograph=False)
 
     def __call__(self, lr):
-        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         total = None
         for is_turned, axes in itertools.product((False, True), ([], [1], [2], [1, 2])):
             with tf.control_dependencies([] if total is None else [total]):  # for the memory's sake
@@ -125,23 +99,13 @@ def _transposed(pictures, is_turned):
 
 
 class SelfExemplars(tf.Module):
-    """`models.selfex` in the place of a network. It takes patches from the padded tile alone.
-
-    Args:
-        scale: The scale factor.
-
-    Attributes:
-        scale: The scale factor.
-        margin: LR pixels around a tile that it sees, too.
-        filters: For the plan of the memory.
-    """
+    """`models.selfex` in the place of a network. It takes patches from the padded tile alone."""
 
     def __init__(self, scale):
         super().__init__(name="selfex")
         self.scale, self.margin, self.filters = scale, 16, 64
 
     def __call__(self, lr):
-        """Upscales float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`."""
         from srgan_tf.models import selfex
 
         def upscale(pictures):
@@ -151,14 +115,7 @@ class SelfExemplars(tf.Module):
 
 
 def load_network(path, precision=FLOAT32):
-    """The fastest form of the model in a weights file.
-
-    Args:
-        path: A file that `models.generator.save_generator` wrote.
-        precision: See `precision.choose_precision`.
-
-    Returns:
-        A `FusedGenerator` or `KerasNetwork`.
+    """The fastest form of the model in a file that `models.generator.save_generator` wrote; see `to_inference_network`.
 
     Raises:
         UserError: See `models.generator.load_generator` and `to_inference_network`.
@@ -177,9 +134,6 @@ def to_inference_network(model, precision=FLOAT32):
     Args:
         model: A `keras.Model` of `models.generator` or `models.registry`, or a `models.blend.Blend`.
         precision: See `precision.choose_precision`; it is of G, other models are computed in float32.
-
-    Returns:
-        A `FusedGenerator`, `KerasNetwork` or `BlendedNetworks`.
 
     Raises:
         UserError: See `KerasNetwork`.

@@ -67,14 +67,11 @@ def plan(source, target, kind=None, overwrite=False, on_error=None):
 
 
 def output_name(path, kind=None):
-    """The name of an output in a folder.
+    """The name of an output in a folder, and its kind.
 
     Args:
         path: The input's `PurePath`.
         kind: A key of `KINDS`, or None for the input's own, and PNG for GIF and names that say nothing.
-
-    Returns:
-        `(name, kind)`.
     """
     own = SUFFIXES.get(path.suffix.lower())
     kind = kind or own or "png"

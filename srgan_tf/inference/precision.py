@@ -15,17 +15,13 @@ _TENSOR_CORES = (7, 0)  # compute capability of the first GPUs that have them, V
 
 
 def choose_precision(precision: str = AUTO) -> str:
-    """The precision to compute in.
+    """The precision to compute in: "float32", "bfloat16" or "float16".
 
-    Args:
-        precision: One of `PRECISIONS`. "auto" is what this machine computes faster with, if there is any: "float16" on
-            a GPU with tensor cores, "bfloat16" on a CPU with AMX or AVX512_BF16; else "float32".
-
-    Returns:
-        "float32", "bfloat16" or "float16".
+    "auto" is what this machine computes faster with, if there is any: "float16" on a GPU with tensor cores, "bfloat16"
+    on a CPU with AMX or AVX512_BF16; else "float32".
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: `precision` is none of `PRECISIONS`.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")

@@ -81,11 +81,7 @@ class Strip:
 
 
 class TileRunner:
-    """A network that computes tiles; safe to use from several threads, one tile at a time (a lock).
-
-    Args:
-        network: A `FusedGenerator`, or another function from float32 `(N, H, W, 3)` in [-1, 1] to
-            `(N, scale H, scale W, 3)` with its attributes `scale`, `margin` and `filters`.
+    """A network, see `networks`, that computes tiles; safe to use from several threads, one tile at a time (a lock).
 
     Attributes:
         scale: The scale factor.
@@ -109,13 +105,7 @@ class TileRunner:
         self._graphs = {}
 
     def costs(self, bands, dtype, strips):
-        """The `tiling.MemoryCosts` of a picture.
-
-        Args:
-            bands: Of the picture.
-            dtype: Of the picture.
-            strips: Of its result that are held at once.
-        """
+        """The `tiling.MemoryCosts` of a picture, of whose result so many strips are held at once."""
         size = np.dtype(dtype).itemsize * bands
         features = int(self._feature_bytes + (_ALPHA_BYTES if _has_alpha(bands) else 0) * self.scale**2)
         return tiling.MemoryCosts(features, 2 * size, strips * size * self.scale**2, self.allocated_bytes // features)
@@ -127,11 +117,7 @@ class TileRunner:
         self.run(strip, (0, 1, 0, 1))
 
     def run(self, strip, tile):
-        """Computes a tile of a strip's result.
-
-        Args:
-            strip: A `Strip`.
-            tile: `(top, bottom, left, right)` in LR pixels of the picture.
+        """Computes a tile, `(top, bottom, left, right)` in LR pixels of the picture, of a strip's result.
 
         Raises:
             MemoryError: The memory suffices not even for the smallest tile.

@@ -11,15 +11,7 @@ SMALLEST_SIDE = 16  # that is chosen: a smaller tile needs hardly less memory, s
 
 
 def split(length, side):
-    """Splits an axis into as few parts as `side` allows, as equal as they can be.
-
-    Args:
-        length: Of the axis.
-        side: Of the largest part.
-
-    Returns:
-        A list of `(start, stop)`.
-    """
+    """Splits an axis into as few parts as `side` allows, as equal as they can be: a list of `(start, stop)`."""
     count = -(-length // side)
     edges = [length * number // count for number in range(count + 1)]
     return list(zip(edges[:-1], edges[1:]))
@@ -31,7 +23,7 @@ def largest_part(length, side):
 
 
 def padded(start, stop, margin, length, size=0):
-    """A part of an axis with a margin on both sides, clipped at the picture's borders.
+    """The `(start, stop)` of a part of an axis with a margin on both sides, clipped at the picture's borders.
 
     Args:
         start: Of the part.
@@ -39,23 +31,14 @@ def padded(start, stop, margin, length, size=0):
         margin: On both sides.
         length: Of the axis.
         size: Of the result, at least; as far as the picture goes.
-
-    Returns:
-        `(start, stop)`.
     """
     first = max(min(start - margin, length - size), 0)
     return first, min(max(stop + margin, first + size), length)
 
 
 def quarters(tile):
-    """The tiles of half the sides that make up a tile; sides of `SMALLEST_SIDE` or less stay whole.
-
-    Args:
-        tile: `(top, bottom, left, right)`.
-
-    Returns:
-        A list of one, two or four such tiles.
-    """
+    """The tiles, one, two or four, of half the sides that make up a tile, `(top, bottom, left, right)`; sides of
+    `SMALLEST_SIDE` or less stay whole."""
     top, bottom, left, right = tile
 
     def halves(start, stop):
@@ -119,15 +102,12 @@ class Tiling:
         return min(self.height, SMALLEST_SIDE), min(self.width, SMALLEST_SIDE)
 
     def choose_tile(self, costs, max_bytes, max_pixels):
-        """The size that makes the least work, or of those the one that takes the least memory.
+        """The size that makes the least work, or of those the one that takes the least memory; None if none fits.
 
         Args:
             costs: `MemoryCosts`.
             max_bytes: That may be taken.
             max_pixels: That a padded tile may have.
-
-        Returns:
-            `(height, width)`; None if not even the smallest tile fits.
         """
         lowest, narrowest = self.smallest_tile()
         candidates = []

@@ -46,7 +46,7 @@ class Upscaler:
     Args:
         weights: A weights file (`.weights.h5`, `.keras`); the name of weights that the package brings, see
             `from_pretrained`; a generator, see `models.generator.build_generator`, whose weights are copied; None:
-            "srgan"; or a network that is to be run as it is, see `tile_runner.TileRunner`.
+            "srgan"; or a network that is to be run as it is, see `inference.networks`.
         toward: Another weights file of the same shape, or its name, for `strength`. None: "srgan", if `weights` is
             None, too.
         strength: 0 to 1: upscales with a network between `weights` (0), which is then "srresnet" by default, and
@@ -67,7 +67,7 @@ class Upscaler:
 
     Attributes:
         scale: The scale factor.
-        network: The network, without its self-ensemble; see `tile_runner.TileRunner`.
+        network: The network, without its self-ensemble; see `inference.networks`.
         precision: "float32", "bfloat16" or "float16".
         blended: Whether every picture is computed by both networks and the results are mixed, since their weights do
             not mix: twice the work.

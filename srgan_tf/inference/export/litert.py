@@ -14,14 +14,8 @@ def write(model, path, metadata, float16=False):
     """Writes the file: `image`, uint8 `(N, H, W, 3)`, to `upscaled`, uint8 `(N, scale H, scale W, 3)`.
 
     The metadata are packed as LiteRT packs associated files: a ZIP archive at the end, so that `unzip` and `zipfile`
-    get it out, and the interpreter does not see it.
-
-    Args:
-        model: An `exporter.EightBit`.
-        path: The file to write.
-        metadata: A dict that JSON can hold.
-        float16: Keep the weights in float16, half the size. The arithmetic stays float32 on a processor; a GPU may
-            take float16.
+    get it out, and the interpreter does not see it. With `float16` the weights are kept in it, half the size; the
+    arithmetic stays float32 on a processor, and a GPU may take float16.
     """
     signature = [tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")]
     function = tf.function(lambda image: {"upscaled": model(image)}, input_signature=signature)

@@ -11,10 +11,7 @@ _OPSET = 18  # the latest that tf2onnx writes
 def write(model, path, metadata):
     """Writes the file: `image`, uint8 `(N, H, W, 3)`, to `upscaled`, uint8 `(N, scale H, scale W, 3)`.
 
-    Args:
-        model: An `exporter.EightBit`.
-        path: The file to write.
-        metadata: A dict that JSON can hold; becomes the file's `metadata_props`, as JSON where it is not text.
+    The metadata become the file's `metadata_props`, as JSON where they are not text.
     """
     import onnx
     import tf2onnx

@@ -19,14 +19,7 @@ TILE = 256
 
 
 def write(model, path, metadata, max_megapixels=MAX_MEGAPIXELS):
-    """Writes the SavedModel with its two signatures.
-
-    Args:
-        model: An `exporter.EightBit`.
-        path: The folder to make.
-        metadata: A dict that JSON can hold.
-        max_megapixels: That a result may have; a request for more is refused.
-    """
+    """Writes the SavedModel with its two signatures; a request for a larger result than `max_megapixels` is refused."""
     any_size, network = _any_size(model, TILE), model.network
     pictures = tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")
     files = tf.TensorSpec((None,), tf.string, name="image_bytes")
@@ -86,9 +79,6 @@ def _any_size(model, side):
     Args:
         model: An `exporter.EightBit`.
         side: Of the tiles, without the margin, LR pixels at most.
-
-    Returns:
-        A `tf.function` from uint8 `(N, H, W, 3)` to uint8 `(N, scale H, scale W, 3)`.
     """
     scale, margin = model.network.scale, model.network.margin
     most = (side + 2 * margin) ** 2
