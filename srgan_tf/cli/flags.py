@@ -76,14 +76,11 @@ def setting(
 
 
 def parse(settings_class: type, argv: Sequence[str]) -> Any:
-    """Reads a command line.
+    """Reads a command line into an instance of `settings_class`; prints the help and exits with status 0 on `--help`.
 
     Args:
         settings_class: A frozen dataclass whose fields are made by `setting`.
         argv: The command, such as "srgan upscale", and the words behind it.
-
-    Returns:
-        An instance of `settings_class`. Prints the help and exits with status 0 on `--help`.
 
     Raises:
         UsageError: An unknown flag; a value of the wrong type, empty, out of range, missing or given twice; too many

@@ -184,13 +184,7 @@ def load_lpips(given, net="alexnet"):
 
 
 def check_dial(settings, weights, strength):
-    """Refuses the settings of a dial where one of them is missing.
-
-    Args:
-        settings: With `toward`.
-        weights: What `--weights` was given; empty if it was not.
-        strength: What `--strength` was given; None if it was not.
-    """
+    """Refuses the settings of a dial where `--weights`, `--toward` or `--strength`, empty or None, is missing."""
     if settings.toward and strength is None:
         raise UsageError("--toward cannot be given without --strength, 0 to 1; leave it out or give both")
     if strength is not None and bool(weights) != bool(settings.toward):

@@ -191,11 +191,8 @@ class Settings(PhotoDegradation):
     checkpoint_every: int = setting(1000, "steps between checkpoints", lower=1)
 
     def checked(self):
-        """These settings with values where they were left at auto; idempotent.
-
-        Returns:
-            A `Settings` in which only what must be measured is still `auto`: the weight of vgg22 and vgg54, precision,
-            XLA and the cache.
+        """These settings with values where they were left at auto; idempotent. Only what must be measured is still
+        `auto`: the weight of vgg22 and vgg54, precision, XLA and the cache.
 
         Raises:
             UsageError: A combination is impossible; the message names the flags.
@@ -208,14 +205,11 @@ class Settings(PhotoDegradation):
         return settings
 
     def for_pretraining(self, started):
-        """The settings of the SRResNet that mode srgan starts from.
+        """The checked settings of the SRResNet that mode srgan starts from.
 
         Args:
             started: The settings that the run's own SRResNet was started with, which it keeps whatever mode srgan was
                 given; `{}` where there is none.
-
-        Returns:
-            A checked `Settings`.
         """
         own = {name: value for name, value in started.items() if name not in MUTABLE_ON_RESUME} or {
             "content_loss": "mse",
@@ -315,10 +309,7 @@ def _mistakes_of_optimisation(settings):
 
 
 def run(settings):
-    """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none.
-
-    Args:
-        settings: A checked `Settings`.
+    """Trains what checked settings ask for; mode srgan trains its SRResNet first if there is none.
 
     Returns:
         The exit status: 0, or 128 and the number of the signal that stopped it, after everything was saved.

@@ -168,17 +168,7 @@ class BackProjection:
 
 
 def working_bytes(width: int, scale: int, bands: int, dtype: DTypeLike) -> int:
-    """The memory that a `BackProjection` takes, whatever the height.
-
-    Args:
-        width: Of LR.
-        scale: The scale factor.
-        bands: 1 to 4.
-        dtype: uint8 or uint16.
-
-    Returns:
-        Bytes, besides the rows that it is given.
-    """
+    """The memory that a `BackProjection` takes besides the rows that it is given, whatever the height; see there."""
     rows, size, held = _BLOCK_ROWS + _LOOKAHEAD + 2 * _REACH, np.dtype(dtype).itemsize, _float(dtype).itemsize
     sr = 4 * rows * scale**2 * bands * size
     between = 4 * rows * scale * _colors(bands) * held

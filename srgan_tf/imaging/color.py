@@ -30,12 +30,5 @@ def luma(image: ArrayLike) -> np.ndarray:
 
 
 def full_range_luma(image: ArrayLike) -> np.ndarray:
-    """`luma` stretched to full range: of R = G = B their value.
-
-    Args:
-        image: `(..., 3)` RGB in [0, 255], uint8 or floating point.
-
-    Returns:
-        `(...)` float64 in [0, 255], not rounded.
-    """
+    """`luma` stretched to [0, 255]: of R = G = B their value."""
     return np.asarray(image, np.float64) @ (LUMA / LUMA.sum())

@@ -35,11 +35,7 @@ class UnsupportedPicture(Exception):
 
 @contextlib.contextmanager
 def picture_errors(path: Path | str) -> Iterator[None]:
-    """Makes what reading a picture raises a `PictureError`.
-
-    Args:
-        path: The file, or the name of a stream.
-    """
+    """Makes what reading a picture, a file or a stream of a name, raises a `PictureError`."""
     try:
         yield
     except UnsupportedPicture as error:

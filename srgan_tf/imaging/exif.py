@@ -106,15 +106,7 @@ class Exif:
 
 
 def read_exif(source: bytes | BinaryIO, first: int | None = None) -> Exif | None:
-    """What is kept of an EXIF block, or of an IFD of a TIFF file.
-
-    Args:
-        source: The block as bytes, or the open TIFF file.
-        first: Where the IFD is. None: where the head says.
-
-    Returns:
-        An `Exif`; None if the structure is damaged.
-    """
+    """What is kept of an EXIF block, or of the IFD at `first` of an open TIFF file; None if it is damaged."""
     file = io.BytesIO(source.removeprefix(_HEADER)) if isinstance(source, bytes) else source
     try:
         layout, begin = read_layout(file)

@@ -23,16 +23,10 @@ _ENCODING: dict[str, dict[str, Any]] = {
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
-    """Reads any picture as 8-bit RGB, see `raster.open_raster`.
+    """Reads any picture, whatever its suffix says, as 8-bit RGB: uint8 `(H, W, 3)`; see `raster.open_raster`.
 
     Transparency is composited over white, then 16 bits are scaled and rounded to 8; of an animation or a file of
     several pages the first picture is taken.
-
-    Args:
-        path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
-
-    Returns:
-        uint8 `(H, W, 3)` in [0, 255].
 
     Raises:
         UserError: There is no such file, or it is not a picture, damaged, truncated or absurdly large.
@@ -59,18 +53,14 @@ def _on_white(values, alpha):
 
 
 def write(path: Path | str, pixels: ArrayLike) -> None:
-    """Writes a picture in the format that the suffix of `path` names; the folder is made if need be.
+    """Writes a picture, uint8 RGB `(H, W, 3)`, in the format that the suffix of `path` names; makes its folder.
 
     PNG, WebP (lossless), TIFF (deflate) and BMP keep every value; JPEG is written with quality 95 and 4:4:4. The file
     is written atomically.
 
-    Args:
-        path: Where to.
-        pixels: uint8 RGB `(H, W, 3)`.
-
     Raises:
         UserError: The format is unknown or cannot hold so many pixels; or the file cannot be written.
-        ValueError: The pixels are not uint8 `(H, W, 3)`.
+        ValueError: The pixels are something else.
     """
     path, pixels = Path(path), np.asarray(pixels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
@@ -83,17 +73,11 @@ def write(path: Path | str, pixels: ArrayLike) -> None:
 
 
 def probe(path: Path | str) -> tuple[int, int]:
-    """The size of a picture and whether its file is whole, without decoding it; see `header.read_header`.
+    """The `(height, width)` of a picture, upright as of `read_rgb`, without decoding it; see `header.read_header`.
 
-    Of a JPEG the end-of-image marker and, if it is progressive, every scan, of a PNG the chain of chunks up to IEND, of
-    a WebP the length that it states, of a BMP the rows, of a TIFF the strips or tiles and of a GIF the blocks of the
-    first frame must be there.
-
-    Args:
-        path: A PNG, JPEG, WebP, BMP, TIFF or GIF file, whatever its suffix says.
-
-    Returns:
-        `(height, width)` in pixels, upright: what `read_rgb` will give.
+    The file must be whole: of a JPEG the end-of-image marker and, if it is progressive, every scan, of a PNG the chain
+    of chunks up to IEND, of a WebP the length that it states, of a BMP the rows, of a TIFF the strips or tiles and of a
+    GIF the blocks of the first frame must be there.
 
     Raises:
         UserError: There is no such file, or it is not a picture or truncated; `reason` says which.
@@ -106,9 +90,6 @@ def probe(path: Path | str) -> tuple[int, int]:
 
 def is_gray(path: Path | str) -> bool:
     """Whether the file holds one channel of gray, with or without transparency; R = G = B and palettes do not count.
-
-    Args:
-        path: As of `read_rgb`.
 
     Raises:
         UserError: There is no such file, or it is not a picture.

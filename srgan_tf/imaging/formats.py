@@ -48,10 +48,7 @@ _MAX_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, what the encoders allow
 
 
 def detect(head: bytes) -> str:
-    """What a file is, by its first `SIGNATURE_BYTES`, whatever its name.
-
-    Returns:
-        A key of `KINDS`, or "gif".
+    """What a file is, by its first `SIGNATURE_BYTES`, whatever its name: a key of `KINDS`, or "gif".
 
     Raises:
         UnsupportedPicture: It is nothing that is read here; the reason names what it is.

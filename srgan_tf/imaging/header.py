@@ -112,10 +112,7 @@ class Header:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Reads the header of a picture of any kind, whatever the file's name says.
-
-    Args:
-        file: Open for reading and seeking.
+    """Reads the header of a picture of any kind from an open file, whatever its name says.
 
     Raises:
         UnsupportedPicture: It is nothing that is read here, or is so damaged that it has no size.

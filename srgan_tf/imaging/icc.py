@@ -28,14 +28,10 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 
 def png_profile(chunks: dict[bytes, bytes], gray: bool) -> bytes | None:
-    """The profile of a PNG's colors.
-
-    Args:
-        chunks: From kind to data.
-        gray: Whether the picture has no color.
+    """The ICC profile of the colors that a PNG states, which are gray or not, in chunks.
 
     Returns:
-        An ICC profile; None where the chunks say nothing, say sRGB or name a profile, which is at hand then.
+        None where the chunks, from kind to data, say nothing, say sRGB or name a profile, which is at hand then.
 
     Raises:
         ValueError: The colors are none that a profile of this simple kind can state, such as HDR.

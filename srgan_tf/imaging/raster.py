@@ -82,14 +82,8 @@ class Raster:
         return self.height * self.width * self.bands * self.dtype.itemsize
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """Decodes a strip. Strips are to be asked for from top to bottom, each row once.
-
-        Args:
-            top: First row.
-            bottom: Row behind the last.
-
-        Returns:
-            `(bottom - top, width, bands)` of `dtype`.
+        """Decodes the strip before row `bottom`: `(bottom - top, width, bands)`. Strips are to be asked for from top to
+        bottom, each row once.
 
         Raises:
             UserError: The file is damaged there.
@@ -113,14 +107,14 @@ def open_raster(
     max_bytes: int | None = None,
     name: str = "",
 ) -> Iterator[Raster]:
-    """Opens a picture to be read by strips, its orientation of EXIF, or else of XMP, applied.
+    """Opens a picture to be read by strips, its orientation of EXIF, or else of XMP, applied; open inside the `with`.
 
     Palettes become RGB, single bits 0 and 255, premultiplied colors are divided, and CMYK becomes sRGB by its profile,
     or without one by multiplication of its inks. Of a TIFF thumbnails and masks are passed over, and its channel that
     is nothing known (ExtraSamples 0) is left out. Everything is decoded once beforehand, so that damage is reported
-    before hours of work. Memory is needed for a few rows only, but for what must be decoded
-    whole: WebP, BMP, GIF, an interlaced PNG and a progressive JPEG. A large picture that has to be rotated goes through
-    a file in the system's folder for temporary files.
+    before hours of work. Memory is needed for a few rows only, but for what must be decoded whole: WebP, BMP, GIF, an
+    interlaced PNG and a progressive JPEG. A large picture that has to be rotated goes through a file in the system's
+    folder for temporary files.
 
     Args:
         source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes.
@@ -129,9 +123,6 @@ def open_raster(
         max_bytes: A picture that takes more memory to decode is refused beforehand. None: any.
         whole: Decode into memory, whatever the size, for a caller that takes all rows at once.
         name: What errors call the picture. Empty: the file's name.
-
-    Yields:
-        A `Raster`, open inside the `with`.
 
     Raises:
         UserError: There is no such file; or it is not a picture, damaged, truncated, an animation, of several pages,

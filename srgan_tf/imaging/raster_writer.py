@@ -41,19 +41,8 @@ _ENCODING = {
 
 
 def check_target(target, kind, height, width, raster, size=None, buffer_bytes=None):
-    """Refuses what `write_raster` would refuse, so that it is known before hours of work.
-
-    Args:
-        target: As `write_raster` takes it, and so are the others.
-        kind: One of `KINDS`, or None.
-        height: Of the strips' picture, pixels.
-        width: Of the strips' picture, pixels.
-        raster: The `Raster` that the picture is made from.
-        size: `(height, width)` of the file, or None.
-        buffer_bytes: Or None.
-
-    Returns:
-        The kind that will be written.
+    """Refuses what `write_raster` would refuse of a picture of these rows and columns, so that it is known before hours
+    of work; returns the kind that will be written.
 
     Raises:
         UserError: The format is unknown, or cannot hold transparency or so many pixels; or the disk is too full.
@@ -81,18 +70,7 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
 
 
 def writer_bytes(raster, kind, height, width, buffer_bytes=None):
-    """Memory that `write_raster` takes besides the strip that it is given.
-
-    Args:
-        raster: The `Raster` that the picture is made from.
-        kind: One of `KINDS`.
-        height: Of the strips' picture, pixels.
-        width: Of the strips' picture, pixels.
-        buffer_bytes: As `write_raster` takes it.
-
-    Returns:
-        Bytes.
-    """
+    """Memory that `write_raster` takes for a picture of these rows and columns, besides the strip that it is given."""
     if kind == "webp":
         return _WEBP_BYTES * height * width
     size = _size(raster, kind, height, width)

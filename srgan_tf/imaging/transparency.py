@@ -10,14 +10,14 @@ def fill_hidden(pixels: np.ndarray) -> np.ndarray:
     """The colors of pictures, those that alpha hides wholly replaced by the mean of visible ones beside them.
 
     The mean is weighted by alpha, over the smallest square window that holds something visible, up to `REACH`; a color
-    further away stays. A network that enlarges the result sees no edge where the visible part ends.
+    further away stays. A network that enlarges the result sees no edge where the visible part ends. Integer arithmetic
+    makes it the same in a part of a picture, but for `REACH` pixels at the part's border.
 
     Args:
         pixels: uint8 or uint16 `(N, H, W, bands)`, the last band alpha.
 
     Returns:
-        `(N, H, W, bands - 1)` of the same type. Integer arithmetic makes it the same in a part of a picture, but for
-        `REACH` pixels at the part's border.
+        `(N, H, W, bands - 1)` of the same type.
     """
     colors, alpha = pixels[..., :-1], pixels[..., -1:]
     left = alpha[..., 0] == 0

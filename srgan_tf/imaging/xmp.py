@@ -44,9 +44,7 @@ def orientation(packet: bytes | None) -> int | None:
 def upright(packet: bytes, turned: bool) -> bytes:
     """The packet of the picture that has been turned upright, without what does not go over to another file.
 
-    Args:
-        packet: The packet.
-        turned: Whether by 90 degrees; a panorama is then no longer described.
+    Where it was turned by 90 degrees, a panorama is no longer described.
     """
     gone = _GONE | ({"GPano": r"\w+"} if turned else {})
     packet = _removed(packet, "|".join(f"{prefix}:(?:{names})" for prefix, names in gone.items()))
@@ -76,12 +74,8 @@ def pointer(digest: bytes) -> bytes:
 
 
 def joined(packet: bytes | None, more: list[bytes]) -> bytes | None:
-    """A JPEG's packet with what did not fit into its segment (XMP, part 3, section 1.1.3.1).
-
-    Args:
-        packet: The packet, or None.
-        more: The other segments, each a digest, the length of all, its own place, and content.
-    """
+    """A JPEG's packet with what did not fit into its segment: other segments, each a digest, the length of all, its own
+    place, and content (XMP, part 3, section 1.1.3.1)."""
     if packet is None or not more:
         return packet
     name = re.search(rf"HasExtendedXMP{_VALUE}([0-9A-F]{{32}})".encode(), packet)

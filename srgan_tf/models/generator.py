@@ -79,14 +79,8 @@ def change_scale(
 ) -> keras.Model:
     """Builds G for another scale factor with the weights of a trained one, to be trained further.
 
-    Args:
-        generator: What `build_generator` returned; not changed.
-        scale: Scale factor of the new one: 2, 4 or 8.
-        normalization: See `build_generator`.
-
-    Returns:
-        A `keras.Model`, see `build_generator`. Its upsampling stages have the weights of the last of `generator`;
-        if it has more, the earlier ones those of the first.
+    Its upsampling stages have the weights of the last of `generator`, which is not changed; if it has more, the earlier
+    ones those of the first.
 
     Raises:
         ValueError: See `build_generator`.

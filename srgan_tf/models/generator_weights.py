@@ -101,13 +101,7 @@ def read_scale(path: Path | str) -> int | None:
 
 
 def read_config(file: h5py.File) -> dict[str, Any]:
-    """The configuration of the model in a weights file, which says no more than what is stored in the file.
-
-    Args:
-        file: Of `hdf5.open_hdf5`.
-
-    Returns:
-        See `generator.describe`.
+    """The configuration, see `generator.describe`, in a weights file; it says no more than what is stored in the file.
 
     Raises:
         KeyError, TypeError, ValueError: There is none, or another model is stored than it says.

@@ -25,9 +25,6 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
     HDF5 can put an array's values into any other file, which is then read as the weights, and declare arrays of any
     size without storing one.
 
-    Args:
-        path: The file.
-
     Raises:
         UserError: It has links to other places, arrays in other files, or arrays of anything but numbers.
         Exception: It is missing, damaged, or no HDF5; one of `UNREADABLE`.
@@ -55,11 +52,7 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
 
 
 def require_finite(path: Path | str, model) -> None:
-    """Refuses weights from which only black or broken pictures come.
-
-    Args:
-        path: The file that they are from.
-        model: A `keras.Model`.
+    """Refuses weights, from a file, from which only black or broken pictures come.
 
     Raises:
         UserError: A layer has NaN or infinity.

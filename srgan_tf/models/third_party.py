@@ -46,14 +46,11 @@ ARCHITECTURES = {
 
 
 def build_third_party(name, blocks=16):
-    """Builds another project's generator.
+    """Builds another project's generator, with input and output of `models.generator.build_generator`.
 
     Args:
-        name: A key of `ARCHITECTURES`.
+        name: A key of `ARCHITECTURES`, and of the model.
         blocks: Residual blocks.
-
-    Returns:
-        A `keras.Model` with that name, with input and output of `models.generator.build_generator`.
     """
     architecture = ARCHITECTURES[name]
 

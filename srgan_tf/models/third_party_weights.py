@@ -29,13 +29,10 @@ _LARGEST_KERNEL = 16
 
 
 def read_tensorlayerx(path):
-    """Reads a generator of TensorLayerX's SRGAN.
+    """Reads a generator of TensorLayerX's SRGAN as one of `models.third_party`.
 
     Args:
         path: What `save_weights(path, format="npz_dict")` wrote for `SRGAN_g` or `SRGAN_g2`, of any backend.
-
-    Returns:
-        A `keras.Model` of `models.third_party`.
 
     Raises:
         UserError: The file is missing, damaged, or of another network; the message names the first layer that differs.
@@ -55,17 +52,7 @@ def read_tensorlayerx(path):
 
 
 def read_krasserm(path):
-    """Reads a generator of krasserm's super-resolution, `pre_generator.h5` or `gan_generator.h5`.
-
-    Args:
-        path: The HDF5 file.
-
-    Returns:
-        A `keras.Model` of `models.third_party`.
-
-    Raises:
-        UserError: As `read_tensorlayerx`.
-    """
+    """As `read_tensorlayerx`, of krasserm's super-resolution: `pre_generator.h5` or `gan_generator.h5`."""
     path = Path(path)
     saved = {}
     with (

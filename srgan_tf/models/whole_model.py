@@ -27,11 +27,7 @@ _INCIDENTAL = {"dtype", "trainable", "shared_object_id", "build_config", "module
 
 
 def write_model(model: keras.Model, path: Path | str) -> None:
-    """Writes a model, layers and weights; complete or not at all.
-
-    Args:
-        model: See `generator.build_generator`, or a model of `registry`.
-        path: Ends in `.keras`.
+    """Writes a model, layers and weights, to a file that ends in `.keras`; complete or not at all.
 
     Raises:
         UserError: The file cannot be written.
@@ -43,9 +39,6 @@ def write_model(model: keras.Model, path: Path | str) -> None:
 @contextlib.contextmanager
 def as_weights_file(path: Path | str) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     """The weights and the description of what `write_model` or `keras.Model.save` wrote.
-
-    Args:
-        path: Of the file.
 
     Yields:
         A file as `generator.save_generator` writes it, which is gone afterwards, and the layers as `described` gives
@@ -64,9 +57,6 @@ def as_weights_file(path: Path | str) -> Iterator[tuple[Path, list[dict[str, Any
 @contextlib.contextmanager
 def unpacked(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The weights and the description of any model, as they are in a `.keras` file.
-
-    Args:
-        path: Of the file.
 
     Yields:
         A file of weights, HDF5, which is gone afterwards, and what describes the model: `class_name`, `config`...
@@ -103,11 +93,7 @@ def _arguments(name, layers):
 
 
 def check_layers(found: list[dict[str, Any]], model: keras.Model) -> None:
-    """Checks that the layers of a file are those of a model, but for their names.
-
-    Args:
-        found: See `as_weights_file`.
-        model: What is built in the file's place.
+    """Checks that the layers of a file, see `as_weights_file`, are those of a model, but for their names.
 
     Raises:
         ValueError: They are not.

@@ -132,15 +132,10 @@ def _sync(path):
 
 
 def keep_existing(path: Path | str, overwrite: bool, what: str = "exists already") -> None:
-    """Refuses to replace a file or folder, unless that is asked for.
-
-    Args:
-        path: What would be written.
-        overwrite: Whether it may be replaced.
-        what: The message about it.
+    """Refuses to replace a file or folder, unless that is asked for; `what` is the message about it.
 
     Raises:
-        UserError: It is there, and may not.
+        UserError: It is there, and may not be replaced.
     """
     if Path(path).exists() and not overwrite:
         raise UserError(f"{path}: {what}; --overwrite replaces it")
@@ -189,11 +184,7 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
 
 
 def remove_unfinished(folder: Path | str) -> None:
-    """Removes what a process that was killed has left of `atomic_file`.
-
-    Args:
-        folder: In which no process is writing.
-    """
+    """Removes from a folder, in which no process is writing, what one that was killed has left of `atomic_file`."""
     for path in Path(folder).iterdir():
         if _UNFINISHED.fullmatch(path.name):
             with contextlib.suppress(OSError):

@@ -7,11 +7,7 @@ LISTING_BYTES = 2**29  # what is known of each of some million pictures
 
 
 def read_bounded(path: Path | str, most: int = TEXT_BYTES) -> bytes:
-    """What is in a file.
-
-    Args:
-        path: The file, or a device or pipe without end.
-        most: Bytes that it may have.
+    """What is in a file of `most` bytes at most, or in a device or pipe without end.
 
     Raises:
         ValueError: It has more, of which no more were read.

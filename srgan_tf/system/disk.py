@@ -23,12 +23,7 @@ def free_bytes(path: Path | str) -> int:
 
 
 def require_free_bytes(path: Path | str, needed: float, advice: str) -> None:
-    """Refuses a disk that is too full.
-
-    Args:
-        path: A file or folder on it, see `free_bytes`.
-        needed: Bytes.
-        advice: What to do about it, the end of the message.
+    """Refuses a disk, by a file or folder on it, see `free_bytes`, that is too full; `advice` says what to do about it.
 
     Raises:
         UserError: There is less room.

@@ -89,15 +89,10 @@ def user_errors(
 
 @contextlib.contextmanager
 def file_errors(path: Path | str, what: str, *, advice: str = "") -> Iterator[None]:
-    """Makes whatever reading a file of the user's raises a `UserError`: "PATH: WHAT (REASON); ADVICE".
+    """Makes whatever reading a file of the user's raises a `UserError`, as `user_errors` does.
 
     Libraries raise anything over a damaged file, so there is no list of errors: all become one, but for what only a
     mistake of the program raises, which is let through.
-
-    Args:
-        path: The file.
-        what: Such as "damaged".
-        advice: What to do about it.
     """
     try:
         yield

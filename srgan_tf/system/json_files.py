@@ -20,9 +20,6 @@ def read_json(path: Path | str, shape: Any, what: str, advice: str = "", most: i
         advice: What to do about it.
         most: Bytes that it may have.
 
-    Returns:
-        What it holds.
-
     Raises:
         UserError: It cannot be read, or holds something else; the message says where in it.
     """

@@ -8,14 +8,8 @@ _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 
 
 def printable(text: object) -> str:
-    """One line of text, such as one with the name of a file, that cannot command a terminal nor break the line.
-
-    Args:
-        text: What is to be printed.
-
-    Returns:
-        Its text, with control characters as Python writes them: `\\x1b`, `\\n`.
-    """
+    """One line of text, such as one with the name of a file, that cannot command a terminal nor break the line: with
+    control characters as Python writes them, `\\x1b`, `\\n`."""
     return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 

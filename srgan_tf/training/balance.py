@@ -14,7 +14,7 @@ CROPS = 64  # that the weight is measured on
 
 
 def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) -> float:
-    """The weight at which the VGG term between HR and its bicubic equals the MSE term.
+    """The weight at which the VGG term between HR and its bicubic equals the MSE term: MSE / VGG distance.
 
     VGG19's features have another scale at each layer and in each weights file, so that no number fits all of them.
 
@@ -22,9 +22,6 @@ def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) ->
         batches: `(lr, hr)` uint8 batches, at least `CROPS` crops together.
         features: A VGG19 of `models.vgg.build_vgg`.
         scale: Factor between LR and HR.
-
-    Returns:
-        A float, MSE / VGG distance.
     """
     mse, vgg, seen = 0.0, 0.0, 0
     for lr, hr in batches:
@@ -54,9 +51,6 @@ def first_losses(
         hr: HR crops, uint8 `(N, H, W, 3)`.
         discriminator: D, in the adversarial phase.
         features: VGG19, with a VGG loss.
-
-    Returns:
-        A dict from name to float.
     """
     lr, hr = to_network(lr), to_network(hr)
     sr = generator(lr, training=False)

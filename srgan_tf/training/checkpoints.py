@@ -75,9 +75,6 @@ class Checkpoints:
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint and removes the oldest ones.
 
-        Args:
-            progress: How far the run is.
-
         Raises:
             UserError: The folder is not writable or the disk is full; the earlier checkpoints are still there.
         """
@@ -106,10 +103,8 @@ class Checkpoints:
         return found[0][1] if found else None
 
     def restore(self, part: bool = False) -> Progress | None:
-        """Sets the variables to the newest checkpoint that is whole.
-
-        Args:
-            part: The checkpoint may hold other groups besides, which are left where they are.
+        """Sets the variables to the newest checkpoint that is whole; if `part`, it may hold other groups besides, which
+        are left where they are.
 
         Returns:
             What was saved with it; None without any checkpoint, with nothing changed.

@@ -38,12 +38,7 @@ def balance_colours(generator: keras.Model, batches: Iterable) -> np.ndarray:
 
 
 def balance_file(path: Path, batches: Iterable) -> None:
-    """`balance_colours` of a weights file, in float32, as pictures are made; says what was found.
-
-    Args:
-        path: The file, which is replaced.
-        batches: See `balance_colours`.
-    """
+    """`balance_colours` of a weights file, which is replaced, in float32, as pictures are made; says what was found."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

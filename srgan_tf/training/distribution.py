@@ -128,15 +128,8 @@ class Distribution:
         return places[:, self.worker].ravel()
 
     def on_devices(self, step_function: Callable, accumulate: int) -> Callable:
-        """A step that takes this worker's share of the batch and gives each of its devices a part of it.
-
-        Args:
-            step_function: Of `training.steps`, made in the scope of the strategy.
-            accumulate: Micro-batches, of which each device gets a part.
-
-        Returns:
-            A function of the same arguments and result.
-        """
+        """A step, of `training.steps` and made in the scope of the strategy, that takes this worker's share of the
+        batch and gives each of its devices a part of each of its micro-batches."""
         if not self.is_distributed:
             return step_function
         local = self.replicas // self.workers
@@ -156,24 +149,16 @@ class Distribution:
         return step
 
     def any_worker(self, requested: bool) -> bool:
-        """Whether any worker requests something: with several, at the call before, so that none waits for another.
-
-        Args:
-            requested: Whether this one does.
-
-        Returns:
-            The same in all workers.
-        """
+        """Whether any worker requests something, the same in all: with several, at the call before, so that none waits
+        for another."""
         if self.workers == 1:
             return requested
         before, self._requests = self._requests, self._gather(tf.constant([float(requested)]))
         return before is not None and bool((before.numpy() > 0).any())
 
     def check_same(self, **facts: str) -> None:
-        """Refuses to continue where workers differ; also waits for all of them.
-
-        Args:
-            **facts: Strings of this worker, by what they describe.
+        """Refuses to continue where these texts of the workers, by what they describe, differ; also waits for all of
+        them.
 
         Raises:
             UserError: Names what differs.
@@ -193,11 +178,7 @@ class Distribution:
 
     @contextlib.contextmanager
     def lost_worker_errors(self, folder):
-        """Raises a `UserError` where a worker was lost, which says how to resume.
-
-        Args:
-            folder: Of the run.
-        """
+        """Raises a `UserError` where a worker was lost, which says how to resume the run of a folder."""
         try:
             yield
         except (*_LOST, *_MAYBE_LOST) as error:

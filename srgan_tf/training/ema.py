@@ -35,9 +35,5 @@ class MovingAverage:
         self._update = update
 
     def update(self, skipped: tf.Tensor) -> None:
-        """Takes in the weights that the model has after a step.
-
-        Args:
-            skipped: A float scalar, 1 if the step was skipped, which leaves the average alone; else 0.
-        """
+        """Takes in the weights that the model has after a step, unless that was skipped (1, a float scalar; else 0)."""
         self._update(skipped)

@@ -65,15 +65,8 @@ def _free_gpu_bytes():
 
 
 def cache_bytes(photographs, most_gb: float | None = None) -> int:
-    """How much main memory decoded photographs will take: what they need, within what they may have.
-
-    Args:
-        photographs: With `height` and `width`.
-        most_gb: GB that they may have; None: a quarter of what is free, and nothing where that would hold few of them.
-
-    Returns:
-        Bytes.
-    """
+    """How much main memory decoded photographs, which have `height` and `width`, will take: what they need, but no more
+    than so many GB; if None, no more than a quarter of what is free, and nothing where that would hold few of them."""
     needed = sum(3 * picture.height * picture.width for picture in photographs)
     if most_gb is not None:
         return min(needed, int(most_gb * 1e9))
@@ -82,14 +75,11 @@ def cache_bytes(photographs, most_gb: float | None = None) -> int:
 
 
 def set_precision(precision: str, device: Device) -> str:
-    """Sets Keras' global precision policy.
+    """Sets Keras' global precision policy, and returns its name.
 
     Args:
         precision: "float32", "mixed_float16", "mixed_bfloat16", or "auto": mixed_float16 on a GPU with tensor cores.
-        device: A `Device`.
-
-    Returns:
-        The name of the policy.
+        device: What it computes on.
     """
     if precision == AUTO:
         precision = "mixed_float16" if device.kind == "GPU" and device.capability >= TENSOR_CORES else "float32"
@@ -111,15 +101,7 @@ def compiles_step(setting: str, device: Device, is_distributed: bool) -> bool:
 
 
 def activation_bytes(model: keras.Model, side: int) -> int:
-    """Memory of a model's layer outputs for one square picture.
-
-    Args:
-        model: A functional model with one picture as input.
-        side: Its height and width.
-
-    Returns:
-        Bytes.
-    """
+    """Memory of the layer outputs of a functional model with one input, for one square picture."""
     clone = keras.models.clone_model(model, input_tensors=keras.Input((side, side, 3), batch_size=1))
     size = {"float16": 2, "bfloat16": 2}.get(keras.config.dtype_policy().compute_dtype, 4)
     return sum(size * math.prod(layer.output.shape) for layer in clone.layers)
@@ -164,9 +146,6 @@ def step_memory(
         scale: Factor.
         discriminator: D, in the adversarial phase.
         features: VGG19, with a VGG loss.
-
-    Returns:
-        A `StepMemory`.
     """
     others = [model for model in (discriminator, features) if model is not None]  # they see HR and SR
     passes = activation_bytes(generator, crop_size // scale)
@@ -215,11 +194,7 @@ def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int
 
 @contextlib.contextmanager
 def enough_memory(folder) -> Iterator[None]:
-    """Raises a `UserError` where a step did not fit, which says how to resume.
-
-    Args:
-        folder: Of the phase.
-    """
+    """Raises a `UserError` where a step of the phase in a folder did not fit, which says how to resume."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:

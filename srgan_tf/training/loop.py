@@ -199,11 +199,7 @@ class _Interval:
         return longest
 
     def report(self, progress):
-        """The mean of each term over the steps that were not skipped, or over all if all were; and the speed. Restarts.
-
-        Returns:
-            A dict from name to float.
-        """
+        """The mean of each term over the steps not skipped, or over all if all were; and the speed. Restarts."""
         stacked = {name: tf.stack([terms[name] for terms in self._terms]).numpy() for name in self._terms[0]}
         skipped = stacked.pop("skipped") > 0
         counted = ~skipped if not skipped.all() else skipped

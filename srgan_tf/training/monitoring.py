@@ -66,12 +66,7 @@ class Monitor:
             self._bar.update()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Reports scalars to all three, and shows the progress of the run.
-
-        Args:
-            step: Steps done.
-            values: A dict from name to float; the loss, the speed and the wait for input are shown in the line, too.
-        """
+        """Reports scalars to all three; shows the loss, the speed, the wait for input, and the progress of the run."""
         self._record(step, values)
         now, (before, since) = time.monotonic(), self._clock
         remaining = (now - before) / max(step - since, 1) * (self._total - step)

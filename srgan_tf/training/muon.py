@@ -65,14 +65,7 @@ def _is_kernel(variable):
 
 
 def orthonormal(matrix):
-    """A matrix with the singular vectors of another, whose singular values are all between 0.7 and 1.2, or 0.
-
-    Args:
-        matrix: `(M, N)` float32.
-
-    Returns:
-        `(M, N)` float32.
-    """
+    """A float32 matrix with the singular vectors of another, and singular values between 0.7 and 1.2, or 0."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = ops.transpose(matrix) if tall else matrix  # the products below are of the shorter side
     x = x / (ops.norm(x) + 1e-12)

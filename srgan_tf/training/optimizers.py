@@ -59,9 +59,6 @@ def make_optimizer(
         kind: `"adam"`; or `"muon"`, see `training.muon`.
         beta1: First-moment decay of Adam, Muon's for biases and BN, too.
         name: Prefix of its variables' names, which checkpoints keep.
-
-    Returns:
-        A built optimizer, or one in a `keras.optimizers.LossScaleOptimizer`.
     """
     make = {"adam": Adam, "muon": Muon}[kind]
     optimizer = make(rate, beta_1=beta1, name=name)

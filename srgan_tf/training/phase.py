@@ -86,10 +86,6 @@ def phase_name(settings) -> str:
 def train_phase(settings, resources: Resources) -> None:
     """Trains a phase in its folder, in which nobody else trains meanwhile; a dry run writes nothing.
 
-    Args:
-        settings: A checked `srgan_tf.cli.train.Settings`.
-        resources: Of the run.
-
     Raises:
         Interrupted: See `loop.train`.
         UserError: It cannot train; the message says why.

@@ -18,10 +18,7 @@ from srgan_tf.training.phase import Resources, train_phase
 
 @ends_in_time()
 def train(settings) -> None:
-    """Trains what the settings ask for; mode srgan trains its SRResNet first if there is none.
-
-    Args:
-        settings: A checked `srgan_tf.cli.train.Settings`.
+    """Trains what checked settings ask for; mode srgan trains its SRResNet first if there is none.
 
     Raises:
         Interrupted: See `loop.train`.
@@ -97,11 +94,7 @@ def find_validation(settings) -> Sequence[folders.Pair]:
 
 
 def pretrain(settings, resources: Resources) -> str:
-    """Trains the run's own SRResNet as far as mode srgan needs it.
-
-    Returns:
-        The path of its weights; empty after a dry run.
-    """
+    """Trains the run's own SRResNet as far as mode srgan needs it; the path of its weights, empty after a dry run."""
     folder = Path(settings.run_dir, "srresnet")
     checkpoints = Checkpoints(folder, {})
     done = (checkpoints.restore(part=True) or Progress()).step

@@ -34,15 +34,12 @@ class _Record(TypedDict):
 
 
 def write_settings(folder: Path, settings: dict, facts: dict) -> str:
-    """Writes `settings.json`: complete or not at all.
+    """Writes `settings.json`, complete or not at all, and returns its text.
 
     Args:
         folder: Of the phase.
         settings: What the run was given.
         facts: What it found out: versions, device, data, measured weights.
-
-    Returns:
-        The text.
 
     Raises:
         UserError: The folder is not writable.
@@ -55,15 +52,12 @@ def write_settings(folder: Path, settings: dict, facts: dict) -> str:
 
 
 def read_settings(folder: Path, settings_class: type, required: bool = False) -> tuple[dict, dict]:
-    """What `write_settings` wrote.
+    """The settings and facts that `write_settings` wrote, both empty if there are none.
 
     Args:
         folder: Of the phase.
         settings_class: The dataclass of the settings; one that is newer than the run had its default then.
         required: Whether there must be some, since the folder has checkpoints.
-
-    Returns:
-        `(settings, facts)`, or `({}, {})` if there are none.
 
     Raises:
         UserError: The file is damaged or missing, or has settings that this version does not know.
@@ -104,7 +98,7 @@ def resumed_settings(folder: Path, settings, started: dict):
 
     Args:
         folder: Of the phase.
-        settings: A dataclass, what the command was given.
+        settings: What the command was given.
         started: What `read_settings` read.
 
     Raises:
@@ -124,11 +118,6 @@ def resumed_settings(folder: Path, settings, started: dict):
 def refuse_changes(folder: Path, before: dict, now: dict) -> None:
     """Refuses to resume with other settings than the run has, but for those in `MUTABLE_ON_RESUME`.
 
-    Args:
-        folder: Of the phase.
-        before: The run's settings.
-        now: The settings of this call.
-
     Raises:
         UserError: Names the settings that differ, with both values.
     """
@@ -140,14 +129,8 @@ def refuse_changes(folder: Path, before: dict, now: dict) -> None:
 
 
 def fingerprint(pictures) -> str:
-    """A short hash of pictures: their fields, in order, files by their names alone so that a folder may be moved.
-
-    Args:
-        pictures: `data.folders.PictureFile`s or `data.folders.Pair`s.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """A short hash, 16 hexadecimal digits, of `data.folders.PictureFile`s or `Pair`s: their fields, in order, files by
+    their names alone so that a folder may be moved."""
     digest = hashlib.sha256()
     for picture in pictures:
         for value in vars(picture).values():  # `dataclasses.astuple` copies each, seconds of a large folder

@@ -31,13 +31,7 @@ def pretrained_names() -> str:
 
 
 def find_weights(text: Path | str) -> Path:
-    """The weights file that `text` names.
-
-    Args:
-        text: A file, or the name of pretrained weights, a key of `read_manifest`. A file is preferred.
-
-    Returns:
-        The file. Pretrained weights are checked against the manifest.
+    """The weights file that `text` names, a file or, where there is none, the name of pretrained weights.
 
     Raises:
         UserError: There is no such file and no such name, or the pretrained file is not the one of the manifest.
@@ -55,10 +49,7 @@ def find_weights(text: Path | str) -> Path:
 
 
 def find_pretrained(name: str) -> Path:
-    """The file of pretrained weights, checked against the manifest.
-
-    Args:
-        name: A key of `read_manifest`.
+    """The file of pretrained weights, named by a key of `read_manifest` and checked against it.
 
     Raises:
         UserError: There are none of this name, or the file is not the one of the manifest.
