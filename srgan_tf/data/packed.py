@@ -80,12 +80,7 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says.
-
-    Attributes:
-        source: A hash of what was packed: names, file sizes and times.
-        shards: The `Shard`s.
-    """
+    """What `manifest.json` says: of `source` a hash of the names, sizes and times of the files that were packed."""
 
     source: str
     shards: tuple[Shard, ...]
@@ -207,13 +202,8 @@ def _damaged(path, what):
 class PackedStore(Store):
     """Crops of packed photographs. Only the rows of a crop are read; the system caches what is in demand.
 
-    The file is opened for each crop: a memory map would save that, but kill the process where a file is truncated
-    or a disk fails, and hold up all threads while it waits for the disk.
-
-    Args:
-        folder: See `is_packed`.
-        pictures: Of its `scan`.
-        scale: See `Store`.
+    The file is opened for each crop: a memory map would save that, but kill the process where a file is truncated or a
+    disk fails, and hold up all threads while it waits for the disk.
     """
 
     @without_gc()

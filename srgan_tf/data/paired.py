@@ -12,12 +12,7 @@ from srgan_tf.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Photographs:
-    """Pictures to train on.
-
-    Attributes:
-        folder: That they are in, packed or not; "" if they are in none.
-        pictures: Of its `data.folders.Scan`.
-    """
+    """Pictures of a `data.folders.Scan` to train on, and the folder, packed or not, that they are in; "" if in none."""
 
     folder: Path | str
     pictures: tuple[PictureFile, ...]
@@ -35,12 +30,8 @@ class Photographs:
 
 @dataclasses.dataclass(frozen=True)
 class PairScan:
-    """What a folder of pairs holds.
-
-    Attributes:
-        hr: `data.folders.Scan` of the usable pairs' HR pictures; `skipped` has the others of either side.
-        lr: Their LR pictures, in the same order.
-    """
+    """What a folder of pairs holds: the HR pictures of the usable ones, with what is skipped of either side, and their
+    LR pictures, in the same order."""
 
     hr: Scan
     lr: tuple[PictureFile, ...]

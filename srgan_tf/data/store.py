@@ -39,13 +39,10 @@ class JpegCrops:
 
 
 class Store(abc.ABC):
-    """Crops of pictures, which are cut to multiples of `scale` at the bottom and the right.
+    """Crops of the pictures of a `data.folders.Scan`, which are cut to multiples of `scale` at the bottom and the
+    right.
 
     A crop is a square; where it reaches beyond the picture, it repeats the picture's border.
-
-    Args:
-        pictures: Of a `data.folders.Scan`.
-        scale: Factor between HR and LR.
     """
 
     def __init__(self, pictures, scale):
@@ -119,15 +116,11 @@ def cut(pixels, rows, columns, top=0):
 
 
 class PhotographStore(Store):
-    """Crops of picture files; decoded photographs are cached in memory while there is room.
+    """Crops of picture files; decoded photographs are cached in memory while there is room, `cache_bytes`.
 
-    Where there is none, a JPEG is to be decoded only around its crops; other files are decoded whole.
-
-    Args:
-        pictures: See `Store`.
-        scale: See `Store`.
-        cache_bytes: Size of the cache. Photographs are never evicted, so that with too little room a part of
-            them is always in memory, which a least-recently-used rule would not give under shuffling.
+    Photographs are never evicted, so that with too little room a part of them is always in memory, which a
+    least-recently-used rule would not give under shuffling. Where there is no room, a JPEG is to be decoded only around
+    its crops; other files are decoded whole.
     """
 
     def __init__(self, pictures, scale, cache_bytes):

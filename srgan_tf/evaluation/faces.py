@@ -32,12 +32,8 @@ Embeddings = dict[tuple[int, str], NDArray[np.float32]]  # by size and method
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A way to upscale faces.
-
-    Attributes:
-        identity: Its part of the cache key.
-        upscale: From uint8 `(N, side, side, 3)` to uint8 `(N, 4 side, 4 side, 3)`.
-    """
+    """A way to upscale faces, from uint8 `(N, side, side, 3)` to `(N, 4 side, 4 side, 3)`; `identity` is its part of
+    the cache key."""
 
     identity: str
     upscale: Callable[[Faces], Faces]
@@ -49,11 +45,7 @@ def bicubic(scale: int) -> Method:
 
 
 class EmbeddingCache:
-    """The embeddings that were made before, in a file, so that none is computed twice.
-
-    Args:
-        path: Of an SQLite data base; made if there is none.
-        length: D, the numbers of an embedding.
+    """The embeddings of `length` numbers that were made before, in an SQLite data base, so that none is computed twice.
 
     Raises:
         UserError: The file cannot be opened, or is something else.

@@ -71,9 +71,7 @@ def weight_shapes(net: str) -> dict[str, tuple[int, ...]]:
 class Lpips:
     """The distance between pictures: 0 for equal ones, about 0.1 hard to tell apart, 0.5 quite different.
 
-    Args:
-        weights: As `read_weights` returns them.
-        net: The net they belong to, one of `NETS`.
+    It takes what `read_weights` returned for the net, one of `NETS`.
     """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]], net: str = "alexnet"):

@@ -18,17 +18,8 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The mean of a metric of `system` less that of `baseline` over the same pictures, and its interval.
-
-    Attributes:
-        system: A name.
-        baseline: Another.
-        metric: One of `metrics.METRICS`.
-        mean: The difference.
-        low: Lower end of the 95 % interval; NaN with fewer than two pictures.
-        high: Upper end.
-        pictures: How many pictures both systems have.
-    """
+    """The mean of a metric of `system` less that of `baseline` over the pictures that both have, how many these are,
+    and its 95 % interval, which is NaN with fewer than two."""
 
     system: str
     baseline: str

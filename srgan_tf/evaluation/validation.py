@@ -65,7 +65,7 @@ class Validation:
 
     Args:
         generator: Scored with the weights that it has at the time of the call.
-        pairs: A list of `data.folders.Pair`, see `usable_pairs`.
+        pairs: See `usable_pairs`.
         scale: Scale factor.
         degradation: See `load_pair`.
     """

@@ -106,12 +106,7 @@ class ReadInBatches(beam.DoFn):
     """Reads the pictures that have no result yet, and puts small ones of one size and type together.
 
     Input: `(target, names)`, as `Layout.with_target` gives them, grouped. Output: lists of `Picture`; as "bad" the
-    `Outcome` of those that cannot be upscaled.
-
-    Args:
-        layout: `Layout`.
-        max_pixels: Height times width that a picture may have.
-        overwrite: Whether existing results are replaced.
+    `Outcome` of those that cannot be upscaled, such as of more than `max_pixels`.
     """
 
     def __init__(self, layout, max_pixels=MAX_PIXELS, overwrite=False):

@@ -56,12 +56,9 @@ _PASTE = """
 
 
 class Pictures:
-    """Folders of the pictures that visitors gave and got, each removed when its last visitor has done with it.
+    """Folders, in one, of the pictures that visitors gave and got, each removed when its last visitor has done with it.
 
     A visitor is known by Gradio's session, which is None in a call without one.
-
-    Args:
-        folder: In which new ones are made.
     """
 
     def __init__(self, folder: Path):

@@ -70,12 +70,6 @@ class ErrorMapper:
 
     It is computed of the network without self-ensemble and back-projection, in twice the work of upscaling. Alpha has
     no part in it.
-
-    Args:
-        upscaler: An `Upscaler`.
-
-    Attributes:
-        scale: The scale factor.
     """
 
     def __init__(self, upscaler: Upscaler):

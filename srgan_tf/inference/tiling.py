@@ -67,13 +67,7 @@ class MemoryCosts:
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """A picture that is computed in tiles. A tile's size is `(height, width)`, without the margin.
-
-    Attributes:
-        height: Of the picture.
-        width: Of the picture.
-        margin: On every side of a tile.
-    """
+    """A picture that is computed in tiles. A tile's size is `(height, width)`, without the margin on every side."""
 
     height: int
     width: int

@@ -6,18 +6,7 @@ import srgan_tf.system.keras_settings  # noqa: F401
 
 
 class Blend(keras.Model):
-    """The weighted mean of what two models give.
-
-    Args:
-        start: A `keras.Model`, see `models.generator.build_generator` or `models.registry`.
-        end: Another of the same scale factor.
-        strength: Of `end`, 0 to 1; the rest is of `start`.
-
-    Attributes:
-        start: The same.
-        end: The same.
-        strength: The same.
-    """
+    """The weighted mean of what two models of one scale factor give; `strength`, 0 to 1, is of `end`."""
 
     def __init__(self, start: keras.Model, end: keras.Model, strength: float):
         super().__init__(name="blend")

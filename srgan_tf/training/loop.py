@@ -149,10 +149,7 @@ def rates(optimizers):
 
 
 class _Interval:
-    """The steps since the last report: their terms, and the time they took.
-
-    Args:
-        workers: Processes of the run.
+    """The steps since the last report of a run with so many workers: their terms, and the time they took.
 
     Attributes:
         uncounted: Of each step that is not yet counted in a `Progress`, whether it was skipped: 1 or 0.

@@ -5,14 +5,11 @@ import numpy as np
 
 
 class Snapshot:
-    """A model with its weights as its precision policy uses them, in float32.
+    """A model, or its moving average, with its weights as its precision policy uses them, in float32.
 
     Under mixed precision a step computes with kernels and biases that are rounded to bfloat16 or float16, and the
     network adapts to the rounded kernels: 576 rounding errors of positive inputs add up in each output, so that the
     unrounded kernels make a worse network (1 dB and more after 3,000 steps). BN stays in float32.
-
-    Args:
-        source: The model that is trained, or its moving average.
 
     Attributes:
         model: A clone with the values of the last `refresh`; `source` itself where nothing is rounded.

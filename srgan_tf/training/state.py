@@ -12,13 +12,7 @@ from srgan_tf.training.snapshot import Snapshot
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """The networks of a phase.
-
-    Attributes:
-        generator: G.
-        discriminator: D, in the adversarial phase.
-        features: VGG19, with a VGG loss; it is not trained.
-    """
+    """The networks of a phase: G; D, in the adversarial phase; and VGG19, which is not trained, with a VGG loss."""
 
     generator: keras.Model
     discriminator: keras.Model | None

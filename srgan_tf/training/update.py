@@ -189,11 +189,7 @@ class Updater:
 
 
 class SavedValues:
-    """Variables whose values are saved when a step starts, to be restored if it is skipped.
-
-    Args:
-        variables: Keras variables.
-    """
+    """Keras variables whose values are saved when a step starts, to be restored if it is skipped."""
 
     def __init__(self, variables: list):
         self._variables = variables

@@ -10,14 +10,9 @@ _LEVELS = 1 << 16
 
 
 class Random:
-    """A stream of random numbers.
+    """The stream of random numbers of a seed, in [0, 2**32), and of the number of a picture or crop, in [0, 2**64).
 
     Philox's raw numbers are kept by NumPy as they are, its distributions are not; so those are made here.
-
-    Args:
-        seed: In [0, 2**32).
-        number: In [0, 2**64): of the picture or crop.
-        stream: Which of the streams of this seed and number.
     """
 
     def __init__(self, seed: int, number: int, stream: int):

@@ -46,14 +46,7 @@ class Difference:
 
 
 class EightBit(tf.Module):
-    """A network on 8-bit pictures.
-
-    Args:
-        network: A `FusedGenerator`, or another function from float32 to float32 in [-1, 1].
-
-    Attributes:
-        network: The same.
-    """
+    """A network, see `networks`, on 8-bit pictures."""
 
     def __init__(self, network):
         super().__init__(name="eight_bit")
