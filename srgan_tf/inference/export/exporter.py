@@ -20,7 +20,7 @@ from srgan_tf.inference.export_formats import MAX_MEGAPIXELS, PRECISIONS, SUFFIX
 from srgan_tf.inference.networks import to_inference_network
 from srgan_tf.models.generator import describe
 from srgan_tf.models.registry import is_registered
-from srgan_tf.system.atomic import atomic_file, atomic_folder, keep_existing
+from srgan_tf.system.atomic import atomic_file, atomic_folder, check_folder_target, keep_existing
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.quiet import quiet
 
@@ -88,7 +88,8 @@ def export(
         generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.registry`.
         path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
         format: A key of `FORMATS`.
-        overwrite: Replace such a model that lies there. Anything else there is never replaced.
+        overwrite: Replace such a model that lies there. Anything else there is never replaced, also beside a SavedModel
+            in its folder.
         metadata: A dict that JSON can hold, as `describe_weights` gives; the model's shape and the versions are added.
         precision: "float16" keeps the weights of "litert" in it: half the size, and up to two levels off. "bfloat16"
             computes "savedmodel" in it, see `fused.FusedGenerator`: for CPUs that multiply it. Else "float32".
@@ -140,10 +141,9 @@ def _check_file(path, suffix, overwrite):
 def _check_folder(path, overwrite):
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: a file, not a folder; name another one to export to")
-    if path.exists() and any(path.iterdir()):
-        if not (path / savedmodel.MAIN_FILE).is_file():
-            raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
-        keep_existing(path, overwrite, "holds a SavedModel already")
+    if path.exists() and any(path.iterdir()) and not (path / savedmodel.MAIN_FILE).is_file():
+        raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
+    check_folder_target(path, savedmodel.PARTS, "a SavedModel", overwrite)
 
 
 def _write(generator, module, partial, path, metadata, precision, options):

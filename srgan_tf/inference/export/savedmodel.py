@@ -12,6 +12,7 @@ from srgan_tf.inference.export_formats import MAX_MEGAPIXELS
 
 PACKAGES = ()
 MAIN_FILE = "saved_model.pb"  # which makes a folder a SavedModel
+PARTS = {MAIN_FILE, "fingerprint.pb", "variables", "assets"}  # all that `write` makes
 METADATA = "metadata.json"  # in the folder "assets"
 # Of the tiles that a larger picture is computed in, LR pixels without the margin: with that of 16 blocks, they take
 # 0.7 GiB (a megapixel at once would take 7 GiB) and make 1.7 times the work.

@@ -116,16 +116,16 @@ def test_what_is_there_is_not_replaced_unasked(generator, converted, tmp_path, f
         export(generator, target, format)
     assert target.stat().st_ino == written
     if format == "savedmodel":
-        (target / "old").write_text("")
+        (target / "variables").write_text("")
     export(generator, target, format, overwrite=True)
-    assert target.stat().st_ino != written and not (target / "old").exists()
+    assert target.stat().st_ino != written and not (target / "variables").exists()
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
 def test_a_savedmodel_that_cannot_be_replaced_is_kept(generator, converted, monkeypatch, tmp_path):
     converted(lambda result: result)
     export(generator, tmp_path / "model")
-    (tmp_path / "model" / "old").touch()
+    (tmp_path / "model" / "variables").touch()
     rename = os.rename
 
     def fail(source, target):
@@ -136,7 +136,7 @@ def test_a_savedmodel_that_cannot_be_replaced_is_kept(generator, converted, monk
     monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(UserError, match=r"model: cannot be written \(Permission denied\)$"):
         export(generator, tmp_path / "model", overwrite=True)
-    assert (tmp_path / "model" / "old").is_file() and [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "variables").is_file() and [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_what_is_no_savedmodel_is_never_replaced(generator, converted, tmp_path):
@@ -153,6 +153,15 @@ def test_what_is_no_savedmodel_is_never_replaced(generator, converted, tmp_path)
     (tmp_path / "empty").mkdir()
     export(generator, tmp_path / "empty")  # as good as none
     assert (tmp_path / "empty" / "saved_model.pb").is_file()
+
+
+def test_what_lies_beside_a_savedmodel_is_never_removed(generator, converted, tmp_path):
+    converted(lambda result: result)
+    export(generator, tmp_path / "model")
+    (tmp_path / "model" / "client.py").write_text("mine")
+    with pytest.raises(UserError, match="model: holds client.py, which is no part of a SavedModel"):
+        export(generator, tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model" / "client.py").read_text() == "mine"
 
 
 def test_the_folders_name_may_be_as_long_as_the_system_allows(generator, converted, tmp_path):
