@@ -403,6 +403,19 @@ def test_narrow_screens_and_both_color_schemes(page, scheme):
     page.send("Emulation.setEmulatedMedia", features=[])
 
 
+def test_paper_shows_the_whole_image_and_whole_tables(page):
+    page.run(
+        "matchMedia('print').addEventListener('change', (event) => { if (event.matches) window.printed = {"
+        " image: document.getElementById('left').getBoundingClientRect().width,"
+        " viewer: document.getElementById('viewer').clientWidth,"
+        " cut: [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)}; })"
+    )
+    page.send("Page.printToPDF", paperWidth=4)  # inches
+    printed = page.run("return window.printed")
+    assert printed["image"] == pytest.approx(printed["viewer"], abs=1)
+    assert max(printed["cut"]) == 0
+
+
 def test_the_policy_forbids_any_loading(driver, server):
     address, requests = server
     driver.get(address)
