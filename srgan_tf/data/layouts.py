@@ -149,11 +149,8 @@ def _only(folder, paths):
 
 
 def refuse_lr(folder: Path | str, paths: Iterable[Path]) -> None:
-    """Refuses a plain folder of HR that is, or has in it, one that is named as LR: it would be scored as HR.
-
-    Args:
-        folder: The folder.
-        paths: Of the pictures below it.
+    """Refuses a plain folder of HR that is, or has in it, one that is named as LR: it would be scored as HR. `paths`
+    are those of the pictures below it.
 
     Raises:
         UserError: Names the folder.
@@ -232,12 +229,8 @@ def divide_by_names(
 ) -> tuple[dict[str, Path], dict[str, Path]]:
     """Divides the pictures of one folder into HR and LR, by their names: `_HR` and `_LR`, or LR in `x4`.
 
-    A picture whose name ends in x4 is LR if there is another without, and larger.
-
-    Args:
-        folder: Of the pictures.
-        named: Each one's path by its name.
-        size: Gives the `(height, width)` of a picture; raises `UserError` if it cannot be read.
+    A picture whose name ends in x4 is LR if there is another without, and larger; `size` gives the `(height, width)` of
+    one, or raises `UserError`.
 
     Returns:
         `(hr, lr)`: two dicts from name to path; the second is empty if there is no LR.

@@ -125,16 +125,10 @@ def _read(store, sampler, count, side, corners, first):
 
 
 def _decode(padded, encoded, boxes, rows, columns):
-    """Adds the crops of JPEGs that are still encoded to those that are decoded.
+    """Adds the crops of JPEGs that are still encoded to those, `(n, k, side, side, 3)`, that are decoded.
 
-    TensorFlow and Pillow both decode by libjpeg-turbo and, asked for the exact transform, to the same values.
-
-    Args:
-        padded: uint8 `(n, k, side, side, 3)`: crops with their margin.
-        encoded: string `(n,)`, the JPEG or nothing.
-        boxes: int32 `(n, 4)`, see `data.store.JpegCrops`.
-        rows: int32 `(n, k, side)`.
-        columns: int32 `(n, k, side)`.
+    TensorFlow and Pillow both decode by libjpeg-turbo and, asked for the exact transform, to the same values. `encoded`
+    has the JPEG of a sample or nothing; boxes, rows and columns are those of `data.store.JpegCrops`.
     """
 
     def decode(arguments):

@@ -48,7 +48,6 @@ class Sampler:
         crops_per_image: Crops of one sample.
 
     Attributes:
-        crop_size, batch_size, scale, crops_per_image: As given.
         block: Samples of a block, a multiple of `batch_size`; it gives `crops_per_image` times as many crops.
     """
 

@@ -75,16 +75,11 @@ class Store(abc.ABC):
         return None
 
     def crops(self, index: int, corners: np.ndarray, side: int) -> list[np.ndarray] | JpegCrops:
-        """Crops of a picture.
-
-        Args:
-            index: Number of the picture.
-            corners: int `(n, 2)`: each one's first row and column; may be negative.
-            side: Rows and columns.
+        """Crops of a picture, by its number: of `side` rows and columns, from corners `(n, 2)`, which may be negative.
 
         Returns:
-            A list of `n` uint8 `(side, side, 3)`, which may be views of a cached picture: not to be written to.
-            Or a `JpegCrops`, of which a decoder makes the same.
+            A list of `n` uint8 `(side, side, 3)`, which may be views of a cached picture: not to be written to. Or a
+            `JpegCrops`, of which a decoder makes the same.
 
         Raises:
             UserError: The file cannot be read any more, or holds another picture.

@@ -92,10 +92,10 @@ def embed_faces(
     """Makes the embeddings of all faces, at all `SIZES`, by all methods, and of the faces themselves.
 
     Args:
-        paths: Pictures.
-        methods: `Method`s by their names.
+        paths: Of the pictures.
+        methods: By their names.
         embedder: A `facenet.Embedder`.
-        cache: Of embeddings.
+        cache: Of earlier embeddings.
         crop: See `lfw.read_faces`.
         progress: Called with the number of embeddings that were found or made.
 

@@ -34,12 +34,9 @@ class FacePair:
 
 
 def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
-    """Reads LFW's `pairs.txt`: a line with the folds and the pairs of each kind in one; then for each fold these pairs,
-    `NAME i j` of the same person and `NAME i NAME j` of two.
-
-    Args:
-        path: The file. Any number of folds of 2 or more.
-        folder: Of the pictures, `NAME/NAME_0001.jpg`.
+    """Reads LFW's `pairs.txt`: a line with the folds, 2 or more, and the pairs of each kind in one; then for each fold
+    these pairs, `NAME i j` of the same person and `NAME i NAME j` of two. The folder has their pictures,
+    `NAME/NAME_0001.jpg`.
 
     Raises:
         UserError: The file is missing or malformed, or pictures are missing.

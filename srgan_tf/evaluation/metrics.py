@@ -1,8 +1,8 @@
 """PSNR and the two SSIMs of super-resolution's tables, and the list of all that the tables show, `COLUMNS`.
 
-Every figure is computed from 8-bit pictures without `SHAVE` pixels at each border; the published tables have Y, here
+Every figure is computed from 8-bit images without `SHAVE` pixels at each border; the published tables have Y, here
 `channels="y"`: ITU-R BT.601 in studio range, in float64 and not rounded. Where the original's file is gray, they have
-its own values, here `channels="gray"`: MATLAB reads one channel there, and scripts convert three. It is one picture of
+its own values, here `channels="gray"`: MATLAB reads one channel there, and scripts convert three. It is one image of
 Set14, and 0.09 dB of that set's mean.
 
 To add a metric, write its function and add a `Metric` to `METRICS`. Tables, CSV, intervals, report and protocol follow.
@@ -31,11 +31,11 @@ _KERNEL_WEIGHT = 256  # daala's windows are integers in units of 1/256
 def compared(
     reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y", window: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What the metrics compare: a list of channels of each picture, cut at the borders.
+    """What the metrics compare: a list of channels of each image, cut at the borders.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to score, the same type and shape.
+        image: The image to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: `"y"`, in [16, 235]; `"gray"`, the same stretched to [0, 255], so that R = G = B keeps its value; or
             `"rgb"`.
@@ -45,7 +45,7 @@ def compared(
         `(references, images)`: two float64 arrays `(C, H - 2 shave, W - 2 shave)`, C 1 or 3.
 
     Raises:
-        ValueError: The pictures are not uint8 RGB, differ in shape, or less than a window is left of them.
+        ValueError: The images are not uint8 RGB, differ in shape, or less than a window is left of them.
     """
     reference, image = np.asarray(reference), np.asarray(image)
     for picture in (reference, image):
@@ -76,7 +76,7 @@ def psnr(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to score, the same type and shape.
+        image: The image to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: As of `compared`.
 
@@ -84,7 +84,7 @@ def psnr(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
         dB, a float; infinite if what is compared is equal.
 
     Raises:
-        ValueError: The pictures are not uint8 RGB, differ in shape, or nothing is left of them.
+        ValueError: The images are not uint8 RGB, differ in shape, or nothing is left of them.
     """
     return psnr_of(*compared(reference, image, shave, channels))
 
@@ -96,14 +96,14 @@ def psnr_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> flo
 
 
 def ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y") -> float:
-    """Structural similarity of Wang et al. 2004: its equation 13, averaged over the picture.
+    """Structural similarity of Wang et al. 2004: its equation 13, averaged over the image.
 
     Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, population covariance, and only windows that
     lie wholly inside what is left after the cut. With `channels="rgb"` it is the mean of the three channels' values.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to score, the same type and shape.
+        image: The image to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: As of `compared`.
 
@@ -111,7 +111,7 @@ def ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
         A float, at most 1; 1 if what is compared is equal.
 
     Raises:
-        ValueError: The pictures are not uint8 RGB, differ in shape, or less than one window is left of them.
+        ValueError: The images are not uint8 RGB, differ in shape, or less than one window is left of them.
     """
     return ssim_of(*compared(reference, image, shave, channels, WINDOW))
 
@@ -129,13 +129,13 @@ def paper_ssim(
 ) -> float:
     """The SSIM of Ledig et al. 2017 and of the slides: that of `dump_ssim` in Xiph's daala, on Y.
 
-    Its Gaussian windows grow with the picture: sigma is 1.5 pixels for each 256 rows of what is compared, in both
+    Its Gaussian windows grow with the image: sigma is 1.5 pixels for each 256 rows of what is compared, in both
     directions. Their weights are integers in units of 1/256, ending where they would be under half of that. At the
     border the windows are cut; each counts by the sum of its weights, in its own moments and in the mean.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to score, the same type and shape.
+        image: The image to score, the same type and shape.
         shave: Pixels cut at each of the four borders.
         channels: `"y"` or `"gray"`, see `compared`.
 
@@ -143,7 +143,7 @@ def paper_ssim(
         A float, at most 1; 1 if the two channels are equal.
 
     Raises:
-        ValueError: The pictures are not uint8 RGB, differ in shape, or nothing is left of them.
+        ValueError: The images are not uint8 RGB, differ in shape, or nothing is left of them.
     """
     return paper_ssim_of(*compared(reference, image, shave, channels))
 
@@ -207,11 +207,11 @@ def _similarity(x, y, kernel, inside, weights=None):
 
 
 class Comparison:
-    """A picture and its original, from which each metric takes the channels that it needs; they are made once.
+    """An image and its original, from which each metric takes the channels that it needs; they are made once.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The picture to score, the same type and shape.
+        image: The image to score, the same type and shape.
         luma_channel: `"y"`, or `"gray"` for a gray original; see `compared`.
     """
 

@@ -104,8 +104,6 @@ class Opinion:
     """What the raters think of a system on a test set.
 
     Attributes:
-        set: The test set's name.
-        system: The system's name.
         mean: The mean opinion score, 1 to 5: the mean of the raters' means.
         margin: Half of its 95 % confidence interval, see `mean_and_margin`.
         raters: How many.

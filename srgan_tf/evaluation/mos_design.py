@@ -90,16 +90,12 @@ def all_rounds(systems: int) -> int:
 
 
 def pairs_of(number: int, pictures: int, systems: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of systems that are compared on a picture.
+    """The pairs of systems that are compared on picture `number`, from 0.
 
     All of them, if a rater has no more than `MAX_PAIRS` so; else rounds of a tournament by the circle method, other
     ones on the next picture: on each picture all systems appear equally often, and over the pictures all pairs do (a
-    balanced incomplete design: David 1988, The Method of Paired Comparisons, chapter 5).
-
-    Args:
-        number: Of the picture, from 0.
-        pictures: How many there are.
-        systems: Names, 2 or more; the first and the last of them meet in the first round.
+    balanced incomplete design: David 1988, The Method of Paired Comparisons, chapter 5). The first and the last of the
+    systems meet in the first round.
     """
     ring: list[str | None] = list(systems)
     if len(ring) % 2:

@@ -125,12 +125,8 @@ def too_small(height: int, width: int, scale: int) -> str:
 
 
 def load_pair(pair: Pair, scale: int = 4, degradation: "Degradation | None" = None) -> tuple[Image, Image]:
-    """Reads HR and LR of a pair; LR is made if the pair has no file of it.
-
-    Args:
-        pair: A `data.folders.Pair`.
-        scale: Scale factor from LR to HR.
-        degradation: Makes LR, by a chain that is drawn by the pair's name. None: MATLAB's bicubic.
+    """Reads HR and LR of a pair; LR is made if the pair has no file of it: by a chain that `degradation` draws by the
+    pair's name, or by MATLAB's bicubic.
 
     Returns:
         `(hr, lr)`, uint8 RGB `(scale H, scale W, 3)` and `(H, W, 3)`; HR is cropped to multiples of `scale`.

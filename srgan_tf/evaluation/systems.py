@@ -47,11 +47,8 @@ def named_weights(given: Iterable[str]) -> dict[str, Path]:
 
 
 def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Path]:
-    """The folders of external results by their system's name, from `NAME=FOLDER`.
-
-    Args:
-        given: The texts.
-        weights: Names that are taken by weights.
+    """The folders of external results by their system's name, from `NAME=FOLDER`; no name may be among those of
+    `weights`.
 
     Raises:
         UsageError: A text is something else, or two systems have one name.
@@ -79,13 +76,7 @@ def find_scale(weights: Mapping[str, Path]) -> int:
 
 
 def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCALE, **options):
-    """An `Upscaler`; the first call imports TensorFlow.
-
-    Args:
-        weights: As `Upscaler` takes them, or "selfex".
-        scale: The scale factor of "selfex".
-        **options: As `Upscaler` takes them.
-    """
+    """An `Upscaler`, or that of "selfex" with a scale factor; the first call imports TensorFlow."""
     quiet.import_tensorflow()
     from srgan_tf.inference.networks import SelfExemplars
     from srgan_tf.inference.upscaler import Upscaler
@@ -95,15 +86,10 @@ def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCA
 
 
 def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
-    """The `Upscaler`s of several systems, which must have one scale factor.
-
-    Args:
-        weights: Files by name.
-        model: "selfex" or "".
-        **options: As `Upscaler` takes them.
+    """The `Upscaler`s of several weights files, by name, and of "selfex" if that is the `model`.
 
     Returns:
-        `(upscalers, scale)`: a dict from name, that of `model` among them, and the scale factor, 4 without weights.
+        `(upscalers, scale)`: a dict by name, and their one scale factor, 4 without weights.
 
     Raises:
         UserError: Weights cannot be read, or differ in their scale factor.
@@ -119,13 +105,8 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
 
 
 def load_dial(weights: Mapping[str, Path], strengths: Iterable[float], **options):
-    """The `Upscaler`s between two networks, by their `records.dial_name`, and the scale factor.
-
-    Args:
-        weights: The two files by name: that of strength 0, then that of strength 1.
-        strengths: Of each.
-        **options: As `Upscaler` takes them.
-    """
+    """The `Upscaler`s, by their `records.dial_name`, at strengths between the two networks of `weights`, that of
+    strength 0 first; and the scale factor."""
     start, end = weights.values()
     upscalers = {
         dial_name(strength): load_upscaler(start, toward=end, strength=strength, **options) for strength in strengths

@@ -61,14 +61,8 @@ def _fault(pair, scale):
 
 
 class Validation:
-    """PSNR and SSIM over a test set, and strips of its first pictures.
-
-    Args:
-        generator: Scored with the weights that it has at the time of the call.
-        pairs: See `usable_pairs`.
-        scale: Scale factor.
-        degradation: See `load_pair`.
-    """
+    """PSNR and SSIM over a test set, see `usable_pairs`, of a generator with the weights that it has at the time of the
+    call; and strips of the first pictures. For `degradation` see `load_pair`."""
 
     def __init__(
         self, generator: keras.Model, pairs: Sequence[Pair], scale: int, degradation: Degradation | None = None

@@ -33,14 +33,10 @@ def best_threshold(distances: ArrayLike, same: ArrayLike) -> float:
 
 
 def centred_distances(first: NDArray, second: NDArray, folds: ArrayLike) -> NDArray[np.floating]:
-    """The distances of pairs, as each fold measures them: from the mean of all embeddings of the other folds' pairs.
+    """The distances of pairs, of whose embeddings `(N, D)` one is in `first` and one in `second`, as each of the F
+    folds measures them: from the mean of all embeddings of the other folds' pairs.
 
     This is what `validate_on_lfw.py --subtract_mean --distance_metric 1` of davidsandberg/facenet does.
-
-    Args:
-        first: float `(N, D)`, embeddings.
-        second: float `(N, D)`.
-        folds: int `(N,)`, F different ones.
 
     Returns:
         `(F, N)`, squared and Euclidean, of embeddings whose length is 1 again: 2 - 2 cos. A row for each fold, in their

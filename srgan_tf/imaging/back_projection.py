@@ -71,20 +71,12 @@ class Residual:
 
 
 class BackProjection:
-    """Makes the SR of one picture faithful to its LR, from top to bottom.
+    """Makes the SR of one picture faithful to its LR, of `height` and `width`, from top to bottom.
 
-    Alpha, the last of 2 or 4 bands, stays as it is. Colors that it hides wholly are not aimed at, since the network
-    was shown others in their place, see `transparency.fill_hidden`.
-
-    Args:
-        height: Of LR.
-        width: Of LR.
-        scale: The scale factor.
-        bands: 1 to 4.
-        dtype: uint8 or uint16, of LR and SR.
+    Alpha, the last of 2 or 4 bands, stays as it is. Colors that it hides wholly are not aimed at, since the network was
+    shown others in their place, see `transparency.fill_hidden`.
 
     Attributes:
-        scale: As it was given.
         residual: The `Residual` of the rows that are done.
     """
 
@@ -104,11 +96,8 @@ class BackProjection:
         self._above = np.empty((0, scale * width, bands), dtype)
 
     def push(self, lr: np.ndarray, sr: np.ndarray) -> Iterator[np.ndarray]:
-        """Takes the next rows. The result does not depend on how many come at a time.
-
-        Args:
-            lr: `(h, width, bands)`.
-            sr: `(scale h, scale width, bands)`.
+        """Takes the next rows of LR `(h, width, bands)` and SR `(scale h, scale width, bands)`. The result does not
+        depend on how many come at a time.
 
         Yields:
             The next rows of the result, `(h', scale width, bands)`; with the last rows all that are left.

@@ -27,12 +27,7 @@ _FARTHEST = 2.0
 
 
 def load_between(start: Path | str, end: Path | str, strength: float) -> keras.Model:
-    """Loads the model between two.
-
-    Args:
-        start: The weights file of the model at strength 0.
-        end: That of the model at strength 1.
-        strength: 0 to 1.
+    """Loads the model at a strength, 0 to 1, between those of two weights files, `start` at 0 and `end` at 1.
 
     Returns:
         A model of the same shape with the weighted mean of the weights; or, where these give no picture between those

@@ -36,16 +36,13 @@ def project_strips(
     projection: BackProjection,
     on_residual: Callable[[Residual], object] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Makes a picture faithful that is upscaled strip by strip.
+    """Makes a picture faithful that is upscaled strip by strip, `(h, scale width, bands)`.
 
     Args:
         upscale: Gives the strips of SR by a function for the rows of LR, which it calls from the first to the last.
         rows: Such a function.
         projection: Of this picture.
         on_residual: Called after the last strip.
-
-    Yields:
-        `(h, scale width, bands)`.
     """
     read: list[np.ndarray] = []
 

@@ -122,14 +122,8 @@ def write_map(
     max_pixels: float | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Invention:
-    """Writes the map of a picture: the expected error in the colors of viridis, with a legend below.
-
-    Args:
-        source: A picture file.
-        target: The map's file, of a format that holds 8 bits.
-        upscaler: An `Upscaler`.
-        max_pixels: That the picture may have.
-        progress: Called after each tile with the number of its LR pixels.
+    """Writes the map of a picture file, the expected error in the colors of viridis, with a legend below, to a file of
+    a format that holds 8 bits; `progress` as of `Upscaler.upscale_strips`.
 
     Raises:
         UserError: The picture cannot be read or the map not be written, or the memory does not suffice.

@@ -47,13 +47,8 @@ class Strip:
     top: int
 
     def padded_tile(self, tile, margin, size=(0, 0)):
-        """The values of a tile with its margin; and where in them the tile lies, `(top, bottom, left, right)`.
-
-        Args:
-            tile: `(top, bottom, left, right)` in the picture.
-            margin: On each side.
-            size: Height and width of the values, at least.
-        """
+        """The values, of at least `size`, of a tile with a margin on each side; and where in them the tile lies, `(top,
+        bottom, left, right)`."""
         window = self._window(tile, margin, size)
         return self._values(window), (
             tile[0] - window[0],

@@ -23,15 +23,8 @@ def largest_part(length, side):
 
 
 def padded(start, stop, margin, length, size=0):
-    """The `(start, stop)` of a part of an axis with a margin on both sides, clipped at the picture's borders.
-
-    Args:
-        start: Of the part.
-        stop: Of the part.
-        margin: On both sides.
-        length: Of the axis.
-        size: Of the result, at least; as far as the picture goes.
-    """
+    """The `(start, stop)` of a part of an axis with a margin on both sides, clipped at the picture's borders; it is
+    `size` long at least, as far as the picture goes."""
     first = max(min(start - margin, length - size), 0)
     return first, min(max(stop + margin, first + size), length)
 

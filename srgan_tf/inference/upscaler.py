@@ -1,4 +1,4 @@
-"""Upscales pictures of any kind and size with a trained generator, within a bounded memory."""
+"""Upscales images of any kind and size with a trained generator, within a bounded memory."""
 
 import copy
 import warnings
@@ -26,7 +26,7 @@ ImageT = TypeVar("ImageT", np.ndarray, Image.Image)
 
 
 class Upscaler:
-    """Upscales one picture after another, of any size and without recompiling.
+    """Upscales one image after another, of any size and without recompiling.
 
         import numpy as np
         from PIL import Image
@@ -36,12 +36,12 @@ class Upscaler:
         upscaler.upscale(Image.open("photo.jpg")).save("large.png")
         assert upscaler.upscale(np.zeros((20, 30, 3), np.uint8)).shape == (80, 120, 3)
 
-    A picture is computed in tiles, each with a margin of the generator's receptive field, so that it equals the picture
+    An image is computed in tiles, each with a margin of the generator's receptive field, so that it equals the image
     computed whole, but for values that lie so near to a half that float32 rounds them either way. Where a device's
     memory runs out, the tiles are halved and stay so.
 
     One `Upscaler` may be used from several threads: their tiles are computed one at a time (a lock). `max_memory` then
-    holds for one of their pictures at a time.
+    holds for one of their images at a time.
 
     Args:
         weights: A weights file (`.weights.h5`, `.keras`); the name of weights that the package brings, see
@@ -51,9 +51,9 @@ class Upscaler:
             None, too.
         strength: 0 to 1: upscales with a network between `weights` (0), which is then "srresnet" by default, and
             `toward` (1), see `dial.load_between`. None: with `weights` alone.
-        ensemble: Whether the result is the mean over the eight flips and quarter turns of the picture, with a higher
+        ensemble: Whether the result is the mean over the eight flips and quarter turns of the image, with a higher
             PSNR: 8 times the work. See `networks.EnsembledNetwork`.
-        tile: Side of the largest tile in LR pixels, without its margin; 0 takes every picture whole; None takes what
+        tile: Side of the largest tile in LR pixels, without its margin; 0 takes every image whole; None takes what
             costs the least work within the memory.
         max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
             None: half of what is free at the time of the call more, or the smallest tile where that is not enough.
@@ -61,16 +61,16 @@ class Upscaler:
             fastest on this machine, see `precision.choose_precision`. Other networks are computed in float32.
         faithful: Whether SR is changed as little as possible so that MATLAB's bicubic of it,
             `imaging.resize.downscale`, is the input again: no value of LR differs by more than 1 level, and 99.9 % by
-            none; of 16 bits by 257 and 128. Alpha stays, and colors that it hides wholly are free. Where no such
-            picture is found, as at lines as thin as a pixel, SR stays as it is, and `upscale` and `upscale_batch` give
-            a `UserWarning`.
+            none; of 16 bits by 257 and 128. Alpha stays, and colors that it hides wholly are free. Where no such image
+            is found, as at lines as thin as a pixel, SR stays as it is, and `upscale` and `upscale_batch` give a
+            `UserWarning`.
 
     Attributes:
         scale: The scale factor.
         network: The network, without its self-ensemble; see `inference.networks`.
         precision: "float32", "bfloat16" or "float16".
-        blended: Whether every picture is computed by both networks and the results are mixed, since their weights do
-            not mix: twice the work.
+        blended: Whether every image is computed by both networks and the results are mixed, since their weights do not
+            mix: twice the work.
         tile: As it was given.
         max_memory: As it was given.
         faithful: As it was given.
@@ -134,7 +134,7 @@ class Upscaler:
         return cls(find_pretrained(name), **options)
 
     def upscale(self, image: ImageT) -> ImageT:
-        """Upscales a picture.
+        """Upscales an image.
 
         Color is computed by the generator; gray as three equal channels, of whose results the mean is taken; alpha is
         upscaled by MATLAB's bicubic. Colors that alpha hides wholly are replaced by those beside them first.
@@ -159,7 +159,7 @@ class Upscaler:
         return arrays.from_array(self._upscale_arrays(values[None], copies)[0], image)
 
     def upscale_batch(self, images: np.ndarray) -> np.ndarray:
-        """Upscales pictures of one size, as many at once as the memory allows; see `upscale`.
+        """Upscales images of one size, as many at once as the memory allows; see `upscale`.
 
         Args:
             images: uint8 or uint16 `(N, H, W, bands)`: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA.
@@ -211,13 +211,13 @@ class Upscaler:
         progress: Callable[[int], object] | None = None,
         on_residual: Callable[[Residual], object] | None = None,
     ) -> Iterator[np.ndarray]:
-        """Upscales a picture that need not fit into the memory, strip by strip.
+        """Upscales an image that need not fit into the memory, strip by strip.
 
         Args:
             rows: Gives the rows from `top` to before `bottom` as an array `(bottom - top, width, bands)`. It is called
                 with `(top, bottom)` from the first row to the last, for each row once.
-            height: Of the picture.
-            width: Of the picture.
+            height: Of the image.
+            width: Of the image.
             bands: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA, as in `upscale`.
             dtype: uint8 or uint16.
             reserve: Bytes of memory to leave to the caller until it has the last strip or after that, besides the strip
@@ -232,7 +232,7 @@ class Upscaler:
         Raises:
             MemoryError: As `upscale`.
             UserError: As `upscale`.
-            ValueError: `rows` gives something else than it should, or there is no such picture.
+            ValueError: `rows` gives something else than it should, or there is no such image.
         """
         dtype = np.dtype(dtype)
         if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in arrays.DTYPES:
@@ -262,7 +262,7 @@ class Upscaler:
         return plan_tiles(self._runner, picture, bands, dtype, **limits, **taken)
 
     def _strips(self, rows, picture, tile, no_rows, out=None, progress=None):
-        """Upscales N pictures strip by strip.
+        """Upscales N images strip by strip.
 
         Args:
             rows: Gives the rows from `top` to before `bottom` as `(N, bottom - top, W, bands)`.
@@ -315,7 +315,7 @@ def _between(weights, toward, strength):
 
 
 def _checked(rows, like, top, bottom):
-    """The rows that the caller's function gives, as one picture of a batch."""
+    """The rows that the caller's function gives, as one image of a batch."""
     values = rows(top, bottom)
     expected = (bottom - top, *like.shape[2:])
     if not isinstance(values, np.ndarray) or values.shape != expected or values.dtype != like.dtype:

@@ -132,16 +132,8 @@ class _Source:
         )
 
     def votes(self, patches, row, chunk):
-        """What the patches of tiles are to become, times its weight, and the weight.
-
-        Args:
-            patches: `(N, 16, 25)`, of N tiles.
-            row: The row of the tiles.
-            chunk: The slice of their columns.
-
-        Returns:
-            `(N, 16, 26)`.
-        """
+        """What the patches, `(N, 16, 25)`, of N tiles of a row and a slice of columns are to become, times its weight,
+        and the weight: `(N, 16, 26)`."""
         keys, values = (
             windows[self.tops[row], self.lefts[chunk]].reshape(len(patches), _AREA + 1, -1)
             for windows in (self._keys, self._values)

@@ -14,14 +14,10 @@ CROPS = 64  # that the weight is measured on
 
 
 def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) -> float:
-    """The weight at which the VGG term between HR and its bicubic equals the MSE term: MSE / VGG distance.
+    """The weight at which the VGG term between HR and its bicubic equals the MSE term, over `CROPS` crops of uint8
+    batches `(lr, hr)`: MSE / VGG distance.
 
     VGG19's features have another scale at each layer and in each weights file, so that no number fits all of them.
-
-    Args:
-        batches: `(lr, hr)` uint8 batches, at least `CROPS` crops together.
-        features: A VGG19 of `models.vgg.build_vgg`.
-        scale: Factor between LR and HR.
     """
     mse, vgg, seen = 0.0, 0.0, 0
     for lr, hr in batches:
@@ -43,15 +39,7 @@ def first_losses(
     discriminator: keras.Model | None = None,
     features: keras.Model | None = None,
 ) -> dict[str, float]:
-    """Each unweighted term of the losses on one batch, before any step, with BN in inference mode.
-
-    Args:
-        generator: G.
-        lr: LR crops, uint8 `(N, h, w, 3)`.
-        hr: HR crops, uint8 `(N, H, W, 3)`.
-        discriminator: D, in the adversarial phase.
-        features: VGG19, with a VGG loss.
-    """
+    """Each unweighted term of the losses on one batch of uint8 crops, before any step, with BN in inference mode."""
     lr, hr = to_network(lr), to_network(hr)
     sr = generator(lr, training=False)
     region = loss_region(generator)

@@ -75,12 +75,8 @@ def cache_bytes(photographs, most_gb: float | None = None) -> int:
 
 
 def set_precision(precision: str, device: Device) -> str:
-    """Sets Keras' global precision policy, and returns its name.
-
-    Args:
-        precision: "float32", "mixed_float16", "mixed_bfloat16", or "auto": mixed_float16 on a GPU with tensor cores.
-        device: What it computes on.
-    """
+    """Sets Keras' global precision policy, and returns its name; "auto" is mixed_float16 on a GPU with tensor cores,
+    else float32."""
     if precision == AUTO:
         precision = "mixed_float16" if device.kind == "GPU" and device.capability >= TENSOR_CORES else "float32"
     keras.config.set_dtype_policy(precision)
@@ -88,14 +84,10 @@ def set_precision(precision: str, device: Device) -> str:
 
 
 def compiles_step(setting: str, device: Device, is_distributed: bool) -> bool:
-    """Whether XLA compiles the step.
+    """Whether XLA compiles the step: as `setting` says, "on" or "off", or where it is faster.
 
-    On a CPU TensorFlow's own kernels are faster: at 16 x 24x24 SRGAN took 2.2 s a step with them and 3.4 s under XLA.
-
-    Args:
-        setting: "on", "off" or "auto".
-        device: A `Device`.
-        is_distributed: Whether there is a `tf.distribute` strategy: XLA cannot compile synchronised BN.
+    On a CPU TensorFlow's own kernels are: at 16 x 24x24 SRGAN took 2.2 s a step with them and 3.4 s under XLA. And with
+    a `tf.distribute` strategy BN is synchronised, which XLA cannot compile.
     """
     return setting == "on" or (setting == AUTO and device.kind == "GPU" and not is_distributed)
 
@@ -135,17 +127,10 @@ def step_memory(
     discriminator: keras.Model | None = None,
     features: keras.Model | None = None,
 ) -> StepMemory:
-    """Estimates the memory of a training step from the networks.
+    """Estimates the memory of a training step on HR crops of a side from the networks.
 
     It is the sum of the layer outputs of every forward pass, which the backward pass needs, four copies of the weights
     (value, gradient and Adam's two moments), and the program itself.
-
-    Args:
-        crop_size: Side of the HR crop.
-        generator: G.
-        scale: Factor.
-        discriminator: D, in the adversarial phase.
-        features: VGG19, with a VGG loss.
     """
     others = [model for model in (discriminator, features) if model is not None]  # they see HR and SR
     passes = activation_bytes(generator, crop_size // scale)

@@ -157,12 +157,7 @@ def _train_in(folder, settings, resources):
 
 
 def build_networks(settings, resumes: bool, normalization: Callable) -> Networks:
-    """The networks as the phase starts with them.
-
-    Args:
-        settings: Of the phase.
-        resumes: Whether a checkpoint will be restored, so that first weights are not looked for.
-        normalization: What makes their BN layers.
+    """The networks as the phase starts with them, but their first weights if it resumes from a checkpoint.
 
     Raises:
         UserError: Weights are missing or of another network, or the crops are too small for it.

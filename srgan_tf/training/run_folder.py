@@ -94,12 +94,8 @@ def _check_setting(value, field):
 
 
 def resumed_settings(folder: Path, settings, started: dict):
-    """The settings that a phase resumes with: those given, and the weights that it was started from.
-
-    Args:
-        folder: Of the phase.
-        settings: What the command was given.
-        started: What `read_settings` read.
+    """The settings that a phase resumes with: those given, and the weights that it was started from, in what
+    `read_settings` read.
 
     Raises:
         UserError: The settings differ in what may not change; the message names it.

@@ -69,17 +69,8 @@ def font(size: int, weight: str = "regular") -> ImageFont.FreeTypeFont:
 def strip(
     layers: Layers, place: tuple[int, int, int], title: str = "", scores: Mapping[str, Score] | None = None
 ) -> Image.Image:
-    """A region as each system shows it, upscaled by nearest, beside the whole picture with the region marked.
-
-    Args:
-        layers: As of `region`.
-        place: What `region` returned.
-        title: Of the picture, written below it.
-        scores: Dict from a system's name to its `Score`, written below its panel; or None.
-
-    Returns:
-        RGB, at most 6 panels wide.
-    """
+    """A region as each system shows it, upscaled by nearest, beside the whole picture with the region marked; RGB, at
+    most 6 panels wide. The picture's title and the systems' `scores`, if any, are written below."""
     top, left, side = place
     factor = max(1, PANEL // side)
     panel = side * factor

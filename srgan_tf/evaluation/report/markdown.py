@@ -16,7 +16,7 @@ def report_text(
     notes: Sequence[str],
     facts: Mapping,
 ) -> str:
-    """The text.
+    """The text of a report.
 
     Args:
         title: Of the report.
