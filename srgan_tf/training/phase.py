@@ -152,6 +152,8 @@ def _train_in(folder, settings, resources):
                 settings=settings,
                 distribution=distribution,
             )
+    if distribution.chief:
+        write_missing_weights(state)
     say(f"{phase_name(settings)}: {state.progress.step} steps done; the weights are in {folder}/generator.weights.h5")
     return crops
 
