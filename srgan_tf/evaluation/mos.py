@@ -156,8 +156,11 @@ def _read_scores(path, saved):
             raise ValueError(f"a score of {score}")
         if "expected" in entry:
             calibration[entry["system"]] = score
-        else:
-            ratings[entry["set"], entry["picture"], entry["system"]] = score
+            continue
+        key = (entry["set"], entry["picture"], entry["system"])
+        if key in ratings:
+            raise ValueError(f"{' '.join(key)[:80]} rated twice")
+        ratings[key] = score
     _check_room({key[0] for key in ratings}, {key[2] for key in ratings})
     return Rater(saved["name"] or saved["rater"], path, saved["study"], calibration, ratings)
 

@@ -101,6 +101,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
                 os.rename(target, old)
             os.rename(partial, target)
             _sync(target.parent)
+        except UserError as error:  # of a file in it, by the name that it would have had
+            if str(partial) not in error.args[0]:
+                raise
+            raise UserError(error.args[0].replace(str(partial), str(path))) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             if old.exists() and not target.exists():

@@ -122,6 +122,7 @@ def test_who_fails_the_calibration(ratings, calibration, fault):
     [
         ({"format": "other"}, "not a rater's file.*'other'"),
         ({"ratings": [RATING | {"score": 6}]}, "a score of 6"),
+        ({"ratings": [RATING, RATING | {"score": 1}]}, "rated twice"),
         ({"ratings": [RATING | {"score": True}]}, r"ratings\[0\].score is True, not int"),
         ({"ratings": [{"score": 3}]}, "not a rater's file"),
         ({"ratings": [RATING | {"system": ["srgan"]}]}, r"ratings\[0\].system is list, not str"),

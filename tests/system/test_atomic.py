@@ -8,7 +8,7 @@ import pytest
 
 from srgan_tf.system import atomic
 from srgan_tf.system.atomic import atomic_file, atomic_folder, check_writable, remove_unfinished
-from srgan_tf.system.errors import UserError
+from srgan_tf.system.errors import UserError, user_errors
 
 
 def test_is_there_when_it_is_complete_and_not_before(tmp_path):
@@ -58,6 +58,15 @@ def test_a_folder_is_replaced_when_it_is_complete_and_not_before(old):
         (partial / "new").write_text("new")
         assert [path.name for path in old.iterdir()] == ["old"] and partial.parent == old.parent
     assert [path.name for path in old.iterdir()] == ["new"] and list(old.parent.iterdir()) == [old]
+
+
+def test_a_file_of_a_folder_is_named_as_it_would_have_been(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^set/LR/a\.png: cannot be written \(File name too long\)$"):
+        with atomic_folder("set") as partial:
+            with user_errors(partial / "LR" / "a.png", "cannot be written"):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_made_with_those_above_it_and_a_link_stays(tmp_path):
