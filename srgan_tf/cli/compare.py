@@ -64,19 +64,14 @@ def run(settings):
         upscaler.max_memory = networks_memory
     mappers = load_mappers({name: upscalers[name] for name in settings.invented})
 
-    def check(path):
-        if max_memory is not None:
-            height, width = files.probe(path)
-            check_memory(path, (scale * height, scale * width), pixel_bytes, max_memory, "show")
-
     def shown():
         for name, path in paths.items():
             try:
-                check(path)
+                check_memory(path, pixel_bytes, max_memory, "show", scale)
                 lr = files.read_rgb(path)
                 made = {system: upscale(lr) for system, upscale in systems.items()}
                 errors = {system: mapper(lr) for system, mapper in mappers.items()}
-                check(path)  # again, since networks keep what they took
+                check_memory(path, pixel_bytes, max_memory, "show", scale)  # again, since networks keep what they took
                 made |= {system: own[name] for system, own in external.items()}
                 yield Pictures("", name, path, made, errors)
             except UserError as error:

@@ -189,8 +189,7 @@ class _Item:
 
 
 def _check_memory(item, pixel_bytes, max_memory):
-    if max_memory is not None:
-        check_memory(item.pair.hr, files.probe(item.pair.hr), pixel_bytes, max_memory, "score")
+    check_memory(item.pair.hr, pixel_bytes, max_memory, "score")
 
 
 def _load(item, scale, external):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from srgan_tf.imaging import files
 from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.system.errors import UserError
 
@@ -19,20 +20,22 @@ def networks_share(max_memory: int, pixels: Iterable[int], pixel_bytes: int) -> 
     return max_memory - max(fitting, default=0)
 
 
-def check_memory(path: Path, size: tuple[int, int], pixel_bytes: int, max_memory: int, work: str) -> None:
+def check_memory(path: Path, pixel_bytes: int, max_memory: int | None, work: str, scale: int = 1) -> None:
     """Refuses an image for whose work the memory does not suffice.
 
     Args:
         path: Of the image.
-        size: Height and width of what is worked on, pixels.
         pixel_bytes: That the work takes for each pixel.
-        max_memory: Bytes that the process may have at its peak.
+        max_memory: Bytes that the process may have at its peak. None: any.
         work: A verb, such as "score".
+        scale: How many times as high and wide as the image what is worked on is.
 
     Raises:
-        UserError: It does not.
+        UserError: It does not, or the image cannot be read.
     """
-    height, width = size
+    if max_memory is None:
+        return
+    height, width = (scale * side for side in files.probe(path))
     needed, left = height * width * pixel_bytes, max(0, bytes_left(max_memory) or 0)
     if needed > left:
         raise UserError(

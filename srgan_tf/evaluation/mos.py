@@ -106,7 +106,6 @@ class Opinion:
     Attributes:
         mean: The mean opinion score, 1 to 5: the mean of the raters' means.
         margin: Half of its 95 % confidence interval, see `mean_and_margin`.
-        raters: How many.
         counts: How often each score was given, 1 to 5.
     """
 
@@ -114,7 +113,6 @@ class Opinion:
     system: str
     mean: float
     margin: float | None
-    raters: int
     counts: tuple[int, ...]
 
 
@@ -203,7 +201,7 @@ def opinions(raters: Iterable[Rater]) -> list[Opinion]:
     for (set_name, system), own in by_rater.items():
         mean, margin = mean_and_margin([fmean(scores) for scores in own.values()])
         given = [score for scores in own.values() for score in scores]
-        found.append(Opinion(set_name, system, mean, margin, len(own), tuple(map(given.count, SCORES))))
+        found.append(Opinion(set_name, system, mean, margin, tuple(map(given.count, SCORES))))
     sets = list(dict.fromkeys(opinion.set for opinion in found))
     return sorted(found, key=lambda opinion: (sets.index(opinion.set), -opinion.mean))
 

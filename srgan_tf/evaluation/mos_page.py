@@ -12,7 +12,6 @@ from srgan_tf.evaluation.memory import check_memory
 from srgan_tf.evaluation.mos_design import pairs_of
 from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair
 from srgan_tf.evaluation.records import HR
-from srgan_tf.imaging import files
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError
 
@@ -46,12 +45,10 @@ def all_versions(
     for each, theirs in zip(sets, external):
         pixel_bytes = showing_bytes(len(systems) + len(theirs) + 1)  # and HR
         for pair in each.pairs:
-            if max_memory is not None:
-                check_memory(pair.hr, files.probe(pair.hr), pixel_bytes, max_memory, "show")
+            check_memory(pair.hr, pixel_bytes, max_memory, "show")
             hr, lr = load_pair(pair, scale)
             made = {name: system(lr) for name, system in systems.items()}
-            if max_memory is not None:  # again, since networks keep what they took
-                check_memory(pair.hr, (hr.shape[0], hr.shape[1]), pixel_bytes, max_memory, "show")
+            check_memory(pair.hr, pixel_bytes, max_memory, "show")  # again, since networks keep what they took
             made |= {name: load_external_result(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
             yield each.name, pair.name, made | {HR: hr}
 

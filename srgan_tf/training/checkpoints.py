@@ -8,7 +8,6 @@ import json
 import math
 import re
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -185,15 +184,5 @@ def _check_digest(file: BinaryIO) -> None:
         return
     written = file.read()
     file.seek(0)
-    digest = hashlib.sha256()
-    for piece in _pieces(file, size):
-        digest.update(piece)
-    if digest.hexdigest().encode() != written:
+    if hashlib.sha256(file.read(size)).hexdigest().encode() != written:
         raise ValueError("its digest is another")
-
-
-def _pieces(file: BinaryIO, size: int) -> Iterable[bytes]:
-    """The next `size` bytes."""
-    while piece := file.read(min(size, 2**20)):
-        size -= len(piece)
-        yield piece

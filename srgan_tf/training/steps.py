@@ -63,9 +63,7 @@ def make_content_step(
     features: keras.Model | None = None,
     *,
     remaining: Callable | None = None,
-    clip_norm: float = 0.0,
-    accumulate: int = 1,
-    xla: bool = True,
+    **options,
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The step of SRResNet: G on its content loss.
 
@@ -77,9 +75,7 @@ def make_content_step(
         remaining: For DRCN, of `optimizers.LearningRate`. Its loss is the sum of the MSE and of the mean of its
             recursions' own, (1 - a) and a times: Kim et al. 2016, section 3.3. They let a fall while training: it is
             `remaining(step)`.
-        clip_norm: Largest global norm of the gradients, which are scaled down to it; 0: as they are.
-        accumulate: Micro-batches of a step, whose gradients are averaged, see `training.update`.
-        xla: Compile with XLA.
+        **options: Of `training.update.Updater`.
 
     Returns:
         `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`: LR crops uint8 `(N, h, w, 3)`, HR crops uint8
@@ -105,8 +101,7 @@ def make_content_step(
             scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 
-    updater = Updater({"g": (generator, optimizer)}, clip_norm=clip_norm, accumulate=accumulate, xla=xla)
-    return updater.simultaneous(passes)
+    return Updater({"g": (generator, optimizer)}, **options).simultaneous(passes)
 
 
 def make_adversarial_step(
@@ -118,9 +113,7 @@ def make_adversarial_step(
     features: keras.Model | None = None,
     *,
     sequential: bool = False,
-    clip_norm: float = 0.0,
-    accumulate: int = 1,
-    xla: bool = True,
+    **options,
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The step of SRGAN: G against D.
 
@@ -135,11 +128,8 @@ def make_adversarial_step(
         d_optimizer: Of D, built.
         weights: Of the terms of G's loss.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        sequential: Update D first.
-        clip_norm: Largest global norm of either network's gradients, which are scaled down to it; 0: as they are.
-        accumulate: Micro-batches of a step, see `make_content_step`. With `sequential`, D is updated after all of
-            them, and sees all of them once more.
-        xla: Compile with XLA.
+        sequential: Update D first, after all micro-batches, of which it sees all once more.
+        **options: Of `training.update.Updater`.
 
     Returns:
         `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`, see `make_content_step`. If a gradient of either
@@ -193,8 +183,7 @@ def make_adversarial_step(
             terms, scaled = generator_loss(lr, hr, sr, discriminator(sr, training=True))
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 
-    trained = {"g": (generator, g_optimizer), "d": (discriminator, d_optimizer)}
-    updater = Updater(trained, clip_norm=clip_norm, accumulate=accumulate, xla=xla)
+    updater = Updater({"g": (generator, g_optimizer), "d": (discriminator, d_optimizer)}, **options)
     return updater.discriminator_first(d_passes, g_passes) if sequential else updater.simultaneous(both_passes)
 
 
