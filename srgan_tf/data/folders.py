@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from srgan_tf.data import layouts, listing
 from srgan_tf.data.walk import OnError, find_files, find_pictures, is_picture
@@ -151,15 +152,12 @@ def embedded_pictures() -> dict[str, Path]:
     raise UserError("scikit-image's photographs are not installed; name a folder of your own images")
 
 
-def embedded_scan(which: str, min_side: int = 1) -> Scan:
+def embedded_scan(which: Literal["train", "valid"], min_side: int = 1) -> Scan:
     """`scan` over the embedded photographs: of `"valid"` those named in `EMBEDDED_VALIDATION`, of `"train"` the others.
 
     Raises:
         UserError: As `embedded_pictures`, or none is large enough.
-        ValueError: `which` is unknown.
     """
-    if which not in ("train", "valid"):
-        raise ValueError(f"which must be 'train' or 'valid'. Received: {which!r}")
     pictures = embedded_pictures().items()
     paths = [path for name, path in pictures if (name in EMBEDDED_VALIDATION) == (which == "valid")]
     found = zip(paths, listing.probe_files(None, [str(path) for path in paths]))

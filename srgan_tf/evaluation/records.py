@@ -99,8 +99,6 @@ class Pictures:
             UserError: A file cannot be read, or the sizes do not fit; the line names both files.
         """
         shown = {system: _pixels(source) for system, source in self.by_system.items()}
-        if not shown:
-            raise ValueError(f"by_system must hold an image of {self.title}. Received: {self.by_system}")
         height = min(image.shape[0] for image in shown.values())
         width = min(image.shape[1] for image in shown.values())
         for system, image in shown.items():

@@ -47,7 +47,7 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
     Raises:
         UserError: The format is unknown, or cannot hold transparency or so many pixels; or the disk is too full.
     """
-    kind = _kind(target, kind)
+    kind = kind or kind_of(target)
     if raster.alpha and not raster.opaque and kind in _WITHOUT_ALPHA:
         reason = f"{KINDS[kind]} cannot hold the image's transparency; write it as .png or .webp"
         raise PictureError(_name(target), reason)
@@ -106,7 +106,7 @@ def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality
         size: `(height, width)` of the file, not larger than the strips' picture, which is reduced by the bicubic
             kernel widened against aliasing (that of MATLAB's imresize), transparency weighing the colors. None for
             the same size.
-        kind: One of `KINDS`; None for what the suffix of `target` names.
+        kind: One of `KINDS`; None for what the suffix of `target`, a path, names.
         quality: 1 to 100, for JPEG and for WebP with loss. None for JPEG of quality 95 with full color resolution and
             WebP without loss.
         buffer_bytes: Of memory in which the strips may be gathered, 256 MB at most and by default; what is larger goes
@@ -162,16 +162,6 @@ def _name(target):
     return "standard output" if _is_stream(target) else target
 
 
-def _kind(target, kind):
-    if kind is not None:
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}. Received: {kind}")
-        return kind
-    if _is_stream(target):
-        raise ValueError("an open file needs a kind")
-    return kind_of(target)
-
-
 def _dtype(raster, kind):
     return np.dtype(np.uint8) if kind in _EIGHT_BITS else raster.dtype
 
@@ -221,8 +211,6 @@ def _checked_strips(strips, raster, shape, dtype):
 
 
 def _resized(image, height, width):
-    if height > image.height or width > image.width:
-        raise ValueError(f"size must not exceed {image.height}x{image.width}. Received: {height}x{width}")
     stored = image.format
     if image.hasalpha():
         image = image.premultiply()

@@ -24,10 +24,7 @@ class NearestConv2D(keras.layers.Conv2D):
     """
 
     def __init__(self, filters, kernel_size=3, **kwargs):
-        kwargs["padding"] = "same"
-        super().__init__(filters, kernel_size, **kwargs)
-        if self.kernel_size != (3, 3):
-            raise ValueError(f"kernel_size must be 3. Received: {self.kernel_size}")
+        super().__init__(filters, kernel_size, **kwargs | {"padding": "same"})
 
     def call(self, inputs):
         kernels = ops.einsum("apy,bqx,yxio->abpqio", NEAREST_TAPS, NEAREST_TAPS, ops.cast(self.kernel, "float32"))
@@ -66,11 +63,7 @@ class RowConv2D(keras.layers.Conv2D):
     """
 
     def __init__(self, filters, kernel_size, **kwargs):
-        kwargs["padding"] = "same"
-        super().__init__(filters, kernel_size, **kwargs)
-        size = self.kernel_size
-        if size[0] != size[1] or size[0] % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and square. Received: {size}")
+        super().__init__(filters, kernel_size, **kwargs | {"padding": "same"})
 
     def call(self, inputs):
         k, channels = self.kernel_size[0], inputs.shape[-1]

@@ -21,8 +21,6 @@ class MovingAverage:
     """
 
     def __init__(self, model: keras.Model, decay: float, *, xla: bool = True):
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be at least 0 and below 1. Received: {decay}")
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
 

@@ -24,8 +24,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(
         self, peak: float, schedule: str = "constant", steps: int = 1, warmup_steps: int = 0, decay_rate: float = 0.1
     ):
-        if schedule not in ("constant", "step", "cosine"):
-            raise ValueError(f"schedule must be 'constant', 'step' or 'cosine'. Received: {schedule!r}")
         self.peak, self.schedule, self.steps = peak, schedule, steps
         self.warmup_steps, self.decay_rate = warmup_steps, decay_rate
 

@@ -321,16 +321,6 @@ def test_wrong_strips(tmp_path, gathered, pixels):
     assert os.listdir(tmp_path) == []
 
 
-def test_wrong_settings(tmp_path):
-    for target, options in (
-        (tmp_path / "a.png", {"kind": "gif"}),
-        (io.BytesIO(), {}),
-        (tmp_path / "a.png", {"size": (51, 71)}),
-    ):
-        with pytest.raises(ValueError):
-            write_raster(target, source(3), strips(values(3)), (HEIGHT, WIDTH), **options)
-
-
 @pytest.mark.parametrize(
     "fault, raised",
     [

@@ -35,16 +35,6 @@ def test_nearest_convolution_equals_upsampling_and_a_plain_one(shape, options):
     assert symbolic.shape == (None, None, 14, 6)
 
 
-def test_nearest_convolution_refuses_other_kernels():
-    with pytest.raises(ValueError, match="Received"):
-        NearestConv2D(3, 5)
-
-
-def test_row_convolution_refuses_even_kernels():
-    with pytest.raises(ValueError, match="Received"):
-        RowConv2D(3, 4)
-
-
 def test_row_convolution_sums_in_float32():
     layer = RowConv2D(3, 9, dtype="mixed_float16")
     assert layer(np.zeros((1, 4, 4, 2), np.float16)).dtype == "float32"

@@ -1,6 +1,5 @@
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from srgan_tf.models.generator import build_generator
@@ -34,9 +33,3 @@ def test_equals_the_closed_form_and_leaves_out_skipped_steps():
     paths = [variable.path for variable in average.model.variables]
     assert paths == [variable.path for variable in model.variables]
     assert any("moving_mean" in path for path in paths)
-
-
-@pytest.mark.parametrize("decay", [1.0, -0.1])
-def test_a_decay_that_averages_nothing_is_refused(decay):
-    with pytest.raises(ValueError, match="Received"):
-        MovingAverage(build_generator(blocks=0, filters=4), decay)

@@ -23,11 +23,6 @@ def test_the_fraction_of_the_steps_that_remains():
     assert [float(LearningRate(1.0, steps=4).remaining(step)) for step in (0, 1, 9)] == [1, 0.75, 0]
 
 
-def test_unknown_schedule():
-    with pytest.raises(ValueError, match="Received: 'linear'"):
-        LearningRate(1e-4, "linear")
-
-
 def test_adam_has_the_slides_numbers_and_scales_only_float16():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     plain = make_optimizer(model, LearningRate(1e-4))
