@@ -53,6 +53,7 @@ def run(function, argv):
     A `UserError` becomes one line and status 1, a `UsageError` status 2. So does what the system says of a file.
     SIGTERM ends it in order, with status 143.
     """
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
@@ -72,11 +73,33 @@ def run(function, argv):
         print(f"{NAME}: {signal.Signals(number).name}: ended", file=sys.stderr)
         return 128 + number
     except BrokenPipeError:
-        # `| head` has seen enough. Python would complain once more when it closes the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # `| head` has seen enough
         return 141  # as if SIGPIPE had ended it
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and not _is_output_full():
             raise
-        print_error(UserError(f"{os.fsdecode(error.filename)}: {reason(error)}"))
+        print_error(UserError(f"{os.fsdecode(error.filename or 'standard output')}: {reason(error)}"))
         return 1
+
+
+def _open_missing_streams():
+    """Opens standard output and error that the process was started without, as by `>&-`: nowhere, and before a file of
+    the user's gets their number, into which libraries would print."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+def _is_output_full():
+    """Whether standard output takes not even an empty line, as on a full disk."""
+    try:
+        print(flush=True)
+    except OSError:
+        _discard_output()
+        return True
+    return False
+
+
+def _discard_output():
+    """Lets go of what standard output could not write, of which Python would complain once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,13 @@
-"""How a command ends by a signal."""
+"""How a command ends by a signal, and without a place to print to."""
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from srgan_tf.cli import command_line
 from srgan_tf.system.atomic import atomic_file
@@ -30,3 +34,22 @@ def test_a_signal_that_is_ignored_stays_so():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    "redirection, status, said",
+    [
+        (">/dev/full", 1, "srgan: error: standard output: No space left on device\n"),
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+    ],
+)
+def test_output_that_nobody_takes_is_no_traceback(tmp_path, redirection, status, said):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs Linux' /dev/full")
+    Image.new("RGB", (24, 24)).save(tmp_path / "a.png")
+    words = ["degrade", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    command = [sys.executable, "-c", "import sys; from srgan_tf.cli.main import main; sys.exit(main())", *words]
+    ended = subprocess.run(["sh", "-c", f'"$@" {redirection}', "sh", *command], stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (status, said)
+    assert Image.open(tmp_path / "b.png").size == (6, 6)
