@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.models.generator_weights import NEAREST_TAPS, GeneratorWeights, copy_weights, receptive_radius
+from srgan_tf.models.generator_weights import NEAREST_TAPS, GeneratorWeights, copy_weights, pair_names, receptive_radius
 
 # Between the last two convolutions, in float32 where the others are in bfloat16. Eight make 99 % of the error in the
 # package's weights, but oneDNN adds up in one order, whatever the size of the picture, only for more than 27.
@@ -46,11 +46,9 @@ class FusedGenerator(tf.Module):
         self.dtype, self.precision = tf.as_dtype(dtype), dtype
         self.margin = receptive_radius(self.blocks, self.scale)
         self._first = weights.arrays["first_conv"]
-        names = [f"block{block}{half}" for block in range(1, self.blocks + 1) for half in "ab"]
-        self._trunk = [_fold_batch_norm(weights, name) for name in [*names, "trunk"]]
-        self._stages = [
-            _upsampling_kernels(*_fold_batch_norm(weights, f"up{stage}")) for stage in range(1, self.scale.bit_length())
-        ]
+        pairs = [_fold_batch_norm(weights, name) for name in pair_names(self.blocks, self.scale)]
+        trunk = 2 * self.blocks + 1
+        self._trunk, self._stages = pairs[:trunk], [_upsampling_kernels(*pair) for pair in pairs[trunk:]]
         kernel, self._last_bias = weights.arrays["last_conv"]
         self._tail = self._split_channels(self._stages.pop(), _block_kernels(kernel), _importance(weights))
 

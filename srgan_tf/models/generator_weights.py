@@ -46,6 +46,12 @@ def generator_config(generator) -> tuple[int, int, int]:
     return blocks, 2**stages, generator.get_layer("first_conv").filters
 
 
+def pair_names(blocks: int, scale: int) -> list[str]:
+    """The names of G's pairs of a convolution and BN, in order: "block1a", "block1b" and so on, "trunk", "up1"..."""
+    halves = [f"block{block}{half}" for block in range(1, blocks + 1) for half in "ab"]
+    return [*halves, "trunk", *(f"up{stage}" for stage in range(1, scale.bit_length()))]
+
+
 def receptive_radius(blocks: int, scale: int) -> int:
     """Radius of G's receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
     reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
@@ -137,7 +143,6 @@ def _layers(file):
 def _shapes(blocks, scale, filters):
     """The shapes of the arrays that G has, by layer."""
     shapes = {"first_conv": [(9, 9, 3, filters), (filters,)], "last_conv": [(9, 9, filters, 3), (3,)]}
-    pairs = [f"block{block}{half}" for block in range(1, blocks + 1) for half in "ab"]
-    for pair in [*pairs, "trunk", *(f"up{stage}" for stage in range(1, scale.bit_length()))]:
+    for pair in pair_names(blocks, scale):
         shapes |= {f"{pair}_conv": [(3, 3, filters, filters)], f"{pair}_bn": [(filters,)] * 4}
     return shapes

@@ -6,6 +6,7 @@ import numpy as np
 from keras import layers
 
 from srgan_tf.models import generator, third_party
+from srgan_tf.models.generator_weights import pair_names
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.models.npz import NpzArchive
 from srgan_tf.system.atomic import atomic_file
@@ -136,9 +137,7 @@ def write_tensorlayerx(model, path):
     """
     if model.name == "generator":
         blocks, scale, _ = generator.generator_config(model)
-        names = [f"block{block}{half}" for block in range(1, blocks + 1) for half in "ab"]
-        names += ["trunk", *(f"up{stage}" for stage in range(1, scale.bit_length()))]
-        inner = [model.get_layer(f"{name}_{part}") for name in names for part in ("conv", "bn")]
+        inner = [model.get_layer(f"{name}_{part}") for name in pair_names(blocks, scale) for part in ("conv", "bn")]
         ordered = [model.get_layer("first_conv"), *inner, model.get_layer("last_conv")]
     elif model.name.startswith("tensorlayerx"):
         ordered = _weighted(model)
