@@ -11,6 +11,7 @@ from srgan_tf.cli.flags import setting
 from srgan_tf.cli.shared import PhotoDegradation, check_outside
 from srgan_tf.data.downloads import SETS, find_set
 from srgan_tf.data.folders import find_pairs
+from srgan_tf.evaluation.systems import DEFAULT_SCALE
 from srgan_tf.imaging.formats import kind_of
 from srgan_tf.system.atomic import keep_existing
 from srgan_tf.system.errors import UsageError
@@ -44,7 +45,7 @@ class Settings(PhotoDegradation):
     seed: int = setting(
         0, "random seed; with the name of an image it decides what is drawn for it", lower=0, upper=2**32 - 1
     )
-    scale: int = setting(4, "factor by which LR is smaller: 2, 4 or 8", lower=2, upper=8)
+    scale: int = setting(DEFAULT_SCALE, "factor by which LR is smaller: 2, 4 or 8", lower=2, upper=8)
     overwrite: bool = setting(False, "replace what exists already")
 
     def checked(self):
@@ -71,5 +72,6 @@ def run(settings):
     degraded.check_set_target(output, settings.overwrite)
     with tqdm(pairs, unit="image", leave=False, disable=None) as shown:
         failures = degraded.write_set(shown, output, degradation)
-    say(f"{len(pairs) - len(failures)} degraded; `srgan evaluate {output}` scores networks on them")
+    weights = "" if settings.scale == DEFAULT_SCALE else f" --weights=NETWORK_FOR_{settings.scale}X"
+    say(f"{len(pairs) - len(failures)} degraded; `srgan evaluate {output}{weights}` scores networks on them")
     return report_failures(unreadable + failures)

@@ -188,13 +188,16 @@ def _build_generator(settings, resumes, normalization):
         generator = load_generator(find_weights(settings.weights), normalization=normalization)
         found = {"model": "resnet"} | describe(generator)
         wanted = {"model": settings.model, "blocks": settings.blocks, "scale": settings.scale}
+        changes_scale = settings.model == found["model"] == "resnet" and found["scale"] != settings.scale
         differing = [name for name in wanted if name in found and found[name] != wanted[name]]
-        if differing == ["scale"] and settings.model == "resnet":
-            say(f"{settings.weights}: of --scale={found['scale']}; its upsampling is trained anew")
-            return change_scale(generator, settings.scale, normalization=normalization)
+        if changes_scale:
+            differing.remove("scale")
         if differing:
             own, other = (" ".join(f"--{name}={of[name]}" for name in differing) for of in (found, wanted))
             raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")
+        if changes_scale:
+            say(f"{settings.weights}: of --scale={found['scale']}; its upsampling is trained anew")
+            return change_scale(generator, settings.scale, normalization=normalization)
         return generator
     if settings.model != "resnet":
         return BUILDERS[settings.model](settings.scale)

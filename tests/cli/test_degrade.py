@@ -58,6 +58,11 @@ def test_a_folder_becomes_a_test_set(photos, tmp_path, degrade):
         assert drawn["sha256"] == hashlib.sha256(lr.tobytes()).hexdigest()
 
 
+def test_a_set_for_another_scale_says_that_it_needs_a_network_of_it(photos, tmp_path, degrade):
+    status, out, _ = degrade(photos, tmp_path / "set", "--scale=2")  # which the package's networks would not take LR of
+    assert status == 0 and f"`srgan evaluate {tmp_path}/set --weights=NETWORK_FOR_2X` scores" in out
+
+
 def test_what_is_drawn_for_a_picture_does_not_depend_on_the_others(photos, tmp_path, degrade):
     degrade(photos, tmp_path / "both")
     (photos / "a.png").unlink()
