@@ -30,7 +30,10 @@ _LONGEST = 7 * 24 * 3600  # seconds that a file is being written, on whatever ma
 
 def shortened(name: str) -> str:
     """The start of a file's name, for a longer one: systems allow 255 bytes, and a character may have four."""
-    return os.fsencode(name)[:100].decode(errors="ignore")
+    name = name[:100]
+    while len(os.fsencode(name)) > 100:
+        name = name[:-1]
+    return name
 
 
 @contextlib.contextmanager

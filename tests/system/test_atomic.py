@@ -26,6 +26,13 @@ def test_a_name_may_be_as_long_as_the_system_allows(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_a_name_need_not_be_text_in_the_language_of_the_system(tmp_path, run_python):
+    code = "import sys; from srgan_tf.system import atomic\nwith atomic.atomic_file(sys.argv[1]) as file: file.touch()"
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run_python("-c", code, tmp_path / "\u9577\u00fc", env=ascii_alone)
+    assert [path.name for path in tmp_path.iterdir()] == ["\u9577\u00fc"]
+
+
 @pytest.mark.parametrize("error, seen", [(OSError(errno.ENOSPC, "No space left"), UserError), (KeyError(1), KeyError)])
 def test_a_failure_keeps_what_was_there(tmp_path, error, seen):
     path = tmp_path / "a.txt"
