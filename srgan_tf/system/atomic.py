@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -29,11 +30,11 @@ _LONGEST = 7 * 24 * 3600  # seconds that a file is being written, on whatever ma
 
 
 def shortened(name: str) -> str:
-    """The start of a file's name, for a longer one: systems allow 255 bytes, and a character may have four."""
-    name = name[:100]
-    while len(os.fsencode(name)) > 100:
-        name = name[:-1]
-    return name
+    """The start of a file's name, for a longer one: systems allow 255 bytes, and a character may have four.
+
+    It is text in the system's encoding, also where the name is not: some libraries take no other.
+    """
+    return os.fsencode(name)[:100].decode(sys.getfilesystemencoding(), "ignore")
 
 
 @contextlib.contextmanager

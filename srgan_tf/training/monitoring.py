@@ -48,7 +48,7 @@ class Monitor:
             _drop_after(lines, start or -1)
             _end_curves_after(self._folder, start or -1)
             self._file = open(lines, "a", encoding="utf-8")
-            self._writer = tf.summary.create_file_writer(str(folder))
+            self._writer = tf.summary.create_file_writer(os.fsencode(folder))
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=start, desc=name, unit="step", dynamic_ncols=True)
@@ -188,7 +188,7 @@ def _end_curves_after(folder, step):
     start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
     # TensorBoard reads the files by the order of their names: this one after the old and before the new.
     name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.-start"
-    with tf.io.TFRecordWriter(str(folder / name)) as file:
+    with tf.io.TFRecordWriter(os.fsencode(folder / name)) as file:
         file.write(tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1, session_log=start)
         # The first that TensorBoard meets among a run's files is no restart to it.

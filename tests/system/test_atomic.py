@@ -33,6 +33,12 @@ def test_a_name_need_not_be_text_in_the_language_of_the_system(tmp_path, run_pyt
     assert [path.name for path in tmp_path.iterdir()] == ["\u9577\u00fc"]
 
 
+def test_the_name_beside_is_text(tmp_path):
+    with atomic_file(tmp_path / os.fsdecode(b"caf\xe9")) as beside:
+        beside.touch()
+        assert beside.name.encode().startswith(b".caf.")
+
+
 @pytest.mark.parametrize("error, seen", [(OSError(errno.ENOSPC, "No space left"), UserError), (KeyError(1), KeyError)])
 def test_a_failure_keeps_what_was_there(tmp_path, error, seen):
     path = tmp_path / "a.txt"

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import time
 import tracemalloc
@@ -42,6 +43,13 @@ def test_a_run_that_starts_anew_drops_all(tmp_path):
     _session(tmp_path, 0, (0, 1))
     assert [step for step, _ in _curve(tmp_path)] == [0, 1]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_folder_need_not_have_a_name_that_is_text(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    for start in (0, 1):
+        Monitor(folder, start=start, total=20, name="test").close()
+    assert len(list(folder.glob("events.*"))) == 3
 
 
 def test_numbers_that_json_does_not_have_are_null(tmp_path):

@@ -32,5 +32,5 @@ def load(path):
     """The file in LiteRT's interpreter: a function from uint8 to uint8 `(N, scale H, scale W, 3)`."""
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(model_path=str(path), num_threads=os.cpu_count()).get_signature_runner()
+    runner = Interpreter(model_content=path.read_bytes(), num_threads=os.cpu_count()).get_signature_runner()
     return {"LiteRT": lambda pictures: runner(image=pictures)["upscaled"].copy()}

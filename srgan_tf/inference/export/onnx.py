@@ -31,7 +31,7 @@ def load(path):
     """The file in ONNX Runtime, on the processor: a function from uint8 to uint8 `(N, scale H, scale W, 3)`."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     return {"ONNX Runtime": lambda pictures: session.run(["upscaled"], {"image": pictures})[0]}
 
 
