@@ -23,7 +23,7 @@ from srgan_tf.data.folders import embedded_pictures, find_pairs
 from srgan_tf.imaging.color import luma
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
-from srgan_tf.inference.invention import FACTOR, FLOOR, ErrorMapper
+from srgan_tf.inference.invention import CALIBRATION, ErrorMapper
 from srgan_tf.inference.invention_map import HIGH, LOW
 
 DOCS = Path(__file__).parent
@@ -98,13 +98,14 @@ def root_mean_square(values):
     return np.sqrt(np.mean(np.square(values))) if values.size else np.nan
 
 
-def calibrate(expected, true):
+def calibrate(expected, true, scale=4):
     """The factor and the floor that fit the true error best, and the share of the variance that they explain.
 
     They fit the root mean square of the true error in fifty groups of as many pixels each, by its logarithm; what is
     explained is of the variance of the logarithm of each pixel's.
     """
-    spread = np.maximum((expected - FLOOR) / FACTOR, 0)
+    factor, floor = CALIBRATION[scale]
+    spread = np.maximum((expected - floor) / factor, 0)
     order = np.array_split(np.argsort(spread), 50)
     means = np.array([spread[group].mean() for group in order])
     levels = np.array([root_mean_square(true[group]) for group in order])
@@ -135,7 +136,7 @@ def main(valid, *sets):
         expected, true = (np.concatenate(values) for values in zip(*errors))
         if name == "held out":
             factor, floor, explained = calibrate(expected[::17], np.maximum(true[::17], 0.1))
-            print(f"{len(errors)} parts: FACTOR {factor:.2f}, FLOOR {floor:.2f}, explains {explained:.2f}")
+            print(f"{len(errors)} parts: factor {factor:.2f}, floor {floor:.2f}, explains {explained:.2f}")
         groups = (expected < LOW, (expected >= LOW) & (expected <= HIGH), expected > HIGH)
         shares, levels = zip(*((group.mean(), root_mean_square(true[group])) for group in groups))
         print(f"{name}: share " + ", ".join(f"{share:.0%}" for share in shares), end="; ")

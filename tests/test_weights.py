@@ -21,13 +21,15 @@ def test_shipped_weights_score_what_the_manifest_says(name, shared_data):
     from srgan_tf.evaluation.validation import Validation
 
     generator = load_generator(weights.find_weights(name))
-    scores, _ = Validation(generator, find_pairs(shared_data / "benchmarks" / "Set5"), 4)()
+    scale = weights.read_manifest()[name]["settings"]["scale"]
+    folder = shared_data / "benchmarks" / "Set5" / ("" if scale == 4 else "HR")  # whose LR is for 4x
+    scores, _ = Validation(generator, find_pairs(folder), scale)()
     assert scores["psnr"] == pytest.approx(weights.read_manifest()[name]["psnr_db"]["Set5"], abs=0.006)
 
 
-def test_what_is_for_faces_alone_is_not_scored_with_the_others():
+def test_what_is_for_faces_alone_or_for_2x_is_not_scored_with_the_others():
     assert weights.general_names() == ["srresnet", "srgan", "espcn", "srcnn"]
-    assert "srresnet-faces" in weights.read_manifest()
+    assert {"srresnet-faces", *weights.DIAL_X2} < set(weights.read_manifest())
 
 
 @pytest.mark.parametrize(
@@ -57,5 +59,5 @@ def test_pretrained_weights_are_taken_by_their_name_alone(tmp_path, monkeypatch)
     (tmp_path / "espcn").write_bytes(b"own")
     assert weights.find_pretrained("espcn").parent == weights.FOLDER
     assert Upscaler.from_pretrained("espcn", tile=32).tile == 32
-    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, espcn, srcnn or srresnet-faces"):
+    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, .* or srgan-x2"):
         Upscaler.from_pretrained("./espcn")

@@ -27,7 +27,7 @@ from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
-from srgan_tf.weights import DEFAULT_WEIGHTS
+from srgan_tf.weights import DIAL, DIAL_X2, dial_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,9 @@ class Settings(Limits):
         " - for standard output (empty: beside the one image, named by its scale factor: photo_x4.jpg)",
         positional="OUTPUT",
     )
-    weights: str = setting("", f"{ONE_WEIGHTS_HELP} (empty: {DEFAULT_WEIGHTS})", once=True)
+    weights: str = setting(
+        "", f"{ONE_WEIGHTS_HELP} (empty: {DIAL[1]}; {DIAL_X2[1]} if --outscale is at most 2)", once=True
+    )
     model: str = setting("", f"{MODEL_HELP}; in the place of the weights", choices=("", SELFEX))
     faithful: bool = setting(False, FAITHFUL_HELP)
     strength: float = setting(AUTO, f"{STRENGTH_HELP} (auto: the network of --weights)", lower=0, upper=1)
@@ -91,8 +93,6 @@ class Settings(Limits):
     def checked(self):
         if self.outscale != AUTO and self.outscale <= 0:
             raise UsageError(f"--outscale={self.outscale:g}: must be above 0")
-        if self.faithful and self.outscale != AUTO:
-            raise UsageError("--faithful is about the network's own scale factor; leave --outscale out")
         if self.verbose and not self.faithful:
             raise UsageError("--verbose is about --faithful; leave it out or give both")
         if self.model and self.weights:
@@ -111,6 +111,14 @@ class Settings(Limits):
         if self.invented and Path(self.invented).resolve() in (Path(self.input).resolve(), Path(self.output).resolve()):
             raise UsageError(f"--invented={self.invented}: is the input or the output; give another file")
 
+    def networks(self):
+        """The files of the networks at strength 0, or of the only one, and 1; None for none."""
+        given = [self.weights, self.toward]
+        if not self.weights and not self.model:
+            smooth, sharp = dial_for(unless_auto(self.outscale))
+            given = [sharp, ""] if self.strength == AUTO else [smooth, sharp]
+        return [one_weights(text)[1] if text else None for text in given]
+
     def check_map_target(self):
         """Refuses, before anything is computed, a place that the map cannot be written to."""
         if self.invented:
@@ -120,13 +128,13 @@ class Settings(Limits):
 
 def run(settings):
     """Upscales an image, or every image of a folder or a pattern into the same places of another folder."""
-    weights, toward = (one_weights(text)[1] if text else None for text in (settings.weights, settings.toward))
+    weights, toward = settings.networks()
     system, upscaler = settings.model or weights, None
     options = settings.limits() | {"ensemble": settings.ensemble}
     options |= {"toward": toward, "strength": unless_auto(settings.strength)}
     output, scale = settings.output, unless_auto(settings.outscale)
     if not output:
-        if weights and not scale:
+        if settings.weights and not scale:
             upscaler = load_upscaler(weights, **options)
             scale = upscaler.scale
         output = _beside(Path(settings.input), scale or DEFAULT_SCALE, unless_auto(settings.format))
@@ -141,8 +149,7 @@ def run(settings):
     failures = []
     if jobs:
         upscaler = upscaler or load_upscaler(system, **options)
-        if settings.precision not in (AUTO, upscaler.precision):
-            raise UsageError(f"--precision={settings.precision}: {system} is computed in float32; leave it out")
+        _check_fits(settings, upscaler, system)
         from srgan_tf.inference.jobs import run as run_jobs
 
         failures = run_jobs(
@@ -160,6 +167,14 @@ def run(settings):
     if settings.invented and not failures:
         failures = _write_map(settings, upscaler or load_upscaler(system, **options))
     return report_failures(unreadable + failures)
+
+
+def _check_fits(settings, upscaler, system):
+    """Refuses what the network cannot do."""
+    if settings.faithful and settings.outscale not in (AUTO, upscaler.scale):
+        raise UsageError(f"--faithful is about the network's own scale factor, {upscaler.scale}; leave --outscale out")
+    if settings.precision not in (AUTO, upscaler.precision):
+        raise UsageError(f"--precision={settings.precision}: {system} is computed in float32; leave it out")
 
 
 def _is_one_picture(source):

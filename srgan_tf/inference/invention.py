@@ -26,8 +26,8 @@ from srgan_tf.inference.invention_map import LEGEND_ROWS, Invention, colored, le
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 
-# The expected error, a root mean square in levels: FACTOR times the difference, and FLOOR more.
-FACTOR, FLOOR = 1.46, 0.70
+# The expected error, a root mean square in levels, is a factor times the difference, and a floor more: by scale factor.
+CALIBRATION = {2: (1.84, 0.50), 4: (1.46, 0.70)}
 _SIGMA, _RADIUS = 2.0, 8  # of the Gaussian window around a pixel, pixels of the result
 # For the plan of the memory: what the map takes besides the network, 270 to 330 bytes for each pixel of the result.
 _MORE_FILTERS = 120
@@ -42,6 +42,7 @@ class TurnedDifference(tf.Module):
         super().__init__(name="turned_difference")
         self.scale, self.filters = network.scale, network.filters + _MORE_FILTERS
         self.margin = network.margin + math.ceil(_RADIUS / network.scale)
+        self._factor, self._floor = CALIBRATION.get(network.scale, CALIBRATION[4])
         signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
         self._network = tf.function(lambda lr: network(lr), input_signature=signature, autograph=False)
         window = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2)
@@ -56,7 +57,7 @@ class TurnedDifference(tf.Module):
         difference = 127.5 * tf.tensordot(sr - turned, np.float32(LUMA / 255), 1)[..., None]
         # At the picture's borders the window is cut.
         weight = self._blurred(tf.ones_like(difference))
-        error = FACTOR * tf.sqrt(self._blurred(difference**2) / weight) + FLOOR
+        error = self._factor * tf.sqrt(self._blurred(difference**2) / weight) + self._floor
         return tf.repeat(error / (_LARGEST / 2) - 1, 3, axis=-1)
 
     def _blurred(self, values):

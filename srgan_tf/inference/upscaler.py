@@ -123,8 +123,8 @@ class Upscaler:
             large = Upscaler.from_pretrained("srresnet").upscale(image)
 
         Args:
-            name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "espcn", by far the fastest on a CPU;
-                "srcnn"; or "srresnet-faces", for small faces.
+            name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "srgan-x2" and "srresnet-x2", for 2x;
+                "espcn", by far the fastest on a CPU; "srcnn"; or "srresnet-faces", for small faces.
             **options: Of `Upscaler`.
 
         Raises:

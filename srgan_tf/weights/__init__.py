@@ -11,6 +11,7 @@ FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
 DEFAULT_WEIGHTS = "srgan"  # what upscaling takes
 DIAL = ("srresnet", "srgan")  # the weights at strength 0 and 1
+DIAL_X2 = ("srresnet-x2", "srgan-x2")  # those for 2x
 COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies and the face experiment take
 
 
@@ -20,8 +21,14 @@ def read_manifest() -> dict[str, dict[str, Any]]:
 
 
 def general_names() -> list[str]:
-    """The names of the pretrained weights that are for images of any subject."""
-    return [name for name, entry in read_manifest().items() if "subject" not in entry]
+    """The names of the pretrained weights that are for 4x and for images of any subject."""
+    entries = read_manifest().items()
+    return [name for name, entry in entries if "subject" not in entry and entry["settings"]["scale"] == 4]
+
+
+def dial_for(scale: float | None) -> tuple[str, str]:
+    """The pretrained weights at strength 0 and 1 that upscale by `scale` with the least work, or by 4 if it is None."""
+    return DIAL if scale is None or scale > 2 else DIAL_X2
 
 
 def pretrained_names() -> str:

@@ -14,6 +14,7 @@ import config
 import srgan_tf
 from srgan_tf.cli.main import MODES, main
 from srgan_tf.imaging import files
+from srgan_tf.weights import find_weights
 
 REPOSITORY = Path(config.__file__).parent
 
@@ -229,6 +230,21 @@ def test_one_picture_is_written_beside_itself_and_named_by_its_enlargement(srgan
     used = len(made)
     assert srgan("upscale", photo)[1].startswith(f"{folder / 'photo_x4.jpg'} exists already and is left as it is")
     assert len(made) == used, "nothing to compute"
+
+
+@pytest.mark.parametrize(
+    "words, name",
+    [
+        ([], "srgan"),
+        (["--outscale=2.1"], "srgan"),
+        (["--outscale=2"], "srgan-x2"),
+        (["--outscale=1.5"], "srgan-x2"),
+        (["--outscale=2", "--weights=espcn"], "espcn"),
+    ],
+)
+def test_twice_as_large_is_made_by_the_weights_for_it(srgan, made, photo, words, name):
+    assert srgan("upscale", photo, *words)[0] == 0
+    assert made == [find_weights(name)]
 
 
 def test_words_name_where_to(srgan, made, photo, tmp_path):

@@ -33,6 +33,14 @@ def test_upscale_at_a_strength(run, weights, sharper, tmp_path):
     assert (files.read_rgb(tmp_path / "b.png") == expected).all()
 
 
+def test_upscale_twice_at_a_strength(run, tmp_path):
+    files.write(tmp_path / "a.png", IMAGE)
+    flags = ["--outscale=2", "--strength=0.5", "--precision=float32"]
+    assert run("--mode=upscale", f"--input={tmp_path}/a.png", f"--output={tmp_path}/b.png", *flags)[0] == 0
+    expected = Upscaler("srresnet-x2", toward="srgan-x2", strength=0.5)
+    assert not expected.blended and (files.read_rgb(tmp_path / "b.png") == expected.upscale(IMAGE)).all()
+
+
 def test_evaluate_has_a_row_for_each_strength_and_draws_the_curve(run, weights, sharper, tmp_path, monkeypatch):
     files.write(tmp_path / "set" / "one.png", IMAGE)
     flags = [f"--weights=a={weights}", f"--toward=b={sharper}", "--strength=1,0,0.5", f"--report={tmp_path}/report"]

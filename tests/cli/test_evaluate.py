@@ -19,6 +19,7 @@ from srgan_tf.inference.export import FORMATS, Difference
 from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system import quiet
+from srgan_tf.weights import find_weights
 
 
 def noise(height, width, seed=0):
@@ -162,7 +163,7 @@ def test_without_weights_the_packages_best_are_taken(run, generator, photos, tmp
     assert run(*flags)[0] == run(*flags, "--tile=0", "--max_memory=2GiB")[0] == 0
     off = {"precision": "auto", "faithful": False, "ensemble": False, "toward": None, "strength": None}
     first, second = {"tile": None, "max_memory": None}, {"tile": 0, "max_memory": 2 * 2**30}
-    assert asked == [(None, first | off), (None, second | off)]
+    assert asked == [(find_weights("srgan"), first | off), (find_weights("srgan"), second | off)]
 
 
 def test_a_real_photograph(run, shared_data, tmp_path):

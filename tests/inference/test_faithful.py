@@ -120,12 +120,21 @@ def test_what_it_takes_counts_within_the_allowed_memory(monkeypatch):
     assert reserved[0] == 7 and reserved[1] > 7 + 500 * 16 * 3 * 48
 
 
+def test_it_goes_with_the_scale_factor_of_the_network(run, here):
+    pixels = np.random.default_rng(0).integers(64, 192, (12, 14, 3), np.uint8)
+    Image.fromarray(pixels).save("a.png")
+    assert run("--mode=upscale", "--input=a.png", "--output=b.png", "--faithful", "--outscale=2")[0] == 0
+    with Image.open("b.png") as image:
+        difference = np.abs(downscale(np.asarray(image), 2).astype(int) - pixels)
+    assert image.size == (28, 24) and difference.max() <= 1 and np.mean(difference > 0) <= 0.001
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
         (["out.jpg", "--faithful"], "out.jpg: JPEG would change the pixels again after --faithful; write PNG"),
         (["out.webp", "--faithful", "--quality=90"], "out.webp: WebP would change the pixels again"),
-        (["out.png", "--faithful", "--outscale=2"], "--faithful is about the network's own scale factor"),
+        (["out.png", "--faithful", "--outscale=3"], "--faithful is about the network's own scale factor, 4; leave"),
         (["out.png", "--verbose"], "--verbose is about --faithful"),
     ],
 )

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from srgan_tf.imaging import files
 from srgan_tf.imaging.color import luma
 from srgan_tf.inference.fused import FusedGenerator
-from srgan_tf.inference.invention import FACTOR, FLOOR, expected_error, write_map
+from srgan_tf.inference.invention import CALIBRATION, expected_error, write_map
 from srgan_tf.inference.invention_map import Invention, legend
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
@@ -28,7 +29,8 @@ def by_scipy(generator, lr):
     difference = luma(127.5 * (sr + 1)) - luma(127.5 * (np.rot90(turned, -1) + 1))
     weight = gaussian_filter(np.ones_like(difference), 2, mode="constant")
     square = gaussian_filter(difference**2, 2, mode="constant") / weight
-    return FACTOR * np.sqrt(square) + FLOOR
+    factor, floor = CALIBRATION[4]
+    return factor * np.sqrt(square) + floor
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -63,14 +65,18 @@ def test_an_ensemble_and_a_faithful_one_have_the_map_of_the_network(random_gener
         np.testing.assert_array_equal(expected_error(other, image), expected_error(upscaler, image))
 
 
-def test_what_a_network_gives_turned_or_not_is_not_invented():
+@pytest.mark.parametrize("scale, floor", [(2, 0.5), (4, 0.7), (8, 0.7)])
+def test_what_a_network_gives_turned_or_not_is_not_invented(scale, floor):
     class Nearest:
-        scale, margin, filters = 1, 0, 1
+        margin, filters = 0, 1
+
+        def __init__(self):
+            self.scale = scale
 
         def __call__(self, lr):
-            return lr
+            return tf.repeat(tf.repeat(lr, scale, axis=1), scale, axis=2)
 
-    np.testing.assert_allclose(expected_error(Upscaler(Nearest()), noise(9, 8)), FLOOR, atol=5e-3)
+    np.testing.assert_allclose(expected_error(Upscaler(Nearest()), noise(9, 8)), floor, atol=5e-3)
 
 
 def test_the_file_has_the_colors_of_viridis_and_a_legend(upscaler, tmp_path):
