@@ -253,6 +253,7 @@ class _Window:
         unit = self._limit // 255
         given_up = np.broadcast_to(self._hidden, residual.shape).copy()
         self.multipliers[given_up] = 0
+        free = None
         for steps in range(1, _MAX_STEPS + 1):
             residual = self._residual()
             levels = np.where(self._hidden, 0, np.abs(np.ceil(residual - 0.5)))  # halves are rounded up
@@ -264,7 +265,7 @@ class _Window:
                 break
             residual[wanted == 0] = 0
             if is_clipped:
-                if steps % 2:
+                if free is None or steps % 2:
                     free = self._free_share()
                 residual /= free
             self._step(residual)

@@ -47,6 +47,13 @@ def pair(photo):
     return lr, np.clip(np.rint(upscale_bicubic(lr) + noise), 0, 255).astype(np.uint8)
 
 
+def test_values_may_be_clipped_in_the_second_step_first():
+    rng = np.random.default_rng(94)
+    lr = np.clip(np.linspace(150, 260, 150).reshape(6, 25, 1) + rng.normal(0, 2, (6, 25, 1)), 0, 255).astype(np.uint8)
+    sr = np.clip(upscale_bicubic(lr) + rng.normal(0, 0.5, (24, 100, 1)), 0, 255).astype(np.uint8)
+    assert_faithful(lr, *project(lr, sr))
+
+
 def test_the_change_is_the_minimum_norm_solution():
     rng = np.random.default_rng(0)
     lr = (32768 + rng.normal(0, 3000, (12, 10, 1))).astype(np.uint16)
