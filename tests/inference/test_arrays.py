@@ -169,7 +169,7 @@ def test_the_package_is_imported_without_tensorflow(run_python):
 def test_the_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (6, 5), "red").save("photo.jpg")
-    example = Upscaler.__doc__.partition("\n\n")[2].partition("    A picture is computed")[0]
+    example = Upscaler.__doc__.partition("\n\n")[2].partition("    An image is computed")[0]
     exec(textwrap.dedent(example), {})
     with Image.open("large.png") as large:
         assert large.size == (24, 20)
