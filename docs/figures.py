@@ -75,14 +75,21 @@ def draw_limits(srresnet, srgan):
     canvas.save(DOCS / "limits.png", optimize=True)
 
 
-def parts_of(photographs):
+def parts_of(photographs, scale):
     """HR and LR of two parts of each photograph, or of one where there are no two."""
     for path in sorted(Path(photographs).iterdir()):
         hr = crop_to_multiple(read_rgb(path), 4)
         top = (hr.shape[0] - PART) // 8 * 4
         for left in {0, hr.shape[1] - PART} if hr.shape[1] >= 2 * PART else {(hr.shape[1] - PART) // 8 * 4}:
             part = hr[max(top, 0) :][:PART, max(left, 0) :][:, :PART]
-            yield part, downscale(part)
+            yield part, downscale(part, scale)
+
+
+def images_of(pairs, scale):
+    """HR and LR of a test set, whose files of LR are for 4x."""
+    for pair in pairs:
+        hr = crop_to_multiple(read_rgb(pair.hr), scale)
+        yield hr, read_rgb(pair.lr) if scale == 4 else downscale(hr, scale)
 
 
 def errors_of(upscaler, images):
@@ -98,7 +105,7 @@ def root_mean_square(values):
     return np.sqrt(np.mean(np.square(values))) if values.size else np.nan
 
 
-def calibrate(expected, true, scale=4):
+def calibrate(expected, true, scale):
     """The factor and the floor that fit the true error best, and the share of the variance that they explain.
 
     They fit the root mean square of the true error in fifty groups of as many pixels each, by its logarithm; what is
@@ -120,23 +127,18 @@ def calibrate(expected, true, scale=4):
     return factor, floor, 1 - fit(spread, true)[0] / np.var(np.log(true))
 
 
-def main(valid, *sets):
-    srresnet, srgan = Upscaler.from_pretrained("srresnet"), Upscaler.from_pretrained("srgan")
-    draw_strip(srresnet, srgan)
-    draw_limits(srresnet, srgan)
-
-    images = {"held out": parts_of(valid)}
+def measure(upscaler, scale, valid, sets):
+    """Prints how the map fits on each set of images; its curves, expected against true error, by the set's name."""
+    images, curves = {"held out": parts_of(valid, scale)}, {}
     for folder, step in zip(sets, (1, 5)):
-        pairs = find_pairs(folder)[::step]
-        read = ((crop_to_multiple(read_rgb(pair.hr), 4), read_rgb(pair.lr)) for pair in pairs)
-        images[Path(folder).name + (", every fifth" if step > 1 else "")] = read
-    figure, axes = plt.subplots(figsize=(5.8, 3.8), dpi=100)
+        name = Path(folder).name + (", every fifth" if step > 1 else "")
+        images[name] = images_of(find_pairs(folder)[::step], scale)
     for name, pictures in images.items():
-        errors = list(errors_of(srgan, pictures))
+        errors = list(errors_of(upscaler, pictures))
         expected, true = (np.concatenate(values) for values in zip(*errors))
         if name == "held out":
-            factor, floor, explained = calibrate(expected[::17], np.maximum(true[::17], 0.1))
-            print(f"{len(errors)} parts: factor {factor:.2f}, floor {floor:.2f}, explains {explained:.2f}")
+            factor, floor, explained = calibrate(expected[::17], np.maximum(true[::17], 0.1), scale)
+            print(f"{scale}x, {len(errors)} parts: factor {factor:.2f}, floor {floor:.2f}, explains {explained:.2f}")
         groups = (expected < LOW, (expected >= LOW) & (expected <= HIGH), expected > HIGH)
         shares, levels = zip(*((group.mean(), root_mean_square(true[group])) for group in groups))
         print(f"{name}: share " + ", ".join(f"{share:.0%}" for share in shares), end="; ")
@@ -144,7 +146,19 @@ def main(valid, *sets):
         ratios = [root_mean_square(t[e > HIGH]) / root_mean_square(t[e < LOW]) for e, t in errors]
         print(f"    lowest high : low of an image {np.nanmin(ratios):.1f}; below 3: {np.sum(np.array(ratios) < 3)}")
         which = np.digitize(expected, BINS)
-        points = [(expected[which == n].mean(), root_mean_square(true[which == n])) for n in np.unique(which)]
+        curves[name] = [(expected[which == n].mean(), root_mean_square(true[which == n])) for n in np.unique(which)]
+    return curves
+
+
+def main(valid, *sets):
+    srresnet, srgan = Upscaler.from_pretrained("srresnet"), Upscaler.from_pretrained("srgan")
+    draw_strip(srresnet, srgan)
+    draw_limits(srresnet, srgan)
+
+    measure(Upscaler.from_pretrained("srgan-x2"), 2, valid, sets)
+    curves = measure(srgan, 4, valid, sets)
+    figure, axes = plt.subplots(figsize=(5.8, 3.8), dpi=100)
+    for name, points in curves.items():
         axes.plot(*zip(*points), marker="o", markersize=3, label=name)
     axes.plot([0, 40], [0, 40], "--", color="gray", linewidth=0.8)
     axes.axvline(LOW, color="silver"), axes.axvline(HIGH, color="silver")
