@@ -6,10 +6,10 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class Adam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, each weight's step being one operation instead of some twenty (Kingma and Ba 2015).
+    """`keras.optimizers.Adam` that updates each weight by one operation instead of some twenty (Kingma and Ba 2015).
 
     It passes over the weights once: on two cores the update takes half the time, and the first step comes some seconds
-    earlier. Its variables are Keras', and its results, too, but for rounding. For float32 weights, without AMSGrad.
+    earlier. Variables are the same as in Keras, and results too, up to rounding. For float32 weights, without AMSGrad.
     """
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,4 +1,4 @@
-"""The weight of the VGG term, measured."""
+"""Measures the weight of the VGG term, and the losses before the first step."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,18 @@ from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.training import losses
 from srgan_tf.training.steps import loss_region, to_network
 
-CROPS = 64  # that the weight is measured on
+CROPS = 64  # to measure the weight on
 
 
 def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) -> float:
-    """The weight at which the VGG term between HR and its bicubic equals the MSE term, over `CROPS` crops of uint8
-    batches `(lr, hr)`: MSE / VGG distance.
+    """The weight at which the VGG term between HR and its bicubic equals the MSE term: MSE / VGG distance.
 
-    VGG19's features have another scale at each layer and in each weights file, so that no number fits all of them.
+    VGG19's features have another scale at each layer and in each weights file, so that no constant fits all of them.
+
+    Args:
+        batches: Batches `(lr, hr)`, uint8, with `CROPS` crops or more in all.
+        features: A VGG19 of `models.vgg.build_vgg`.
+        scale: Scale factor.
     """
     mse, vgg, seen = 0.0, 0.0, 0
     for lr, hr in batches:

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a resumed run needs, in one NumPy archive."""
+"""Checkpoints: all that a run needs to resume, in one NumPy archive."""
 
 import contextlib
 import dataclasses
@@ -21,21 +21,21 @@ from srgan_tf.system.terminal import say
 
 _UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGE)
 _STATE = "state"
-_KEPT = 2  # archives
+_KEPT = 2  # newest archives that are kept
 _NAME = re.compile(r"checkpoint-(\d+)\.npz")
-_LABEL = b"srgan_tf sha256 "  # before the digest of everything that stands before it, the end of the file
+_LABEL = b"srgan_tf sha256 "  # followed by the digest of all bytes before the digest, which ends the file
 _HEX = 64  # characters of a digest
 
 
 @dataclasses.dataclass
 class Progress:
-    """How far a phase is; checkpoints hold it.
+    """The progress of a phase, part of each checkpoint.
 
     Attributes:
         step: Steps done.
-        best_psnr: Of all validations but that before the first step, dB.
-        skipped: Steps whose gradients were not finite.
-        skipped_in_row: Of them, the last ones in a row.
+        best_psnr: Best PSNR of all validations after the first step, dB.
+        skipped: Steps that were skipped, since something was not finite.
+        skipped_in_row: Skipped steps in a row up to now.
     """
 
     step: int = 0
@@ -47,17 +47,16 @@ class Progress:
 class Checkpoints:
     """Saves and restores groups of variables.
 
-    An archive is written beside and renamed when it is complete, so an interruption never leaves half of one. A digest
-    of the whole file, in ZIP's comment at its end, shows damage before anything is taken from it; the checkpoint before
-    is used then. The newest two are kept.
+    Archives are written atomically. A digest of the whole file, in ZIP's comment at its end, shows damage before
+    anything is read from it; then the checkpoint before it is used. The newest two are kept.
 
     Args:
-        folder: Where the archives lie, `checkpoint-STEP.npz`.
+        folder: The folder of the archives, `checkpoint-STEP.npz`.
         groups: A dict from name ("generator", "g_optimizer") to Keras variables.
 
     Attributes:
         folder: As given, a `Path`.
-        variables: Of all groups, one after the other.
+        variables: The variables of all groups in one list.
     """
 
     def __init__(self, folder: Path | str, groups: dict[str, list]):
@@ -88,25 +87,27 @@ class Checkpoints:
                 old.unlink()
 
     def check_room(self) -> None:
-        """Refuses a disk that the run would fill: the kept checkpoints and one that is being written must fit.
+        """Checks that the disk has room for the kept checkpoints and one that is being written.
 
         Raises:
-            UserError: They do not.
+            UserError: It does not.
         """
         needed = (_KEPT + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
         require_free_bytes(self.folder, needed, "make room for checkpoints or give another --run_dir")
 
     def latest_step(self) -> int | None:
-        """Steps of the newest checkpoint, or None without one; the file is not opened."""
+        """The step of the newest checkpoint, by its file name; None without one."""
         found = self._found()
         return found[0][1] if found else None
 
     def restore(self, part: bool = False) -> Progress | None:
-        """Sets the variables to the newest checkpoint that is whole; if `part`, it may hold other groups besides, which
-        are left where they are.
+        """Sets the variables to the values of the newest undamaged checkpoint.
+
+        Args:
+            part: Whether the checkpoint may hold other groups as well, which are ignored.
 
         Returns:
-            What was saved with it; None without any checkpoint, with nothing changed.
+            The `Progress` that was saved with it; None without any checkpoint, with nothing changed.
 
         Raises:
             UserError: A checkpoint is of another network, or all are damaged.
@@ -131,7 +132,7 @@ class Checkpoints:
         return None
 
     def _require_fit(self, path, archive, part):
-        """Refuses an archive of another network by the types and shapes in it, before its values are read."""
+        """Refuses an archive of another network, by its types and shapes, before its values are read."""
         wanted = {name: (np.dtype(each.dtype), tuple(each.shape)) for name, each in self._variables.items()}
         there = {name: kind for name, kind in archive.types.items() if name != _STATE}
         if part:
@@ -147,7 +148,7 @@ class Checkpoints:
             )
 
     def _found(self):
-        """(path, step) of every archive, newest first."""
+        """`(path, step)` of every archive, newest first."""
         if not self.folder.is_dir():
             return []
         matches = [(path, _NAME.fullmatch(path.name)) for path in self.folder.iterdir()]
@@ -155,7 +156,7 @@ class Checkpoints:
 
 
 def _parse_progress(text):
-    """Raises TypeError or ValueError where it is none."""
+    """Raises TypeError or ValueError if `text` is not a `Progress`."""
     progress = Progress(**json.loads(text))
     for field in dataclasses.fields(progress):
         value = getattr(progress, field.name)
@@ -165,7 +166,7 @@ def _parse_progress(text):
 
 
 def _add_digest(file: io.BufferedRandom) -> None:
-    """Ends a ZIP archive that has no comment with one: the label, and the digest of everything before the digest."""
+    """Adds a comment to a ZIP archive without one: the label, and the digest of all bytes before the digest."""
     file.seek(-2, io.SEEK_END)
     file.write(struct.pack("<H", len(_LABEL) + _HEX) + _LABEL)
     file.seek(0)
@@ -173,10 +174,9 @@ def _add_digest(file: io.BufferedRandom) -> None:
 
 
 def _check_digest(file: BinaryIO) -> None:
-    """Raises ValueError if the digest at the end is another file's.
+    """Raises ValueError if the digest at the end does not fit the file.
 
-    The archives before 0.2.0 have none. Theirs are the checksums of ZIP, which `NpzArchive` compares, the headers of
-    arrays included.
+    Archives from before 0.2.0 have no digest; `NpzArchive` compares ZIP's checksums anyway.
     """
     size = file.seek(0, io.SEEK_END) - _HEX
     file.seek(max(0, size - len(_LABEL)))

@@ -1,4 +1,4 @@
-"""A run on several GPUs or machines: `tf.distribute`, what each worker process has to do, and how it fails."""
+"""A run on several GPUs or machines by `tf.distribute`: how its work is divided, and how it fails."""
 
 import contextlib
 import functools
@@ -19,11 +19,11 @@ from srgan_tf.system.json_files import check_shape
 from srgan_tf.training.normalization import BatchNormalization
 from srgan_tf.training.rendezvous import meet
 
-# What the runtime raises in one worker when another is gone; the last two with these words.
+# Errors in a worker when another worker is gone; the last two only if the message has these words.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 _MAYBE_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
 _MESSAGES_OF_LOSS = re.compile("NCCL|Collective ops is aborted", re.IGNORECASE)
-_ADDRESS = re.compile(r"([^\s:/]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")  # of a worker: a name or IP address, and a port
+_ADDRESS = re.compile(r"([^\s:/]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")  # a host name or IP address, and a port
 
 
 class _Cluster(TypedDict):
@@ -42,24 +42,24 @@ class _TfConfig(TypedDict):
 
 
 class Distribution:
-    """How the steps of a run are distributed over replicas, one for each device, in one worker process or several.
+    """Distributes the steps of a run over replicas, one for each device, in one worker process or several.
 
-    Every replica has the same weights and its part of each batch; gradients are averaged over all of them. To be made
-    before TensorFlow computes anything.
+    Every replica has the same weights and its part of each batch; gradients are averaged over all replicas. To be
+    created before TensorFlow computes anything.
 
     Args:
         kind: "none"; "mirrored", all GPUs of this machine; "multiworker", the processes that the environment variable
-            TF_CONFIG names, with their GPUs; or "auto": the first of multiworker and mirrored that has more than one
-            process or GPU, or else none.
-        devices: Of "mirrored"; None: the GPUs. Tests give CPU devices, such as `["CPU:0", "CPU:1"]`.
+            TF_CONFIG names, with their GPUs; or "auto": "multiworker" if there is more than one process, else
+            "mirrored" if there is more than one GPU, else "none".
+        devices: The devices of "mirrored"; None: the GPUs. Tests give CPU devices, such as `["CPU:0", "CPU:1"]`.
 
     Attributes:
-        kind: Not "auto" any more.
-        strategy: A `tf.distribute.Strategy`; TensorFlow's default one, which does nothing, of "none".
-        workers: Processes.
-        worker: Number of this one, from 0.
-        chief: Whether this is the one that validates, writes and reports.
-        replicas: Devices of all workers.
+        kind: As given, or what "auto" stands for.
+        strategy: A `tf.distribute.Strategy`; for "none" TensorFlow's default strategy, which does nothing.
+        workers: Number of processes.
+        worker: Index of this process, from 0.
+        chief: Whether this process validates, writes and reports.
+        replicas: Number of devices of all workers.
 
     Raises:
         UserError: TF_CONFIG is missing or wrong, or there is no GPU for "mirrored".
@@ -93,12 +93,12 @@ class Distribution:
 
     @property
     def is_distributed(self):
-        """Whether there is a strategy: then BN must be synchronised, which XLA cannot compile."""
+        """Whether there is a strategy; then BN must be synchronised, which XLA cannot compile."""
         return self.kind != "none"
 
     @property
     def normalization(self):
-        """What `models.generator.build_generator` and `build_discriminator` make their BN layers with."""
+        """The argument `normalization` of `models.generator.build_generator` and `build_discriminator`."""
         if self.is_distributed:
             return functools.partial(BatchNormalization, synchronized=True)
         return BatchNormalization
@@ -111,7 +111,7 @@ class Distribution:
         """Crops of a micro-batch on one device.
 
         Raises:
-            UserError: The batch cannot be split so.
+            UserError: The batch cannot be divided evenly.
         """
         parts = self.replicas * accumulate
         if batch_size % parts:
@@ -122,14 +122,18 @@ class Distribution:
         return batch_size // parts
 
     def share(self, batch_size: int, accumulate: int) -> np.ndarray:
-        """This worker's positions in a batch, int `(n,)`: of each micro-batch those that its devices have."""
+        """The positions in a batch that this worker's devices compute, of all micro-batches, int `(n,)`."""
         per_device = self.crops_per_device(batch_size, accumulate)
         places = np.arange(batch_size).reshape(accumulate, self.workers, self.replicas // self.workers * per_device)
         return places[:, self.worker].ravel()
 
     def on_devices(self, step_function: Callable, accumulate: int) -> Callable:
-        """A step, of `training.steps` and made in the scope of the strategy, that takes this worker's share of the
-        batch and gives each of its devices a part of each of its micro-batches."""
+        """A step that takes this worker's share of the batch and gives each device its part of each micro-batch.
+
+        Args:
+            step_function: A step of `training.steps`, made in the scope of the strategy.
+            accumulate: Micro-batches in a step.
+        """
         if not self.is_distributed:
             return step_function
         local = self.replicas // self.workers
@@ -149,23 +153,25 @@ class Distribution:
         return step
 
     def any_worker(self, requested: bool) -> bool:
-        """Whether any worker requests something, the same in all: with several, at the call before, so that none waits
-        for another."""
+        """Whether any worker requested something; the answer is the same in all workers. With several workers it is
+        about the call before, so that no worker waits for another."""
         if self.workers == 1:
             return requested
         before, self._requests = self._requests, self._gather(tf.constant([float(requested)]))
         return before is not None and bool((before.numpy() > 0).any())
 
     def check_same(self, **facts: str) -> None:
-        """Refuses to continue where these texts of the workers, by what they describe, differ; also waits for all of
-        them.
+        """Waits for all workers, and refuses to continue if their facts differ.
+
+        Args:
+            **facts: Texts to compare between the workers, by name.
 
         Raises:
             UserError: Names what differs.
         """
         if self.workers == 1:
             return
-        # Collectives know numbers alone, and on a GPU not all kinds of these: 24 bits of a hash are a float32.
+        # Collectives take only numbers, and on a GPU not of every type. 24 bits of a hash fit into a float32.
         hashes = [int.from_bytes(hashlib.sha256(fact.encode()).digest()[:3], "big") for fact in facts.values()]
         gathered = self._gather(tf.constant([[0, *hashes]], tf.float32)).numpy()[:, 1:]
         for name, column in zip(facts, gathered.T):
@@ -178,7 +184,7 @@ class Distribution:
 
     @contextlib.contextmanager
     def lost_worker_errors(self, folder):
-        """Raises a `UserError` where a worker was lost, which says how to resume the run of a folder."""
+        """Makes errors due to a lost worker a `UserError` that says how to resume the run in `folder`."""
         try:
             yield
         except (*_LOST, *_MAYBE_LOST) as error:
@@ -192,20 +198,20 @@ class Distribution:
             ) from None
 
     def _gather(self, value):
-        """The values of all replicas, one after the other along the first dimension."""
+        """The values of all replicas, concatenated along the first dimension."""
         return self.strategy.experimental_local_results(self._gather_on_devices(value))[0]
 
     @tf.function(autograph=False)
     def _gather_on_devices(self, value):
         def gather(value):
-            # An argument of a compiled function has no device, and the collective asks for it.
+            # The collective needs a tensor with a device, which an argument of a compiled function does not have.
             return tf.distribute.get_replica_context().all_gather(tf.identity(value), 0)
 
         return self.strategy.run(gather, [value])
 
 
 def _cluster():
-    """The addresses in TF_CONFIG, `[]` without it, and the number of this process among them."""
+    """The addresses in TF_CONFIG, `[]` without it, and the index of this process among them."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return [], 0
@@ -229,8 +235,8 @@ def _cluster():
 
 @contextlib.contextmanager
 def _kept_handlers():
-    """Lets SIGINT end the process at once, since none of Python's handlers runs while TensorFlow connects the workers,
-    and takes SIGTERM back from it afterwards."""
+    """Lets SIGINT end the process at once, since Python's handlers do not run while TensorFlow connects the workers;
+    restores the handlers of SIGINT and SIGTERM, which TensorFlow replaces, afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if before[signal.SIGINT] != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

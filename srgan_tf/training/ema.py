@@ -12,9 +12,9 @@ class MovingAverage:
         average = decay^t * value_0 + (1 - decay) * sum over i = 1 ... t of decay^(t - i) * value_i
 
     Args:
-        model: What is averaged; the average starts with its current values.
-        decay: How much of the average stays at each step, in [0, 1). About 1 / (1 - decay) steps are averaged.
-        xla: Compile the update with XLA.
+        model: The model to average; the average starts with its current values.
+        decay: Share of the average that stays at each step, in [0, 1). About 1 / (1 - decay) steps are averaged.
+        xla: Whether to compile the update with XLA.
 
     Attributes:
         model: A clone of the model that holds the average.
@@ -33,5 +33,5 @@ class MovingAverage:
         self._update = update
 
     def update(self, skipped: tf.Tensor) -> None:
-        """Takes in the weights that the model has after a step, unless that was skipped (1, a float scalar; else 0)."""
+        """Averages in the current weights, unless the step was skipped: `skipped` is a float scalar, 1 or 0."""
         self._update(skipped)

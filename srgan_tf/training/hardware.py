@@ -1,4 +1,4 @@
-"""What the step runs on: the device, the precision policy, XLA, and the memory that there is and that a step needs."""
+"""Hardware of a training: device, precision policy, XLA, free memory, and the memory that a step needs."""
 
 import contextlib
 import dataclasses
@@ -15,10 +15,10 @@ from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes
 
-# Bytes at the peak of a step for each byte of layer outputs. On the CPU: SRResNet 1.4 at crops of 96x96 and 1.2
-# at 384x384, where the layers with most outputs have others inside; SRGAN-VGG54 0.7; SRResNet under XLA 1.0.
+# Bytes at the peak of a step for each byte of layer outputs. Measured on the CPU: SRResNet 1.4 with crops of 96x96 and
+# 1.2 with 384x384; SRGAN-VGG54 0.7; SRResNet under XLA 1.0.
 PEAK = 1.3
-# What TensorFlow takes itself: 1.1 GB for SRResNet, 1.3 GB for SRGAN-VGG54; XLA's compiler half as much again.
+# Memory of TensorFlow itself: 1.1 GB for SRResNet, 1.3 GB for SRGAN-VGG54; half as much again for XLA's compiler.
 PROGRAM = 1.5e9
 TENSOR_CORES = (7, 0)  # compute capability from which float16 is several times faster
 
@@ -29,9 +29,9 @@ class Device:
 
     Attributes:
         kind: "GPU" or "CPU".
-        name: As a person knows it.
+        name: The name to show, such as the GPU's model.
         capability: CUDA compute capability, `(0, 0)` on a CPU.
-        free_bytes: Memory that is free now; None if it is unknown.
+        free_bytes: Free memory; None if it is unknown.
     """
 
     kind: str
@@ -53,9 +53,9 @@ def find_device() -> Device:
 
 
 def _free_gpu_bytes():
-    """Of the GPU that has least, of those that TensorFlow may use."""
+    """Free memory of the GPU with the least, among those that TensorFlow may use; None if it is unknown."""
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # which nvidia-smi does not go by
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # nvidia-smi ignores the variable
     command += [f"--id={visible}"] if visible else []
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
@@ -65,8 +65,13 @@ def _free_gpu_bytes():
 
 
 def cache_bytes(photographs, most_gb: float | None = None) -> int:
-    """How much main memory decoded photographs, which have `height` and `width`, will take: what they need, but no more
-    than so many GB; if None, no more than a quarter of what is free, and nothing where that would hold few of them."""
+    """Bytes of main memory for decoded photographs.
+
+    Args:
+        photographs: Objects with `height` and `width`.
+        most_gb: Upper limit, GB. None: a quarter of the free memory, or nothing if less than a tenth of the photographs
+            fits there.
+    """
     needed = sum(3 * picture.height * picture.width for picture in photographs)
     if most_gb is not None:
         return min(needed, int(most_gb * 1e9))
@@ -84,10 +89,10 @@ def set_precision(precision: str, device: Device) -> str:
 
 
 def compiles_step(setting: str, device: Device, is_distributed: bool) -> bool:
-    """Whether XLA compiles the step: as `setting` says, "on" or "off", or where it is faster.
+    """Whether XLA compiles the step: as `setting` says, or with "auto" on a GPU without a `tf.distribute` strategy.
 
-    On a CPU TensorFlow's own kernels are: at 16 x 24x24 SRGAN took 2.2 s a step with them and 3.4 s under XLA. And with
-    a `tf.distribute` strategy BN is synchronised, which XLA cannot compile.
+    On a CPU XLA is slower: with 16 crops of 24x24, a step of SRGAN took 3.4 s under XLA and 2.2 s without. With a
+    strategy BN is synchronised, which XLA cannot compile.
     """
     return setting == "on" or (setting == AUTO and device.kind == "GPU" and not is_distributed)
 
@@ -116,7 +121,7 @@ class StepMemory:
         return self.fixed + self.per_crop * batch
 
     def largest_batch(self, available):
-        """How many crops fit into `available` bytes; 0 if none does."""
+        """The number of crops that fit into `available` bytes."""
         return max(0, (available - self.fixed) // self.per_crop)
 
 
@@ -127,12 +132,12 @@ def step_memory(
     discriminator: keras.Model | None = None,
     features: keras.Model | None = None,
 ) -> StepMemory:
-    """Estimates the memory of a training step on HR crops of a side from the networks.
+    """Estimates the memory of a training step on HR crops with a side of `crop_size` pixels.
 
     It is the sum of the layer outputs of every forward pass, which the backward pass needs, four copies of the weights
     (value, gradient and Adam's two moments), and the program itself.
     """
-    others = [model for model in (discriminator, features) if model is not None]  # they see HR and SR
+    others = [model for model in (discriminator, features) if model is not None]  # each runs on HR and on SR
     passes = activation_bytes(generator, crop_size // scale)
     passes += 2 * sum(activation_bytes(model, crop_size) for model in others)
     weights = sum(model.count_params() for model in (generator, *others))
@@ -140,21 +145,21 @@ def step_memory(
 
 
 def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int, accumulate: int, cache: int) -> None:
-    """Prints what a step needs and what there is; refuses a step that cannot fit.
+    """Prints the memory that a step needs and that is free; refuses a step that does not fit into main memory.
 
-    A GPU may try: the estimate was measured on CPUs, and there a step that does not fit ends in one line, not in a
-    machine that swaps; see `enough_memory`.
+    On a GPU it only warns: the estimate was measured on CPUs, and on a GPU a step that does not fit ends in one line
+    (see `enough_memory`), while on a CPU the machine would swap.
 
     Args:
         memory: Of `step_memory`.
         device: A `Device`.
-        batch_size: Crops of a step.
-        crops: Of a micro-batch on one device.
-        accumulate: Micro-batches of a step.
-        cache: Bytes of main memory that are for decoded photographs.
+        batch_size: Crops in a step.
+        crops: Crops of a micro-batch on one device.
+        accumulate: Micro-batches in a step.
+        cache: Bytes of main memory for decoded photographs.
 
     Raises:
-        UserError: It cannot fit into a CPU's memory; the message says which batch would.
+        UserError: It does not fit into main memory; the message says which batch would.
     """
     needed, free = memory.needed(crops), device.free_bytes
     if free is not None and device.kind == "CPU":
@@ -168,9 +173,9 @@ def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int
         return
     advice, fitting = "not even --batch_size=1 fits: lower --crop_size", memory.largest_batch(free)
     if fitting:
-        of_device = crops * accumulate
-        more = next(n for n in range(1, of_device + 1) if of_device % n == 0 and of_device // n <= fitting)
-        advice = f"--batch_size={batch_size // crops * fitting} fits, or --accumulate={more}"
+        per_device = crops * accumulate
+        parts = next(n for n in range(1, per_device + 1) if per_device % n == 0 and per_device // n <= fitting)
+        advice = f"--batch_size={batch_size // crops * fitting} fits, or --accumulate={parts}"
     if device.kind == "GPU":
         print(f"memory     may not suffice; if so, {advice}")
         return
@@ -179,7 +184,7 @@ def check_memory(memory: StepMemory, device: Device, batch_size: int, crops: int
 
 @contextlib.contextmanager
 def enough_memory(folder) -> Iterator[None]:
-    """Raises a `UserError` where a step of the phase in a folder did not fit, which says how to resume."""
+    """Makes out-of-memory errors of TensorFlow a `UserError` that says how to resume the phase in `folder`."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:

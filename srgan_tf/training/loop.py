@@ -1,4 +1,4 @@
-"""The only training loop; it reads from top to bottom."""
+"""The training loop."""
 
 import contextlib
 import signal
@@ -18,7 +18,7 @@ from srgan_tf.training.state import TrainState
 
 
 class Interrupted(Exception):
-    """The run was asked to stop by a signal; it has been saved. `signal_number` says which."""
+    """A signal, `signal_number`, asked the run to stop; it has been saved."""
 
     def __init__(self, signal_number):
         super().__init__(signal_number)
@@ -38,26 +38,26 @@ def train(
     """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
-        state: What is trained; the folder of its checkpoints gets `generator.weights.h5` at each and, if asked for,
-            `best.weights.h5` at the best PSNR.
+        state: What is trained. The folder of its checkpoints gets `generator.weights.h5` with each checkpoint and, of
+            SRResNet, `best.weights.h5` at the best PSNR.
         step: Of `training.steps`.
         make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, this worker's share of the batches from
             number `start` on.
         validate: `validate() -> (scores, strips)`, see `Monitor.validation`.
-        monitor: Shows scores and losses.
-        settings: A `srgan_tf.cli.train.Settings`, of which the loop reads steps and intervals, `max_bad_steps`,
+        monitor: Reports scores and losses.
+        settings: A `srgan_tf.cli.train.Settings`; the loop reads the steps and intervals, `max_bad_steps`,
             `freeze_bn_after` and the mode.
-        distribution: Its chief alone validates and writes.
+        distribution: Only its chief validates and writes.
 
     Raises:
         Interrupted: A signal came.
         UserError: Too many skipped steps, or something cannot be written.
-        Exception: Of the batches, when the steps before are saved.
+        Exception: An error of the batches; it is raised after the steps before are saved.
     """
     progress = state.progress
     interval = _Interval(distribution.workers)
     if progress.step == 0:
-        # An unwritable folder or a broken validation shows now, not an hour later.
+        # To find an unwritable folder or a broken validation now, not an hour later.
         evaluate(state, validate, monitor, settings, distribution)
         save(state, interval, distribution)
         interval.restart()
@@ -83,7 +83,7 @@ def train(
             is_last = progress.step == settings.steps
             stopping = distribution.any_worker(bool(received)) or is_last
             logging = stopping or progress.step % settings.log_every == 0
-            validating = is_last or progress.step % settings.valid_every == 0  # not because of a signal, which waits
+            validating = is_last or progress.step % settings.valid_every == 0  # a signal must not wait for it
             saving = stopping or progress.step % settings.checkpoint_every == 0
             if logging or len(interval.uncounted) >= settings.max_bad_steps:
                 refuse_skipped(state, interval, settings.max_bad_steps, lr, hr, distribution)
@@ -101,21 +101,21 @@ def train(
 def evaluate(
     state: TrainState, validate: Callable, monitor: Monitor | NoMonitor, settings, distribution: Distribution
 ) -> None:
-    """Scores G as it is written, reports the scores, and keeps the best weights; on the chief alone."""
+    """Scores the snapshot of G, reports the scores, and saves the best weights; on the chief only."""
     if not distribution.chief:
         return
     progress = state.progress
     state.snapshot.refresh()
     scores, strips = validate()
     monitor.validation(progress.step, scores, strips)
-    # G's PSNR falls when D comes in: the best of mode srgan would be the first.
+    # In mode srgan PSNR falls from the start, so that the first weights would be the best.
     if settings.mode == "srresnet" and progress.step > 0 and scores["psnr"] > progress.best_psnr:
         progress.best_psnr = scores["psnr"]
         save_generator(state.snapshot.model, state.checkpoints.folder / "best.weights.h5")
 
 
 def save(state: TrainState, interval: "_Interval", distribution: Distribution) -> None:
-    """Writes the weights and a checkpoint, in this order, so that no checkpoint has weights that are older."""
+    """Writes the weights and then a checkpoint, so that the weights are never older than the checkpoint."""
     interval.count_skipped(state.progress)
     if not distribution.chief:
         return
@@ -127,7 +127,7 @@ def save(state: TrainState, interval: "_Interval", distribution: Distribution) -
 def refuse_skipped(
     state: TrainState, interval: "_Interval", most: int, lr: tf.Tensor, hr: tf.Tensor, distribution: Distribution
 ) -> None:
-    """Raises a `UserError` after `most` skipped steps in a row; the chief keeps the last crops."""
+    """Raises a `UserError` after `most` skipped steps in a row; the chief saves the last crops."""
     if interval.count_skipped(state.progress) < most:
         return
     where = ""
@@ -149,10 +149,10 @@ def rates(optimizers):
 
 
 class _Interval:
-    """The steps since the last report of a run with so many workers: their terms, and the time they took.
+    """The steps since the last report: their terms, and the time they took.
 
     Attributes:
-        uncounted: Of each step that is not yet counted in a `Progress`, whether it was skipped: 1 or 0.
+        uncounted: For each step that is not counted in a `Progress` yet, whether it was skipped: 1 or 0.
     """
 
     def __init__(self, workers):
@@ -172,20 +172,20 @@ class _Interval:
         return batch
 
     def add(self, terms, images):
-        """Adds a step of so many of this worker's images."""
+        """Adds a step with its terms and the number of this worker's images in it."""
         self._terms.append(terms)
         self._images += images
         self.uncounted.append(terms["skipped"])
 
     @contextlib.contextmanager
     def paused(self):
-        """The time inside does not count."""
+        """Excludes the time inside."""
         start = time.monotonic()
         yield
         self._start += time.monotonic() - start
 
     def count_skipped(self, progress):
-        """Counts the skipped steps in `progress`; returns the most that were skipped in a row."""
+        """Counts the skipped steps in `progress`; returns the largest number in a row."""
         longest = progress.skipped_in_row
         for flag in self.uncounted:
             skipped = float(flag) > 0
@@ -196,7 +196,8 @@ class _Interval:
         return longest
 
     def report(self, progress):
-        """The mean of each term over the steps not skipped, or over all if all were; and the speed. Restarts."""
+        """The mean of each term over the steps that were not skipped (over all, if all were), and the speed; restarts
+        the interval."""
         stacked = {name: tf.stack([terms[name] for terms in self._terms]).numpy() for name in self._terms[0]}
         skipped = stacked.pop("skipped") > 0
         counted = ~skipped if not skipped.all() else skipped
@@ -212,7 +213,7 @@ class _Interval:
 
 @contextlib.contextmanager
 def stop_signals():
-    """A list that SIGINT and SIGTERM put their number into, instead of ending the process; a second one ends it."""
+    """Yields a list that collects SIGINT and SIGTERM instead of ending the process; a second signal ends it."""
     received, before = [], {}
 
     def handler(number, _):

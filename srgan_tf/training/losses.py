@@ -1,6 +1,6 @@
 """The losses of Ledig et al. 2017, equations (2) to (5), as the slides write them, and one of our own.
 
-Every mean is over the batch, the positions and the channels, and is taken in float32 whatever the networks compute in.
+Every mean is over batch, positions and channels, and is computed in float32 under every precision policy.
 """
 
 import keras
@@ -9,15 +9,15 @@ import tensorflow as tf
 
 from srgan_tf.imaging.resize import resize_matrix
 
-_REACH = 2  # LR pixels that the bicubic kernel reaches beyond its own
+_REACH = 2  # LR pixels that the bicubic kernel reaches to each side
 
 
 def mse(hr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
-    """Equation (4): the mean squared difference of the pictures.
+    """Equation (4): the mean squared difference of the images.
 
     Args:
         hr: Photographs, `(N, H, W, 3)` in [-1, 1].
-        sr: What G made, of the same shape and range.
+        sr: G(LR), of the same shape and range.
 
     Returns:
         A float32 scalar.
@@ -42,15 +42,15 @@ def vgg(hr_features: tf.Tensor, sr_features: tf.Tensor) -> tf.Tensor:
 
 
 def consistency(lr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
-    """How far SR, reduced again as LR was, is from LR: the mean squared difference of the small pictures.
+    """The mean squared difference between LR and SR, downscaled as LR was.
 
-    It leaves the detail free and holds colours and brightness, of which the adversarial loss knows nothing. Neither
-    the slides nor the paper have it; the condition is that of Bahat and Michaeli 2020 (Explorable Super Resolution),
-    as a loss. The outermost two LR pixels, which saw beyond the crop, are left out.
+    It constrains colours and brightness, which the adversarial loss does not, and leaves the detail free. Neither the
+    slides nor the paper have it; it is the condition of Bahat and Michaeli 2020 (Explorable Super Resolution) as a
+    loss. The outermost two LR pixels, which depend on pixels beyond the crop, are left out.
 
     Args:
         lr: `(N, H, W, 3)` in [-1, 1], H = W > 4 and of static shape: MATLAB's bicubic of photographs.
-        sr: What G made of them, `(N, scale H, scale W, 3)`, of the same range.
+        sr: G(LR), `(N, scale H, scale W, 3)`, of the same range.
 
     Returns:
         A float32 scalar.
@@ -67,7 +67,7 @@ def consistency(lr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
 
 
 def adversarial(fake_logits: tf.Tensor) -> tf.Tensor:
-    """The adversarial loss of G, -log D(G(LR)): sigmoid cross-entropy of D's logits with "photograph".
+    """The adversarial loss of G, -log D(G(LR)): sigmoid cross-entropy of D's logits and the label "photograph".
 
     Args:
         fake_logits: D(G(LR)) before the sigmoid, `(N, 1)`.
@@ -79,7 +79,7 @@ def adversarial(fake_logits: tf.Tensor) -> tf.Tensor:
 
 
 def discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The loss of D, equation (2): real + fake, each a mean of sigmoid cross-entropies.
+    """The loss of D, equation (2): the sum of the mean sigmoid cross-entropies of real and of fake images.
 
     Args:
         real_logits: D(HR) before the sigmoid, `(N, 1)`.

@@ -1,4 +1,4 @@
-"""What a run shows: TensorBoard, metrics.jsonl and the progress bar, or plain lines where there is no terminal."""
+"""Reports of a run: TensorBoard, metrics.jsonl, and a progress bar or, without a terminal, plain lines."""
 
 import contextlib
 import json
@@ -29,11 +29,11 @@ class Monitor:
     """The reports of one phase.
 
     Args:
-        folder: Of the phase; gets `metrics.jsonl` and TensorBoard's event files.
-        start: Steps done before; what an interrupted run reported beyond them is taken out of `metrics.jsonl`, and
-            TensorBoard does not show it. At 0 nothing is done, and all is taken out.
+        folder: The folder of the phase; gets `metrics.jsonl` and TensorBoard's event files.
+        start: Steps done before. What an interrupted run reported of later steps is removed from `metrics.jsonl` and
+            hidden in TensorBoard; at 0 that is everything.
         total: Steps of the phase.
-        name: Of the phase, before the bar.
+        name: The name of the phase, shown before the bar.
 
     Raises:
         UserError: The folder is not writable.
@@ -61,12 +61,12 @@ class Monitor:
             tf.summary.text("settings", f"```json\n{text}\n```")
 
     def advance(self):
-        """One step is done."""
+        """Moves the bar by one step."""
         if self._bar:
             self._bar.update()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Reports scalars to all three; shows the loss, the speed, the wait for input, and the progress of the run."""
+        """Records scalars, and shows the loss, the speed, the wait for input and the remaining time."""
         self._record(step, values)
         now, (before, since) = time.monotonic(), self._clock
         remaining = (now - before) / max(step - since, 1) * (self._total - step)
@@ -99,7 +99,7 @@ class Monitor:
                 tag = name.encode(errors="replace").decode()  # a file's name need not be text
                 tf.summary.image(f"bicubic, SR, HR/{tag}", strip[None])
         self.say(f"{self._name} {step}: validation PSNR {scores['psnr']:.3f} dB, SSIM {scores['ssim']:.4f}")
-        # What validation takes is not to count as time of the steps.
+        # The time of the validation does not count as time of the steps.
         self._clock = (time.monotonic(), step)
 
     def say(self, line: str) -> None:
@@ -110,7 +110,7 @@ class Monitor:
             print(line, flush=True)
 
     def close(self):
-        """Writes out what is buffered, as far as the disk takes it."""
+        """Closes the files; errors in writing what is still buffered are ignored."""
         for file in (self._writer, self._file):
             with contextlib.suppress(OSError, tf.errors.OpError):
                 file.close()
@@ -128,13 +128,12 @@ class Monitor:
             self._writer.flush()
 
     def _plain_errors(self):
-        """What the system says, in one line; TensorFlow's errors have several."""
         what = "metrics.jsonl and curves cannot be written"
         return user_errors(self._folder, what, of=(OSError, tf.errors.OpError))
 
 
 class NoMonitor:
-    """A `Monitor` of a worker whose chief reports: prints what is said, and nothing else."""
+    """The `Monitor` of a worker that is not the chief: only `say` does something."""
 
     def advance(self):
         pass
@@ -156,23 +155,23 @@ def _duration(seconds):
 
 
 def _drop_after(path, step):
-    """Takes out the lines of steps after `step`, and what is no record of a step: a line that was cut off, say."""
+    """Removes the lines of steps after `step`, and lines that are not a record of a step."""
     if not path.exists():
         return
-    strange, cut_off = 0, False
+    strange, is_strange = 0, False
     with open(path, "rb") as file, atomic_file(path) as partial, open(partial, "xb") as kept:
         while line := file.readline(_LONGEST_LINE):
-            strange += cut_off  # the last line may be
-            own = _step_of(line)
-            cut_off = own == math.inf
-            if own <= step:
+            strange += is_strange  # the line before: the last one may have been cut off
+            own_step = _step_of(line)
+            is_strange = own_step == math.inf
+            if own_step <= step:
                 kept.write(line.rstrip() + b"\n")
     if strange:
         say(f"{path}: {strange} lines are no records of a step and are left out")
 
 
 def _step_of(line):
-    """The step that a line of metrics.jsonl is of; infinity if it is no record."""
+    """The step of a line of metrics.jsonl; infinity if the line is not a record."""
     try:
         record = json.loads(line)
         check_shape(record, _Record)
@@ -182,15 +181,15 @@ def _step_of(line):
 
 
 def _end_curves_after(folder, step):
-    """Tells TensorBoard that a run resumes from here: it drops what earlier event files have of later steps."""
+    """Tells TensorBoard that a run resumes after `step`, so that it drops later steps of earlier event files."""
     if not any(folder.glob("events.out.tfevents.*")):
         return
     start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-    # TensorBoard reads the files by the order of their names: this one after the old and before the new.
+    # TensorBoard reads files in the order of their names; this one comes after the old and before the new.
     name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.-start"
     with tf.io.TFRecordWriter(os.fsencode(folder / name)) as file:
         file.write(tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1, session_log=start)
-        # The first that TensorBoard meets among a run's files is no restart to it.
+        # TensorBoard ignores the first START event of a run.
         for _ in range(2):
             file.write(event.SerializeToString())

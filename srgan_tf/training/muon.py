@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-# Of the Newton-Schulz iteration: it takes singular values to between 0.7 and 1.2 in five rounds, and no nearer to 1.
+# Of the Newton-Schulz iteration, which brings singular values to 0.7 to 1.2 in five rounds, and no nearer to 1.
 _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 _ADAMS_SIZE = 0.2  # root mean square of a step of Adam at a rate of 1, about
 
@@ -12,14 +12,15 @@ _ADAMS_SIZE = 0.2  # root mean square of a step of Adam at a rate of 1, about
 class Muon(keras.optimizers.Optimizer):
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) for convolutions; Adam for biases and BN.
 
-    Networks on pictures learn the mean brightness first and the fine detail, whose gradients are a thousand times
-    smaller, last. The momentum of each kernel, as a matrix with a column for each output channel, is replaced by the
-    nearest matrix with orthonormal rows or columns, and so is all of a size. Steps are as large as Adam's at the same
-    rate (Liu et al. 2025, arXiv 2502.16982, section 2.2). Keras' own Muon takes kernels of convolutions for Adam.
+    Networks on images learn the mean brightness first and the fine detail, whose gradients are a thousand times
+    smaller, last. Muon replaces the momentum of each kernel, as a matrix with a column for each output channel, by the
+    nearest matrix with orthonormal rows or columns, so that all directions get equally large steps. Steps are as large
+    as Adam's at the same rate (Liu et al. 2025, arXiv 2502.16982, section 2.2). Keras' own Muon updates kernels of
+    convolutions by Adam.
 
     Args:
         learning_rate: A number or a schedule.
-        momentum: Of the gradients, with Nesterov's look ahead.
+        momentum: Decay of the momentum, which is Nesterov's.
         beta_1: First-moment decay of Adam.
         beta_2: Second-moment decay of Adam.
         epsilon: Of Adam.

@@ -1,4 +1,4 @@
-"""Batch normalization as TensorFlow computes it fastest, on one device or over all replicas."""
+"""Batch normalization by TensorFlow's fastest operation, on one device or synchronised over all replicas."""
 
 import keras
 import tensorflow as tf
@@ -7,11 +7,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' layer of the same name, with the same weights, in a single operation of TensorFlow.
+    """Keras' layer of the same name, with the same weights, as a single operation of TensorFlow.
 
-    Keras' own goes over its input half a dozen times unless XLA compiles it. Takes pictures `(N, H, W, C)`. With
-    `synchronized` its statistics are those of all replicas of a `tf.distribute` strategy, which must have equally many
-    pictures each: one reduction forward and one backward, where Keras' own has five, and nothing kept in float32.
+    Keras' own passes over its input half a dozen times unless XLA compiles it. Takes images `(N, H, W, C)`. With
+    `synchronized` the statistics are over all replicas of a `tf.distribute` strategy, which must have equally many
+    images each. That takes one reduction forward and one backward, where Keras' own takes five, and keeps no float32
+    copy of the activations.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -41,12 +42,12 @@ def _over_replicas(inputs, gamma, beta, center, epsilon):
         inputs: `(N, H, W, C)`.
         gamma: float32 `(C,)`.
         beta: float32 `(C,)`.
-        center: float32 `(C,)`, the same on all replicas and not far from the mean, about which the squares are summed
-            so that less is lost when they are subtracted.
+        center: float32 `(C,)`, the same on all replicas and near the mean: squares are summed about it, to lose less
+            precision in the subtraction.
         epsilon: Added to the variance.
 
     Returns:
-        `(outputs, mean, variance)`: like `inputs`, float32 `(C,)` and `(C,)`.
+        `(outputs, mean, variance)`: outputs like `inputs`, mean and variance float32 `(C,)`.
     """
     center = tf.identity(center)
 

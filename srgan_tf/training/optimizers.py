@@ -1,4 +1,4 @@
-"""Adam with the slides' numbers, or Muon; the learning rate's schedule; and loss scaling where float16 needs it."""
+"""The optimizers, Adam with the slides' numbers or Muon; the learning-rate schedule; and loss scaling for float16."""
 
 import keras
 import tensorflow as tf
@@ -14,11 +14,11 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: Highest learning rate.
-        schedule: `"constant"`; `"step"`: times `decay_rate` from the half of `steps` on, as the slides and the paper
-            train SRGAN; `"cosine"`: along half a cosine to 0 at `steps`.
+        schedule: `"constant"`; `"step"`: multiplied by `decay_rate` from half of `steps` on, as the slides and the
+            paper train SRGAN; `"cosine"`: half a cosine, down to 0 at `steps`.
         steps: Steps of the phase.
-        warmup_steps: Over these the rate rises linearly to its schedule.
-        decay_rate: Of `"step"`.
+        warmup_steps: Steps over which the rate rises linearly to its schedule.
+        decay_rate: Factor of `"step"`.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(
     model: keras.Model, rate: LearningRate, *, kind: str = "adam", beta1: float = 0.9, name: str = "adam"
 ) -> keras.optimizers.Optimizer:
-    """An optimizer for a model, its slots made; with a dynamic loss scale if the global precision policy is float16.
+    """A built optimizer for a model; it has a dynamic loss scale if the global precision policy is float16.
 
     Args:
-        model: Whose trainable variables it updates.
+        model: The model whose trainable variables it updates.
         rate: A `LearningRate`.
         kind: `"adam"`; or `"muon"`, see `training.muon`.
-        beta1: First-moment decay of Adam, Muon's for biases and BN, too.
-        name: Prefix of its variables' names, which checkpoints keep.
+        beta1: First-moment decay of Adam, also of the Adam with which Muon updates biases and BN.
+        name: Prefix of the names of its variables, which are stored in checkpoints.
     """
     make = {"adam": Adam, "muon": Muon}[kind]
     optimizer = make(rate, beta_1=beta1, name=name)
@@ -67,25 +67,15 @@ def make_optimizer(
 
 
 def has_loss_scale(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether it is one for float16."""
+    """Whether the optimizer scales its loss, as for float16."""
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
 def without_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer that steps, inside of one for float16."""
+    """The optimizer itself, without the `LossScaleOptimizer` around it, if there is one."""
     return optimizer.inner_optimizer if has_loss_scale(optimizer) else optimizer
 
 
-def iterations(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
-    """The steps that were taken."""
-    return without_loss_scale(optimizer).iterations
-
-
 def loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
-    """The factor that the loss is multiplied by before its gradients are taken: 1 but for float16."""
+    """The factor by which `optimizer.scale_loss` multiplies the loss: 1 without a loss scale."""
     return tf.identity(optimizer.dynamic_scale.value) if has_loss_scale(optimizer) else 1.0
-
-
-def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
-    """The loss times `loss_scale`."""
-    return optimizer.scale_loss(loss) if has_loss_scale(optimizer) else loss

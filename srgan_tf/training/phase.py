@@ -1,4 +1,4 @@
-"""A phase of a run, SRResNet or SRGAN: what it trains, on what and how, built part by part."""
+"""A phase of a run, SRResNet or SRGAN: builds its networks, crops and step, and trains it."""
 
 import contextlib
 import dataclasses
@@ -43,10 +43,10 @@ class Resources:
     """What all phases of a run share.
 
     Attributes:
-        device: What it computes on.
-        distribution: Over which devices and processes.
-        photographs: To train on: HR, and LR if that is not made of it.
-        pairs: To validate on.
+        device: The device to compute on.
+        distribution: The devices and processes of the run.
+        photographs: The training images: HR, and LR if that is not made from HR.
+        pairs: The validation images.
     """
 
     device: hardware.Device
@@ -60,9 +60,9 @@ class CropSource:
     """The crops of a phase.
 
     Attributes:
-        stores: The `data.store.Store`s they come from: of HR, and of LR where that is not made of it.
-        batches: `data.pipeline.batches` but for its `start` and `stop`.
-        cache: Bytes of main memory that are for decoded photographs.
+        stores: The `data.store.Store`s that they come from: of HR, and of LR if that is not made from HR.
+        batches: `data.pipeline.batches` with all arguments but `start` and `stop`.
+        cache: Bytes of main memory for decoded photographs.
     """
 
     stores: Sequence[Store]
@@ -71,7 +71,7 @@ class CropSource:
 
     @contextlib.contextmanager
     def unwrapped_errors(self) -> Iterator[None]:
-        """`Store.unwrapped_errors` of all."""
+        """`Store.unwrapped_errors` of all stores."""
         with contextlib.ExitStack() as stack:
             for store in self.stores:
                 stack.enter_context(store.unwrapped_errors())
@@ -79,12 +79,12 @@ class CropSource:
 
 
 def phase_name(settings) -> str:
-    """The name of what is trained, and of its folder."""
+    """The name of the phase and of its folder."""
     return settings.mode if settings.model == "resnet" else settings.model
 
 
 def train_phase(settings, resources: Resources) -> None:
-    """Trains a phase in its folder, in which nobody else trains meanwhile; a dry run writes nothing.
+    """Trains a phase in its folder, which is locked meanwhile; a dry run writes nothing.
 
     Raises:
         Interrupted: See `loop.train`.
@@ -95,19 +95,19 @@ def train_phase(settings, resources: Resources) -> None:
     with run_lock(folder) if distribution.chief and not settings.dry_run else contextlib.nullcontext():
         with distribution.strategy.scope():
             crops = _train_in(folder, settings, resources)
-        # Outside of the scope, in which all workers make variables together.
+        # Outside of the scope, where making variables would wait for the other workers.
         if settings.balance_colours and crops and distribution.chief:
             stop = settings.steps + -(-colours.CROPS // settings.batch_size)
             with crops.unwrapped_errors():
                 colours.balance_file(folder / "generator.weights.h5", crops.batches(start=settings.steps, stop=stop))
-    distribution.check_same()  # the chief has written all
+    distribution.check_same()  # wait until the chief has written everything
 
 
 def _train_in(folder, settings, resources):
     """Builds what a phase needs, restores it if it was started before, and trains it.
 
     Returns:
-        The `CropSource` that it was trained on; None if it was not trained.
+        The `CropSource` that the phase was trained on; None if it was not trained.
     """
     distribution = resources.distribution
     resumes = Checkpoints(folder, {}).latest_step() is not None
@@ -159,16 +159,19 @@ def _train_in(folder, settings, resources):
 
 
 def build_networks(settings, resumes: bool, normalization: Callable) -> Networks:
-    """The networks as the phase starts with them, but their first weights if it resumes from a checkpoint.
+    """Builds the networks with their first weights; if the phase resumes, these come from its checkpoint later.
 
     Raises:
-        UserError: Weights are missing or of another network, or the crops are too small for it.
+        UserError: Weights are missing or of another network, or the crops are too small for the model.
     """
-    generator = _build_generator(settings, resumes, normalization)
-    edge = loss_border(generator)
-    if settings.crop_size <= 2 * edge:
+    if settings.weights and not resumes:
+        generator = _load_generator(settings, normalization)
+    else:
+        generator = _new_generator(settings, normalization)
+    border = loss_border(generator)
+    if settings.crop_size <= 2 * border:
         raise UserError(
-            f"--crop_size={settings.crop_size}: --model={settings.model} needs more than {2 * edge}, the borders from"
+            f"--crop_size={settings.crop_size}: --model={settings.model} needs more than {2 * border}, the borders from"
             " which it sees beyond the crop"
         )
     discriminator = build_discriminator(normalization=normalization) if settings.mode == "srgan" else None
@@ -183,22 +186,25 @@ def build_networks(settings, resumes: bool, normalization: Callable) -> Networks
     return Networks(generator, discriminator, features)
 
 
-def _build_generator(settings, resumes, normalization):
-    if settings.weights and not resumes:
-        generator = load_generator(find_weights(settings.weights), normalization=normalization)
-        found = {"model": "resnet"} | describe(generator)
-        wanted = {"model": settings.model, "blocks": settings.blocks, "scale": settings.scale}
-        changes_scale = settings.model == found["model"] == "resnet" and found["scale"] != settings.scale
-        differing = [name for name in wanted if name in found and found[name] != wanted[name]]
-        if changes_scale:
-            differing.remove("scale")
-        if differing:
-            own, other = (" ".join(f"--{name}={of[name]}" for name in differing) for of in (found, wanted))
-            raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")
-        if changes_scale:
-            say(f"{settings.weights}: of --scale={found['scale']}; its upsampling is trained anew")
-            return change_scale(generator, settings.scale, normalization=normalization)
+def _load_generator(settings, normalization):
+    """The network of `--weights`; if that is G for another scale factor, with its upsampling changed to `--scale`."""
+    generator = load_generator(find_weights(settings.weights), normalization=normalization)
+    found = {"model": "resnet"} | describe(generator)
+    wanted = {"model": settings.model, "blocks": settings.blocks, "scale": settings.scale}
+    differing = [name for name in wanted if name in found and found[name] != wanted[name]]
+    changes_scale = settings.model == found["model"] == "resnet" and "scale" in differing
+    if changes_scale:
+        differing.remove("scale")
+    if differing:
+        own, other = (" ".join(f"--{name}={of[name]}" for name in differing) for of in (found, wanted))
+        raise UserError(f"{settings.weights}: has {own}, not {other}; give the same")
+    if not changes_scale:
         return generator
+    say(f"{settings.weights}: of --scale={found['scale']}; its upsampling is trained anew")
+    return change_scale(generator, settings.scale, normalization=normalization)
+
+
+def _new_generator(settings, normalization):
     if settings.model != "resnet":
         return BUILDERS[settings.model](settings.scale)
     generator = build_generator(settings.blocks, settings.scale, normalization=normalization)
@@ -208,7 +214,7 @@ def _build_generator(settings, resumes, normalization):
 
 
 def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: bool) -> TrainState:
-    """Optimizers, moving average and checkpoints of the networks; restored from the newest checkpoint if it resumes."""
+    """Builds optimizers, moving average and checkpoints; if the phase resumes, restores the newest checkpoint."""
     rate = LearningRate(
         settings.learning_rate, settings.schedule, settings.steps, settings.warmup_steps, settings.decay_rate
     )
@@ -232,7 +238,7 @@ def build_state(folder: Path, settings, networks: Networks, xla: bool, resumes: 
 
 
 def is_done(state: TrainState, settings) -> bool:
-    """Whether all steps were taken before, and nothing else is asked for."""
+    """Whether all steps are done already, and neither a dry run nor the balance of colours is asked for."""
     done = state.progress.step >= settings.steps
     return done and not settings.dry_run and not settings.balance_colours
 
@@ -246,7 +252,7 @@ def write_missing_weights(state: TrainState) -> None:
 
 
 def find_facts(resources: Resources, networks: Networks) -> dict:
-    """What a run records besides its settings: hashes of its inputs, the device, versions."""
+    """The facts that a run records besides its settings: hashes of its inputs, device, versions."""
     return {
         "photographs": run_folder.fingerprint(picture for side in resources.photographs for picture in side.pictures),
         "validation": run_folder.fingerprint(resources.pairs),
@@ -257,7 +263,7 @@ def find_facts(resources: Resources, networks: Networks) -> dict:
 
 
 def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Progress) -> None:
-    """Says what is different from the run so far; forgets the best PSNR if the validation is.
+    """Says which facts differ from those of the run so far; resets the best PSNR if the validation images do.
 
     Raises:
         UserError: VGG19 has other weights.
@@ -272,8 +278,7 @@ def compare_facts(folder: Path, settings, before: dict, now: dict, progress: Pro
 
 
 def say_rate_change(settings, started: dict, state: TrainState) -> None:
-    """Says where another number of steps moves the learning rate that the run goes on with: a schedule that had ended
-    begins again."""
+    """Says so if a changed `--steps` changes the current learning rate: a schedule that had ended starts again."""
     step, steps = state.progress.step, started.get("steps", settings.steps)
     before = LearningRate(**state.rate.get_config() | {"steps": steps})
     was, now = float(before(step)), float(state.rate(step))
@@ -288,7 +293,7 @@ def build_crops(settings, resources: Resources) -> CropSource:
     """The crops of the photographs, from a folder or packed."""
     decoded = [picture for side in resources.photographs if not side.is_packed for picture in side.pictures]
     cache = hardware.cache_bytes(decoded, None if settings.cache_gb == AUTO else settings.cache_gb)
-    lr_cache = cache // (settings.scale**2 + 1) if len(resources.photographs) > 1 else 0  # its part of the pixels
+    lr_cache = cache // (settings.scale**2 + 1) if len(resources.photographs) > 1 else 0  # LR's share of the pixels
     caches = (cache - lr_cache, lr_cache)
     stores = [side.store(scale, room) for side, scale, room in zip(resources.photographs, (settings.scale, 1), caches)]
     sampler = Sampler(
@@ -313,12 +318,12 @@ def build_crops(settings, resources: Resources) -> CropSource:
 
 
 def find_degradation(settings) -> Degradation | None:
-    """What makes LR of HR; None for MATLAB's bicubic."""
+    """The random degradation that makes LR from HR; None for MATLAB's bicubic."""
     return settings.photo_degradation(settings.scale, settings.seed) if settings.degradation == "photo" else None
 
 
 def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> steps.LossWeights:
-    """The weights of the losses; that of VGG19 is measured if it is left at auto and `facts` of the run have none."""
+    """The weights of the losses; that of VGG19, if left at auto, is taken from the `facts` of the run or measured."""
     vgg = 0.0 if features is None else settings.vgg_loss_weight
     if vgg == AUTO:
         needed = -(-balance.CROPS // settings.batch_size)
@@ -332,7 +337,7 @@ def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> ste
 
 
 def print_first_losses(networks: Networks, crops: CropSource) -> None:
-    """What a dry run shows in the end."""
+    """Prints the last lines of a dry run."""
     lr, hr = next(iter(crops.batches(start=0, stop=1)))
     losses = balance.first_losses(networks.generator, lr, hr, networks.discriminator, networks.features)
     for name, value in losses.items():
@@ -365,10 +370,10 @@ def build_step(settings, state: TrainState, weights: steps.LossWeights, xla: boo
 
 
 def check_workers(distribution: Distribution, settings, state: TrainState, facts: dict) -> None:
-    """Refuses to train where workers have different settings, pictures or weights.
+    """Refuses to train if workers have different settings, images or weights.
 
     Raises:
-        UserError: Names what is different.
+        UserError: Names what differs.
     """
     fixed = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in run_folder.MUTABLE_ON_RESUME
@@ -387,7 +392,7 @@ def check_workers(distribution: Distribution, settings, state: TrainState, facts
 def open_monitor(
     folder: Path, settings, state: TrainState, facts: dict, distribution: Distribution
 ) -> Iterator[Monitor | NoMonitor]:
-    """The `Monitor` of a phase, whose settings it writes; only that of the chief reports."""
+    """Yields the `Monitor` of a phase, and writes `settings.json`; workers other than the chief get a `NoMonitor`."""
     if not distribution.chief:
         yield NoMonitor()
         return

@@ -1,7 +1,7 @@
-"""Where the workers of a run wait for each other, as long as it takes and until a signal comes.
+"""Lets the workers of a run wait for each other, without a time limit, until a signal comes.
 
-TensorFlow would wait as well, for up to an hour, but it holds Python's interpreter lock meanwhile and takes SIGTERM for
-itself, so that nothing but SIGKILL ends it.
+TensorFlow would wait as well, for up to an hour, but meanwhile it holds Python's interpreter lock and handles SIGTERM
+itself, so that only SIGKILL ends the process.
 """
 
 import contextlib
@@ -23,16 +23,14 @@ _PAUSE = 0.5  # seconds between two tries
 
 
 def meet(peers: list[str], worker: int) -> None:
-    """Returns when all workers are here.
-
-    All report to the first, at the port at which TensorFlow will coordinate them.
+    """Returns when all workers have started. They report to the first one, at the port that TensorFlow will use later.
 
     Args:
-        peers: The addresses of all, "host:port".
-        worker: The number of this one among them, from 0.
+        peers: The addresses of all workers, "host:port".
+        worker: The index of this worker, from 0.
 
     Raises:
-        UserError: The port is taken, or the workers do not fit together.
+        UserError: The port is taken, two workers have one index, or their numbers of workers differ.
     """
     host, _, port = peers[0].rpartition(":")
     reports = [b"srgan_tf worker %d of %d" % (number + 1, len(peers)) for number in range(len(peers))]
@@ -55,7 +53,7 @@ def _report(address, report):
             return
         if answer in _REFUSALS:
             raise UserError(f"TF_CONFIG: {_REFUSALS[answer]}")
-        time.sleep(_PAUSE)  # worker 1 is not there yet, or there is still one of TensorFlow's that is ending
+        time.sleep(_PAUSE)  # worker 1 has not started yet, or the port still belongs to an earlier run
 
 
 def _receive(port, wanted):
@@ -75,7 +73,7 @@ def _receive(port, wanted):
                     if report in here:
                         _answer(selector, here[report], _REPLACED)
                     here[report] = key.data
-                else:  # it has ended, or is none of this run
+                else:  # the worker has ended, or belongs to another run
                     here = {name: connection for name, connection in here.items() if connection is not key.data}
                     _answer(selector, key.data, _OTHER_COUNT)
         for connection in here.values():

@@ -1,4 +1,4 @@
-"""A run: what it computes on, its pictures, and its phases one after the other."""
+"""A run: finds the device and the images, and trains the phases one after the other."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -42,12 +42,12 @@ def train(settings) -> None:
 
 
 def find_photographs(settings) -> list[Photographs]:
-    """Scans the training pictures and says what was found: HR, and LR if `--train_dir` has it.
+    """Scans the training images and says what was found: HR, and LR if `--train_dir` has it.
 
     Raises:
-        UserError: There are none, or LR is there and to be made as well.
+        UserError: There are none, or `--train_dir` has LR although it is to be made by `--degradation`.
     """
-    what, sides = "", []
+    kind, sides = "", []
     if settings.train_dir:
         sides = scan_sides(settings.train_dir, settings.scale, settings.crop_size)
     if not sides:
@@ -64,10 +64,10 @@ def find_photographs(settings) -> list[Photographs]:
                 " name a folder of HR images alone as --train_dir"
             )
         found = fit_pairs(sides, settings.scale)
-        scan, what = found.hr, "pairs of "
+        scan, kind = found.hr, "pairs of "
         photographs = [Photographs(hr, scan.pictures), Photographs(lr, found.lr)]
     where = settings.train_dir or "embedded in scikit-image; --train_dir names your own"
-    say(f"training   {what}{scan.summary()[0]} ({where})", *scan.summary()[1:])
+    say(f"training   {kind}{scan.summary()[0]} ({where})", *scan.summary()[1:])
     return photographs
 
 
@@ -94,7 +94,11 @@ def find_validation(settings) -> Sequence[folders.Pair]:
 
 
 def pretrain(settings, resources: Resources) -> str:
-    """Trains the run's own SRResNet as far as mode srgan needs it; the path of its weights, empty after a dry run."""
+    """Trains the run's own SRResNet as far as mode srgan needs it.
+
+    Returns:
+        The path of its weights; empty after a dry run.
+    """
     folder = Path(settings.run_dir, "srresnet")
     checkpoints = Checkpoints(folder, {})
     done = (checkpoints.restore(part=True) or Progress()).step

@@ -1,4 +1,4 @@
-"""The folder of a phase: the settings it was started with, and which of them may change when it resumes."""
+"""The settings in the folder of a phase, and which of them may change when it resumes."""
 
 import dataclasses
 import hashlib
@@ -12,8 +12,8 @@ from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError, file_errors
 from srgan_tf.system.json_files import check_shape, read_json
 
-# What does not change a step that is still to come, but for rounding, or is meant to be changed: a longer run, another
-# folder's path.
+# Settings that do not change the steps to come, except for rounding, or that are meant to be changed: the length of the
+# run, the path of a folder.
 MUTABLE_ON_RESUME = frozenset(
     "run_dir resume dry_run weights discriminator train_dir valid_dir cache_gb workers vgg_path steps pretrain_steps"
     " max_bad_steps log_every valid_every checkpoint_every strategy xla balance_colours".split()
@@ -37,9 +37,9 @@ def write_settings(folder: Path, settings: dict, facts: dict) -> str:
     """Writes `settings.json`, complete or not at all, and returns its text.
 
     Args:
-        folder: Of the phase.
-        settings: What the run was given.
-        facts: What it found out: versions, device, data, measured weights.
+        folder: The folder of the phase.
+        settings: The settings of the run.
+        facts: Versions, device, hashes of the data, measured weights.
 
     Raises:
         UserError: The folder is not writable.
@@ -55,9 +55,9 @@ def read_settings(folder: Path, settings_class: type, required: bool = False) ->
     """The settings and facts that `write_settings` wrote, both empty if there are none.
 
     Args:
-        folder: Of the phase.
-        settings_class: The dataclass of the settings; one that is newer than the run had its default then.
-        required: Whether there must be some, since the folder has checkpoints.
+        folder: The folder of the phase.
+        settings_class: The dataclass of the settings; those that are newer than the run get their defaults.
+        required: Whether the file must exist, since the folder has checkpoints.
 
     Raises:
         UserError: The file is damaged or missing, or has settings that this version does not know.
@@ -83,7 +83,7 @@ def read_settings(folder: Path, settings_class: type, required: bool = False) ->
 
 
 def _check_setting(value, field):
-    """Refuses with a `ValueError` a value in the file that the flag cannot have had."""
+    """Raises ValueError for a value that the flag does not allow."""
     if value == AUTO == field.default:
         return
     choices = field.metadata.get("choices")
@@ -94,11 +94,15 @@ def _check_setting(value, field):
 
 
 def resumed_settings(folder: Path, settings, started: dict):
-    """The settings that a phase resumes with: those given, and the weights that it was started from, in what
-    `read_settings` read.
+    """The settings that a phase resumes with: those given, with `weights` and `discriminator` of the run's start.
+
+    Args:
+        folder: The folder of the phase.
+        settings: The settings given now.
+        started: The settings that the phase was started with, of `read_settings`.
 
     Raises:
-        UserError: The settings differ in what may not change; the message names it.
+        UserError: A setting differs that may not change; the message names it.
     """
     if not settings.resume:
         raise UserError(f"{folder}: holds a run already; {_ELSEWHERE}, or resume it with --resume")
@@ -112,7 +116,7 @@ def resumed_settings(folder: Path, settings, started: dict):
 
 
 def refuse_changes(folder: Path, before: dict, now: dict) -> None:
-    """Refuses to resume with other settings than the run has, but for those in `MUTABLE_ON_RESUME`.
+    """Refuses to resume with changed settings, except for those in `MUTABLE_ON_RESUME`.
 
     Raises:
         UserError: Names the settings that differ, with both values.
@@ -125,8 +129,8 @@ def refuse_changes(folder: Path, before: dict, now: dict) -> None:
 
 
 def fingerprint(pictures) -> str:
-    """A short hash, 16 hexadecimal digits, of `data.folders.PictureFile`s or `Pair`s: their fields, in order, files by
-    their names alone so that a folder may be moved."""
+    """A short hash, 16 hexadecimal digits, of the fields of `data.folders.PictureFile`s or `Pair`s in their order. Of a
+    path only the file's name counts, so that a folder may be moved."""
     digest = hashlib.sha256()
     for picture in pictures:
         for value in vars(picture).values():  # `dataclasses.astuple` copies each, seconds of a large folder
@@ -135,7 +139,7 @@ def fingerprint(pictures) -> str:
 
 
 def digest(variables) -> str:
-    """A short hash of what variables hold, 16 hexadecimal digits."""
+    """A short hash of the values of variables, 16 hexadecimal digits."""
     whole = hashlib.sha256()
     for variable in variables:
         whole.update(variable.numpy().tobytes())

@@ -5,14 +5,14 @@ import numpy as np
 
 
 class Snapshot:
-    """A model, or its moving average, with its weights as its precision policy uses them, in float32.
+    """A float32 copy of a model, or of its moving average, with the weights rounded as its precision policy uses them.
 
     Under mixed precision a step computes with kernels and biases that are rounded to bfloat16 or float16, and the
     network adapts to the rounded kernels: 576 rounding errors of positive inputs add up in each output, so that the
     unrounded kernels make a worse network (1 dB and more after 3,000 steps). BN stays in float32.
 
     Attributes:
-        model: A clone with the values of the last `refresh`; `source` itself where nothing is rounded.
+        model: The copy, as of the last `refresh`; the source itself if its policy rounds nothing.
     """
 
     def __init__(self, source: keras.Model):
@@ -21,7 +21,7 @@ class Snapshot:
         self.model = keras.models.clone_model(source) if self._mixed else source
 
     def refresh(self) -> None:
-        """Takes the values that the source has now."""
+        """Copies the current values of the source."""
         if not self._mixed:
             return
         for layer, own in zip(self._source.layers, self.model.layers):

@@ -1,4 +1,4 @@
-"""What a phase trains, and how far it is."""
+"""The state of a phase: its networks, optimizers and progress."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from srgan_tf.training.snapshot import Snapshot
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """The networks of a phase: G; D, in the adversarial phase; and VGG19, which is not trained, with a VGG loss."""
+    """The networks of a phase: G; D in the adversarial phase; and, for a VGG loss, VGG19, which is not trained."""
 
     generator: keras.Model
     discriminator: keras.Model | None
@@ -29,13 +29,13 @@ class TrainState:
     """All that a phase trains and a checkpoint holds.
 
     Attributes:
-        networks: What is trained, and VGG19.
+        networks: The `Networks`.
         optimizers: By "g" and "d", as `Networks.trained`.
-        rate: The learning rate of both.
+        rate: The learning rate of both optimizers.
         average: The moving average of G, or None.
-        snapshot: Of G, or of its average: what is validated and written.
-        checkpoints: Of all variables, in the folder of the phase.
-        progress: Of the newest checkpoint; step 0 at the start.
+        snapshot: Of G or its average: the network that is validated and written.
+        checkpoints: The checkpoints in the folder of the phase, of all variables.
+        progress: The steps done so far, and what was counted on the way.
     """
 
     networks: Networks

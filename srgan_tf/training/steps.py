@@ -1,6 +1,6 @@
-"""The losses and gradients of a step of each phase; every network runs once a step for each of its inputs.
+"""The losses and gradients of a step of each phase; `training.update` applies the gradients.
 
-What becomes of the gradients is in `training.update`.
+Every network runs once a step for each of its inputs.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from srgan_tf.models.baselines import BUILDERS, Luma, loss_border, with_recursions
-from srgan_tf.training import losses, optimizers
+from srgan_tf.training import losses
 from srgan_tf.training.update import Updater
 
 
@@ -19,10 +19,10 @@ class LossWeights:
     """The weights of the terms of G's loss.
 
     Attributes:
-        mse: Of the MSE between pictures in [-1, 1].
-        vgg: Of the mean squared difference of VGG19's features; unused without `features`.
-        adversarial: Of -log D(G(LR)); unused in the content-only step.
-        consistency: Of the mean squared difference between LR and SR reduced again; it is not computed at 0.
+        mse: Weight of the MSE between images in [-1, 1].
+        vgg: Weight of the mean squared difference of VGG19's features; unused without `features`.
+        adversarial: Weight of -log D(G(LR)); unused in the content-only step.
+        consistency: Weight of the MSE between LR and downscaled SR; at 0 that is not computed.
     """
 
     mse: float = 1.0
@@ -37,10 +37,11 @@ def to_network(pictures: tf.Tensor) -> tf.Tensor:
 
 
 def loss_region(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What of a model's pictures, and of HR beside them, its content loss compares.
+    """The part of SR and HR that the content loss of a model compares.
 
     Args:
-        model: G, all of whose picture it is; or a model of `models.baselines`: Y alone, without `loss_border` pixels.
+        model: G, whose whole image counts; or a model of `models.baselines`, of which Y counts, without `loss_border`
+            pixels at each border.
 
     Returns:
         A function from `(N, H, W, 3)` to `(N, H', W', C)`.
@@ -72,16 +73,15 @@ def make_content_step(
         optimizer: Of G, built; a `keras.optimizers.LossScaleOptimizer` under mixed_float16.
         weights: Of the terms of the loss.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        remaining: For DRCN, of `optimizers.LearningRate`. Its loss is the sum of the MSE and of the mean of its
-            recursions' own, (1 - a) and a times: Kim et al. 2016, section 3.3. They let a fall while training: it is
-            `remaining(step)`.
-        **options: Of `training.update.Updater`.
+        remaining: `LearningRate.remaining`, for DRCN alone. Its loss is (1 - a) times the MSE plus a times the mean MSE
+            of its recursions (Kim et al. 2016, section 3.3); the paper lets a decay, here it is `remaining(step)`.
+        **options: See `training.update.Updater`.
 
     Returns:
         `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`: LR crops uint8 `(N, h, w, 3)`, HR crops uint8
-        `(N, H, W, 3)`, N a multiple of `accumulate`; under a `tf.distribute` strategy what each replica has of them.
-        With `freeze_bn` (a Python bool) G's BN uses its moving statistics. `"skipped"` is 1 where a gradient or one
-        of BN's statistics was not finite: then nothing has changed but the loss scale.
+        `(N, H, W, 3)`, N a multiple of `accumulate`; under a `tf.distribute` strategy each replica's share of them.
+        With `freeze_bn` (a Python bool) G's BN uses its moving statistics. `"skipped"` is 1 if a gradient or one of
+        BN's statistics was not finite: then nothing has changed but the loss scale.
     """
     deep, region = with_recursions(generator), loss_region(generator)
 
@@ -92,13 +92,13 @@ def make_content_step(
                 sr = generator(lr, training=not freeze_bn)
             else:
                 sr, recursions = deep(lr, training=not freeze_bn)
-            hr, sr = region(hr), region(tf.ensure_shape(sr, hr.shape))  # whose sides convolutions have lost
+            hr, sr = region(hr), region(tf.ensure_shape(sr, hr.shape))  # convolutions lose the static shape
             terms = _content_terms(lr, hr, sr, weights, features)
             if deep is not None:
-                alpha = remaining(optimizers.iterations(optimizer))
+                alpha = remaining(optimizer.iterations)
                 terms["recursions"] = losses.mse(hr, recursions)
                 terms["g_loss"] += weights.mse * alpha * (terms["recursions"] - terms["mse"])
-            scaled = optimizers.scale_loss(optimizer, terms["g_loss"])
+            scaled = optimizer.scale_loss(terms["g_loss"])
         return {"g": tape.gradient(scaled, generator.trainable_variables)}, terms
 
     return Updater({"g": (generator, optimizer)}, **options).simultaneous(passes)
@@ -117,9 +117,10 @@ def make_adversarial_step(
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The step of SRGAN: G against D.
 
-    G and D are updated from the same forward passes (one G, one D(fake), one D(real), one VGG each of fake and real),
-    so G meets the D of the step before. With `sequential`, D is updated first and sees G's pictures once more, which is
-    the slides' order and costs another pass of D; and without XLA, which sees that it is the same, of G.
+    G and D are updated from the same forward passes (one of G, one D(fake), one D(real), and one of VGG for fake and
+    for real each), so G is trained against the D of the step before. With `sequential`, as on the slides, D is updated
+    first, and G is trained against the new D. That costs another pass of D; without XLA, which merges the two passes of
+    G, another one of G as well.
 
     Args:
         generator: G.
@@ -128,8 +129,8 @@ def make_adversarial_step(
         d_optimizer: Of D, built.
         weights: Of the terms of G's loss.
         features: A VGG19 of `models.vgg.build_vgg`, or None for the MSE alone.
-        sequential: Update D first, after all micro-batches, of which it sees all once more.
-        **options: Of `training.update.Updater`.
+        sequential: Whether to update D first, from all micro-batches, and then G.
+        **options: See `training.update.Updater`.
 
     Returns:
         `step(lr, hr, freeze_bn=False) -> dict of float32 scalars`, see `make_content_step`. If a gradient of either
@@ -137,7 +138,7 @@ def make_adversarial_step(
     """
 
     def discriminator_loss(hr, sr):
-        """D's terms, its scaled loss, and its logits of `sr`."""
+        """D's terms, its scaled loss, and its logits for `sr`."""
         real_logits = discriminator(hr, training=True)
         fake_logits = discriminator(sr, training=True)
         d_loss = losses.discriminator(real_logits, fake_logits)
@@ -146,21 +147,21 @@ def make_adversarial_step(
             "d_real": tf.reduce_mean(tf.sigmoid(real_logits)),
             "d_fake": tf.reduce_mean(tf.sigmoid(fake_logits)),
         }
-        return terms, optimizers.scale_loss(d_optimizer, d_loss), fake_logits
+        return terms, d_optimizer.scale_loss(d_loss), fake_logits
 
     def generator_loss(lr, hr, sr, fake_logits):
         """G's terms and its scaled loss."""
         terms = _content_terms(lr, hr, sr, weights, features)
         adversarial = losses.adversarial(fake_logits)
         total = terms["g_loss"] + weights.adversarial * adversarial
-        return terms | {"adversarial": adversarial, "g_loss": total}, optimizers.scale_loss(g_optimizer, total)
+        return terms | {"adversarial": adversarial, "g_loss": total}, g_optimizer.scale_loss(total)
 
     def both_passes(lr, hr, freeze_bn):
         lr, hr = to_network(lr), to_network(hr)
         with tf.GradientTape() as g_tape:
             sr = generator(lr, training=not freeze_bn)
         with tf.GradientTape(persistent=True) as tape:
-            tape.watch(sr)  # D's loss is not followed into G
+            tape.watch(sr)  # the tape starts at SR, so that D's loss does not reach G
             d_terms, d_scaled, fake_logits = discriminator_loss(hr, sr)
             g_terms, g_scaled = generator_loss(lr, hr, sr, fake_logits)
         gradients = {
@@ -195,7 +196,7 @@ def _content_terms(lr, hr, sr, weights, features):
         terms["vgg"] = losses.vgg(features(hr, training=False), features(sr, training=False))
         total += weights.vgg * terms["vgg"]
     if weights.consistency:
-        sr = tf.ensure_shape(sr, hr.shape)  # which convolutions of unknown sides have lost
+        sr = tf.ensure_shape(sr, hr.shape)  # convolutions lose the static shape
         terms["consistency"] = losses.consistency(lr, sr)
         total += weights.consistency * terms["consistency"]
     return terms | {"g_loss": total}
