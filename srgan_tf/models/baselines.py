@@ -1,7 +1,7 @@
 """The baselines of the published tables: SRCNN, ESPCN and DRCN.
 
-All work on Y alone, as in their papers. The colours are bicubic's: a change of Y at constant Cb and Cr is the same
-change of R, G and B, so that it can be added to the bicubic picture.
+All work on Y alone, as in their papers; colours are bicubic's. A change of Y at constant Cb and Cr changes R, G and B
+by the same amount, so it is added to the bicubic image.
 """
 
 import math
@@ -42,9 +42,9 @@ class EdgePadding(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class PixelShuffle(layers.Layer):
-    """Every pixel's `scale**2 C` channels as `scale` x `scale` pixels of C: Shi et al. 2016, equation 4.
+    """Rearranges `scale**2 C` channels of a pixel into `scale` x `scale` pixels of C: Shi et al. 2016, equation 4.
 
-    Input shape: `(N, H, W, scale**2 C)`, the row and the column in the block before the channel.
+    Input shape: `(N, H, W, scale**2 C)`, channels in the order row in the block, column in the block, C.
     Output shape: `(N, scale H, scale W, C)`.
     """
 
@@ -78,7 +78,7 @@ class BicubicUpsampling(PixelShuffle):
 
     def __init__(self, scale, **kwargs):
         super().__init__(scale, **kwargs)
-        # Where each of the pixels that one becomes lies among the old ones; five of them are in reach of some.
+        # The positions of the new pixels in one old pixel. Together they depend on five old pixels along each axis.
         positions = (np.arange(scale) + 0.5) / scale - 0.5
         taps = keys_cubic(positions[:, None] - np.arange(-_BICUBIC_REACH, _BICUBIC_REACH + 1))  # (scale, 5)
         self._kernel = np.float32(np.einsum("ay,bx->yxab", taps, taps).reshape(5, 5, 1, scale**2))
@@ -90,7 +90,7 @@ class BicubicUpsampling(PixelShuffle):
     def call(self, inputs):
         height, width = ops.shape(inputs)[1:3]
         channels = inputs.shape[-1]
-        # The channels as single-channel pictures, so that one kernel serves all.
+        # Channels become single-channel images, so that one kernel serves all.
         planes = ops.reshape(ops.transpose(self._pad(inputs), (0, 3, 1, 2)), (-1, height + 4, width + 4, 1))
         planes = ops.conv(planes, self._kernel, padding="valid", data_format="channels_last")
         planes = ops.reshape(super().call(planes), (-1, channels, self.scale * height, self.scale * width))
@@ -114,7 +114,7 @@ class Luma(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class WeightedSum(layers.Layer):
-    """The sum over the channels with learned weights, at first equal: `(N, H, W, C)` to `(N, H, W, 1)`."""
+    """A weighted sum over channels, `(N, H, W, C)` to `(N, H, W, 1)`; the weights are learned, and equal at first."""
 
     def build(self, input_shape):
         equal = initializers.Constant(1 / input_shape[-1])
@@ -129,7 +129,7 @@ class WeightedSum(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class SelfConnections(initializers.Initializer):
-    """The identity as a convolution: each filter takes the middle of its own channel."""
+    """Initializes a convolution as the identity: each filter takes the middle of its own channel."""
 
     def __call__(self, shape, dtype=None):
         kernel = np.zeros(shape, np.float32)
@@ -140,13 +140,13 @@ class SelfConnections(initializers.Initializer):
 def build_srcnn(scale: int = 4) -> keras.Model:
     """Builds SRCNN 9-5-5: Dong et al. 2016 (arXiv 1501.00092v3), section 4.3.2, with 64 and 32 filters.
 
-        Y of the bicubic picture
+        Y of the bicubic image
         conv 9x9 x64, ReLU
         conv 5x5 x32, ReLU
         conv 5x5 x1
 
-    The first weights are the paper's, Gaussian with a deviation of 0.001; its border, which convolutions cut off, is
-    what its MATLAB code has, repeated pixels.
+    The initial weights are the paper's, Gaussian with a standard deviation of 0.001. The border is padded by repeating
+    pixels, as in its MATLAB code.
 
     Args:
         scale: Scale factor: 2, 4 or 8.
@@ -167,12 +167,12 @@ def build_srcnn(scale: int = 4) -> keras.Model:
 def build_espcn(scale: int = 4) -> keras.Model:
     """Builds ESPCN: Shi et al. 2016 (arXiv 1609.05158), section 3.2: l = 3, (5, 64), (3, 32), 3, with tanh.
 
-        Y of the small picture
+        Y of LR
         conv 5x5 x64, tanh
         conv 3x3 x32, tanh
         conv 3x3 x scale**2, pixel shuffle
 
-    The paper does not say what the first weights are; they are Keras' (Glorot).
+    The paper does not state the initial weights; here they are Keras' (Glorot).
 
     Args:
         scale: Scale factor: 2, 4 or 8.
@@ -193,19 +193,19 @@ def build_espcn(scale: int = 4) -> keras.Model:
 def build_drcn(scale: int = 4, filters: int = 256, recursions: int = 16) -> keras.Model:
     """Builds DRCN, deeply recursive: Kim et al. 2016 (arXiv 1511.04491), figure 3 (a), sections 3 and 5.2.
 
-        Y of the bicubic picture
+        Y of the bicubic image
         embedding: conv 3x3, ReLU, twice
-        inference: one conv 3x3, ReLU, again and again
-        reconstruction, of each recursion's result: conv 3x3, ReLU, conv 3x3 x1, plus the bicubic Y
-        the sum of these with learned weights
+        inference: the same conv 3x3, ReLU, `recursions` times
+        reconstruction after each recursion: conv 3x3, ReLU, conv 3x3 x1, plus the bicubic Y
+        weighted sum of the reconstructions, with learned weights
 
-    The first weights are the paper's: He's, and self-connections for the recursion. The output of its layer "each" is
-    what the recursions give, `(N, scale H, scale W, recursions)`, for the loss of `training.steps`.
+    The initial weights are the paper's: He's, and the identity for the recursion. The layer "each" outputs the
+    reconstructions, `(N, scale H, scale W, recursions)`, for the loss of `training.steps`.
 
     Args:
         scale: Scale factor: 2, 4 or 8.
         filters: Channels of every layer but the last.
-        recursions: How often the recursive layer is applied.
+        recursions: Number of times that the recursive layer is applied.
 
     Returns:
         A `keras.Model` named "drcn", with input and output of `models.generator.build_generator`.
@@ -229,16 +229,17 @@ def build_drcn(scale: int = 4, filters: int = 256, recursions: int = 16) -> kera
 
 
 def with_recursions(model):
-    """A model of the same weights that gives SR and what each recursion of DRCN gives; None for another model."""
+    """A model with the weights of a DRCN that outputs SR and the reconstruction of each recursion; None for another
+    model."""
     if model.name != "drcn":
         return None
     return keras.Model(model.input, [model.output, model.get_layer("each").output], name="drcn_recursions")
 
 
 def loss_border(model):
-    """HR pixels at each border of a crop that the training loss leaves out, since the model sees beyond it there.
+    """The width of a crop's border, in HR pixels, that the training loss leaves out: there the model sees padding.
 
-    SRCNN's paper takes the central pixels alone (section 3.3); ESPCN's crops overlap so that every pixel of a
+    SRCNN's paper compares the central pixels alone (section 3.3); ESPCN's crops overlap so that every pixel of a
     photograph counts once (section 3.2). DRCN pads with zeros and counts every pixel, as G does.
     """
     return margin_of(model) * scale_of(model) if model.name in ("srcnn", "espcn") else 0
@@ -250,7 +251,7 @@ def _bicubic(scale):
 
 
 def _replace_luma(name, lr, bicubic, bicubic_y, y):
-    """The model whose result is the bicubic picture with another Y."""
+    """The model that outputs the bicubic image with its Y replaced by `y`."""
     change = layers.Subtract(dtype="float32", name="change")([y, bicubic_y])
     return keras.Model(lr, layers.Add(dtype="float32", name="sr")([bicubic, change]), name=name)
 
@@ -277,5 +278,5 @@ def margin_of(model):
     if model.name == "espcn":
         return 4
     reach = 8 if model.name == "srcnn" else 4 + config_of(model)["recursions"]
-    # Where the first pixel of an LR pixel looks, among the LR pixels, and the bicubic one beyond that.
+    # The LR pixel at the end of what the first HR pixel of an LR pixel sees, plus the reach of the bicubic kernel.
     return _BICUBIC_REACH - 1 - math.floor((0.5 - reach) / scale_of(model) - 0.5)

@@ -1,4 +1,4 @@
-"""A model between two: the weighted mean of what both give."""
+"""A model between two others: the weighted mean of their outputs."""
 
 import keras
 
@@ -6,7 +6,8 @@ import srgan_tf.system.keras_settings  # noqa: F401
 
 
 class Blend(keras.Model):
-    """The weighted mean of what two models of one scale factor give; `strength`, 0 to 1, is of `end`."""
+    """The weighted mean of the outputs of two models with the same scale factor; `strength`, 0 to 1, is the weight of
+    `end`."""
 
     def __init__(self, start: keras.Model, end: keras.Model, strength: float):
         super().__init__(name="blend")

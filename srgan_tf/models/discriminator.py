@@ -1,4 +1,4 @@
-"""The discriminator D of SRGAN: figure 4 of the paper, with a head that takes crops of any size."""
+"""The discriminator D of SRGAN: figure 4 of the paper, with a head for crops of any size."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def build_discriminator(*, normalization: Callable[..., layers.Layer] = layers.B
 
     Returns:
         A `keras.Model` named "discriminator". Input: `(N, H, W, 3)` in [-1, 1], any H and W of 16 or more. Output:
-        logits `(N, 1)`, float32; `sigmoid(logits)` is the probability that the picture is a photograph.
+        logits `(N, 1)`, float32; `sigmoid(logits)` is the probability that the image is a photograph.
     """
     x = picture = layers.Input((None, None, 3), name="picture")
     for index, (filters, stride) in enumerate(CONVOLUTIONS, start=1):

@@ -1,4 +1,4 @@
-"""The generator G of SRGAN, as the slides and figure 4 of the paper have it, with nearest-neighbour upsampling."""
+"""The generator G of SRGAN after the slides and figure 4 of the paper, with nearest-neighbour upsampling."""
 
 import json
 import re
@@ -42,8 +42,8 @@ def build_generator(
         blocks: Residual blocks.
         scale: Scale factor: 2, 4 or 8.
         filters: Channels of every layer but the last.
-        normalization: Makes each BN layer, called with its `name`: a layer with the weights of
-            `keras.layers.BatchNormalization`, see `training.distribution.Distribution.normalization`.
+        normalization: Called with `name` to make each BN layer, which must have the weights of
+            `keras.layers.BatchNormalization`; see `training.distribution.Distribution.normalization`.
 
     Returns:
         A `keras.Model` named "generator". Input: LR `(N, H, W, 3)` in [-1, 1], any H and W. Output: SR
@@ -58,7 +58,7 @@ def build_generator(
         raise ValueError(f"blocks must not be negative. Received: {blocks}")
 
     def conv_bn(x, name, convolution=layers.Conv2D):
-        # BN's beta takes the place of the convolution's bias.
+        # BN's beta serves as the bias.
         x = convolution(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
         return normalization(name=f"{name}_bn")(x)
 
@@ -77,10 +77,10 @@ def build_generator(
 def change_scale(
     generator: keras.Model, scale: int, *, normalization: Callable[..., layers.Layer] = layers.BatchNormalization
 ) -> keras.Model:
-    """Builds G for another scale factor with the weights of a trained one, to be trained further.
+    """Builds G for another scale factor with the weights of a trained G, to be trained further.
 
-    Its upsampling stages have the weights of the last of `generator`, which is not changed; if it has more, the earlier
-    ones those of the first.
+    Its upsampling stages get the weights of the last stages of `generator`, which is not changed; if it has more of
+    them, the additional first ones get those of the first stage.
 
     Raises:
         ValueError: See `build_generator`.
@@ -95,9 +95,9 @@ def change_scale(
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """The configuration from which `load_generator` builds a model: of G its arguments, of another its name, too.
+    """The configuration from which `load_generator` builds a model: the arguments of G; of another model its name, too.
 
-    That of a `models.blend.Blend`, which is in no file, is for reading alone.
+    That of a `models.blend.Blend` is only to be shown; such a model is in no file.
     """
     if isinstance(model, Blend):
         return {"blend": [describe(model.start), describe(model.end)], "strength": model.strength}
@@ -107,7 +107,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
 
 
 def receptive_margin(generator: keras.Model) -> int:
-    """Radius of G's receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
+    """The radius of G's receptive field, see `receptive_radius`."""
     blocks, scale, _ = generator_config(generator)
     return receptive_radius(blocks, scale)
 
@@ -122,7 +122,7 @@ def save_generator(generator: keras.Model, path: Path | str) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    # HDF5 ends the whole process where the disk is full. It writes below 2 kB more for each variable.
+    # HDF5 ends the whole process if the disk is full. It writes less than 2 kB more for each variable.
     reserve = 2**17 + sum(variable.numpy().nbytes + 4096 for variable in generator.variables)
     with atomic_file(path, suffix=SUFFIX, reserve=reserve) as partial:
         generator.save_weights(partial)
@@ -143,8 +143,8 @@ def load_generator(
         A `keras.Model`, see `build_generator`; or a model of `models.registry`, if the file has one.
 
     Raises:
-        UserError: The file is missing, named otherwise than `.weights.h5` or `.keras`, damaged, not a generator's, does
-            not fit, or has NaN or infinity.
+        UserError: The file is missing, its name does not end in `.weights.h5` or `.keras`, it is damaged or not a
+            generator's, does not fit, or has NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():
@@ -168,7 +168,7 @@ def load_generator(
             warnings.simplefilter("error", UserWarning)
             try:
                 generator.load_weights(path)
-            except (UserWarning, ValueError):  # which speak of Keras' containers
+            except (UserWarning, ValueError):  # with messages about Keras' containers
                 raise ValueError(f"its arrays are not those that {config} has") from None
     require_finite(path, generator)
     return generator

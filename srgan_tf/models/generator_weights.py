@@ -1,4 +1,4 @@
-"""The weights of G as arrays, without Keras, whose import and layers take longer than to upscale a small picture."""
+"""The weights of G as arrays, without Keras, whose import takes longer than upscaling a small image."""
 
 import contextlib
 import dataclasses
@@ -13,9 +13,10 @@ import numpy as np
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5
 
 METADATA = "srgan_tf"  # attribute of a weights file: the configuration of its model, as JSON
-SUFFIX = ".weights.h5"  # Keras opens no other
+SUFFIX = ".weights.h5"  # Keras requires it
 SCALES = (2, 4, 8)
-# What a pixel sees of the smaller picture after nearest x2, in one direction: [pixel of two, tap of 2, tap of 3].
+# A 3-tap filter after nearest x2, as two 2-tap filters on the smaller image, along one axis:
+# [which of the two new pixels, tap of 2, tap of 3].
 NEAREST_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 
 
@@ -28,7 +29,7 @@ class GeneratorWeights:
         scale: Scale factor.
         filters: Channels of every layer but the last.
         arrays: By the layer's name: kernel and bias, a kernel, or BN's gamma, beta, moving mean and variance; float32.
-        epsilon: Of every BN.
+        epsilon: Epsilon of every BN.
     """
 
     blocks: int
@@ -39,7 +40,7 @@ class GeneratorWeights:
 
 
 def generator_config(generator) -> tuple[int, int, int]:
-    """The `(blocks, scale, filters)` that `generator.build_generator` was called with to make a `keras.Model`."""
+    """The arguments `(blocks, scale, filters)` with which `generator.build_generator` built a `keras.Model`."""
     names = [layer.name for layer in generator.layers]
     blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
     stages = sum(name.startswith("up") and name.endswith("_conv") for name in names)
@@ -57,7 +58,7 @@ def receptive_radius(blocks: int, scale: int) -> int:
     reach = 4 + 2 * blocks + 1  # the 9x9 and the 3x3 convolutions at the low resolution
     beyond, size = 4, scale  # the last 9x9, in pixels of the full resolution
     while size > 1:
-        # A 3x3 convolution reaches one pixel further; seen from the stage before, nearest x2 halves the distance.
+        # A 3x3 convolution reaches one pixel further; before nearest x2 the distance is half as many pixels.
         beyond = -(-(beyond + 1) // 2)
         size //= 2
     return reach + beyond
@@ -71,10 +72,10 @@ def copy_weights(generator) -> GeneratorWeights:
 
 
 def read_weights(path: Path | str) -> GeneratorWeights | None:
-    """The weights in a file that `generator.save_generator` wrote of G.
+    """Reads the weights of G from a file of `generator.save_generator`.
 
-    None if anything in the file is missing, more, not finite or of another shape or type, or if it holds another model:
-    `generator.load_generator` loads it then or says what is wrong with it.
+    Returns None if the file is of another model, or if an array is missing, unknown, not finite, or of another shape or
+    type; `generator.load_generator` then loads it or says what is wrong.
 
     Raises:
         UserError: See `hdf5.open_hdf5`.
@@ -96,7 +97,7 @@ def read_weights(path: Path | str) -> GeneratorWeights | None:
 
 
 def read_scale(path: Path | str) -> int | None:
-    """The scale factor that a weights file states, whose weights are not read; None if it must be loaded to know.
+    """The scale factor that a weights file states, without reading the weights; None if it must be loaded to know.
 
     Raises:
         UserError: See `hdf5.open_hdf5`.
@@ -107,10 +108,10 @@ def read_scale(path: Path | str) -> int | None:
 
 
 def read_config(file: h5py.File) -> dict[str, Any]:
-    """The configuration, see `generator.describe`, in a weights file; it says no more than what is stored in the file.
+    """The configuration in a weights file, see `generator.describe`, checked against the arrays in the file.
 
     Raises:
-        KeyError, TypeError, ValueError: There is none, or another model is stored than it says.
+        KeyError, TypeError, ValueError: There is none, or it does not fit the arrays.
     """
     config = dict(json.loads(file.attrs[METADATA]))
     stored = {name: [group[str(number)].shape for number in range(len(group))] for name, group in _layers(file)}

@@ -1,4 +1,4 @@
-"""HDF5 files of weights, which are looked at before anything is taken from them."""
+"""Opens HDF5 files of weights, and checks them before anything is read from them."""
 
 import contextlib
 import math
@@ -11,29 +11,30 @@ import numpy as np
 
 from srgan_tf.system.errors import DAMAGE, UserError
 
-# What h5py, and Keras over it, raise over a file that is missing, damaged or another network's.
+# What h5py and Keras raise for a file that is missing, damaged or of another network.
 UNREADABLE: tuple[type[Exception], ...] = (AttributeError, OSError, UserWarning, *DAMAGE)
-# Of what a file declares to what it weighs. Weights hardly compress; arrays that were never written weigh nothing.
+# Of the declared size of all arrays to the size of the file. Weights hardly compress; arrays that were never written
+# take no room in the file.
 _LARGEST_RATIO = 4
 _SLACK = 2**20  # bytes, for small files
 
 
 @contextlib.contextmanager
 def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
-    """Opens a file in which every array lies in the file itself, holds numbers, and weighs what it declares.
+    """Opens a file, and checks that all arrays are in the file itself, hold numbers and are no larger than the file.
 
-    HDF5 can put an array's values into any other file, which is then read as the weights, and declare arrays of any
-    size without storing one.
+    HDF5 can take an array's values from any other file, and declare arrays of any size without storing them.
 
     Raises:
-        UserError: It has links to other places, arrays in other files, or arrays of anything but numbers.
-        Exception: It is missing, damaged, or no HDF5; one of `UNREADABLE`.
+        UserError: It has links to other places, arrays in other files, too large arrays, or arrays of anything but
+            numbers.
+        Exception: It is missing, damaged, or not HDF5; one of `UNREADABLE`.
     """
     with h5py.File(path, "r") as file:
         links: list[tuple[str, object]] = []
         try:
             file.visititems_links(lambda name, link: links.append((name, link)))
-        except SystemError:  # what h5py makes of an error on the way
+        except SystemError:  # h5py raises it for any error on the way
             raise ValueError("its links cannot be followed") from None
         remaining = _LARGEST_RATIO * os.path.getsize(path) + _SLACK
         for name, link in links:
@@ -52,7 +53,7 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
 
 
 def require_finite(path: Path | str, model) -> None:
-    """Refuses weights, from a file, from which only black or broken pictures come.
+    """Refuses weights, read from a file, that are not finite: they make only black or broken images.
 
     Raises:
         UserError: A layer has NaN or infinity.

@@ -1,27 +1,30 @@
-"""Initial weights with which G already upsamples, so that training need not first learn to reproduce the picture."""
+"""Initial weights with which G upsamples bilinearly, so that it need not learn first to reproduce its input."""
 
 import numpy as np
 
 from srgan_tf.models.generator import generator_config
 
-# Where the straight pieces that stand in for atanh meet, in pixel values of [-1, 1]; atanh is infinite at the ends, so
-# it is held at LIMIT there. Chosen so that tanh of the pieces is nowhere further than 1.1 of 255 levels from identity.
+# The knots of a piecewise linear approximation of atanh, in pixel values of [-1, 1]. atanh is infinite at the ends, so
+# its argument is limited to LIMIT. tanh of the approximation is within 1.1 of 255 levels of the identity.
 KNOTS = np.array([-1, -0.951, -0.876, -0.766, -0.61, -0.39, 0.39, 0.61, 0.766, 0.876, 0.951])
 LIMIT = 0.994
-# Of the pixels of photographs, in [-1, 1]: BN's statistics before it has seen any.
+# Typical mean and standard deviation of photographs in [-1, 1], for BN's initial statistics.
 MEAN, DEVIATION = -0.1, 0.5
 
 
 def initialize_as_bilinear(generator):
     """Sets G's weights so that it starts as bilinear upsampling; the remaining channels stay random.
 
-    G has no skip connection from the input to the output: the picture itself must pass through all layers. Three
-    channels of the first convolution carry it as x + 1, which the ReLU leaves alone; gamma is 0 in the last BN of every
-    residual branch, so that each starts at zero (Goyal et al. 2017, section 5.1); nearest x2 followed by [1 2 1] / 4 is
-    bilinear; and as tanh comes last, the last ReLU's channels are the hinges of a piecewise linear atanh.
+    G has no skip connection from the input to the output, so the image itself must pass through all layers:
+
+    - Three channels of the first convolution carry it as x + 1, which is not negative, so that ReLU keeps it.
+    - Gamma is 0 in the last BN of every residual branch, so that each branch starts at zero (Goyal et al. 2017, section
+      5.1).
+    - Nearest x2 followed by [1 2 1] / 4 is bilinear.
+    - The last ReLU's channels are the hinges of a piecewise linear atanh, which undoes the final tanh.
 
     Args:
-        generator: What `build_generator` returned, with at least 33 filters; changed in place.
+        generator: A model of `build_generator` with at least 33 filters; changed in place.
 
     Raises:
         ValueError: It has too few filters.
@@ -54,7 +57,7 @@ def initialize_as_bilinear(generator):
             kernel[:, :, channel % 3, channel] = tent
         conv.set_weights([kernel])
         gamma, beta, mean, variance = bn.get_weights()
-        # BN as the identity, in inference mode exactly, and on a batch of typical brightness and contrast.
+        # BN as the identity: exactly in inference mode, about so in training on a batch of typical images.
         mean[:carried], variance[:carried] = MEAN + 1, DEVIATION**2
         gamma[:carried] = np.sqrt(DEVIATION**2 + bn.epsilon)
         beta[:carried] = MEAN + 1
@@ -62,7 +65,7 @@ def initialize_as_bilinear(generator):
             beta[:carried] -= np.repeat(KNOTS + 1, 3)
         bn.set_weights([gamma, beta, mean, variance])
 
-    # A piecewise linear function is its first value plus, from each knot on, the change of its slope.
+    # A piecewise linear function is its first value plus, from each knot on, the change of slope times the distance.
     ends = np.append(KNOTS, 1.0)
     values = np.arctanh(np.clip(ends, -LIMIT, LIMIT))
     slopes = np.diff(values) / np.diff(ends)

@@ -1,4 +1,4 @@
-"""Layers written so that they cost less; each equals the standard layers that it names."""
+"""Faster equivalents of standard layers; each names the layers that it equals."""
 
 import keras
 from keras import ops
@@ -11,8 +11,8 @@ from srgan_tf.models.generator_weights import NEAREST_TAPS
 class NearestConv2D(keras.layers.Conv2D):
     """`UpSampling2D(2, interpolation="nearest")` and then `Conv2D` 3x3 with stride 1 and same padding.
 
-    The three pixels of a row that the kernel covers are copies of only two, so that each of the four pixels that one
-    becomes is a 2x2 convolution of the smaller picture: 2.25 times less arithmetic.
+    The 3x3 pixels under the kernel are copies of only 2x2 pixels, so each of the four new pixels is a 2x2 convolution
+    of the smaller image: 2.25 times less arithmetic.
 
     Args:
         filters: Output channels.
@@ -74,7 +74,7 @@ class RowConv2D(keras.layers.Conv2D):
         padded = ops.pad(inputs, ((0, 0), (k // 2, k // 2), (0, 0), (0, 0)))
         partial = ops.conv(padded, rows, padding="same", data_format="channels_last")  # (N, H + k - 1, W, k * C_out)
         total = self.bias if self.use_bias else 0.0
-        # First the channels and then the rows, so that the gradient of each part is as small as the part.
+        # Split the channels first and cut the rows then, so that the gradient of each part is as small as the part.
         for row, part in enumerate(ops.split(partial, k, axis=-1)):
             total = total + ops.cast(part[:, row : row + height], "float32")
         return self.activation(total)

@@ -1,4 +1,4 @@
-"""NumPy archives, which are looked at before anything is taken from them."""
+"""Opens NumPy archives, and checks them before anything is read from them."""
 
 import io
 import math
@@ -8,25 +8,25 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-# Of what an archive declares to what it weighs; weights hardly compress.
+# Of the declared size of all arrays to the size of the archive; weights hardly compress.
 _LARGEST_RATIO = 4
 _SLACK = 2**20  # bytes, for small archives
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile decompresses these in bounded pieces
 
 
 class NpzArchive:
-    """The arrays of an `.npz`, none of which is larger than it is stored.
+    """The arrays of an `.npz`, whose sizes are checked against the size of the file.
 
     Args:
-        file: What `numpy.savez` or `savez_compressed` wrote, open for reading and seekable.
-        kinds: Of the types that arrays may have, as in `numpy.dtype.kind`; by default numbers.
+        file: A file of `numpy.savez` or `savez_compressed`, open for reading and seekable.
+        kinds: The allowed types of arrays, as `numpy.dtype.kind`; by default numbers.
 
     Attributes:
         types: A dict from the name of each array to its `(dtype, shape)`.
 
     Raises:
-        Exception: It is damaged, or no such archive, or more is declared than stored; one of `system.errors.DAMAGE`, or
-            an OSError.
+        Exception: It is damaged, not such an archive, or declares more than it stores; one of `system.errors.DAMAGE`,
+            or an OSError.
     """
 
     def __init__(self, file: BinaryIO, kinds: str = "fiub"):
@@ -50,19 +50,19 @@ class NpzArchive:
             self._members[name], self.types[name] = member, (dtype, shape)
 
     def read(self, name: str) -> NDArray:
-        """An array, whose checksum was compared before it is looked at; raises as the constructor."""
+        """Reads an array, whose checksum is compared first; raises as the constructor."""
         member = self._members[name]
         with self._archive.open(member) as stream:
-            content = stream.read(member.file_size)  # a bound: the stream may hold more
+            content = stream.read(member.file_size)  # not more, which the stream may hold
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def _header(stream):
-    """The type and the shape of an array whose file begins here."""
+    """The type and the shape of an array, from the header at the start of its file."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(stream)
     try:
         shape, _, dtype = readers[version](stream)
-    except Exception as error:  # Python's parser and tokenizer read it
+    except Exception as error:  # whatever Python's parser and tokenizer raise
         raise ValueError(f"an array without a header ({type(error).__name__})") from None
     return dtype, shape

@@ -1,10 +1,10 @@
-"""The models besides G, by name: how each is rebuilt from the configuration in its weights file."""
+"""The models besides G, by name: baselines, and generators of other projects."""
 
 from srgan_tf.models import baselines, third_party
 
 
 def _module_of(name):
-    """The module of a model, which has `config_of`, `scale_of` and `margin_of`."""
+    """The module that has `config_of`, `scale_of` and `margin_of` for a model."""
     return third_party if is_third_party(name) else baselines
 
 
@@ -19,19 +19,19 @@ def is_baseline(name):
 
 
 def is_registered(model):
-    """Whether a `keras.Model` is one of these, and not G."""
+    """Whether a `keras.Model` is one of these models, not G."""
     return is_third_party(model.name) or is_baseline(model.name)
 
 
 def build_registered(model, **config):
-    """Builds a model from what `describe_registered` gave; raises KeyError or TypeError for an unknown one."""
+    """Builds a model from the result of `describe_registered`; raises KeyError or TypeError for an unknown model."""
     if is_third_party(model):
         return third_party.build_third_party(model, **config)
     return baselines.BUILDERS[model](**config)
 
 
 def describe_registered(model):
-    """The arguments of `build_registered` that build a model again."""
+    """The arguments with which `build_registered` builds a model again."""
     return {"model": model.name} | _module_of(model.name).config_of(model)
 
 
@@ -41,5 +41,5 @@ def scale_of(model):
 
 
 def margin_of(model):
-    """Radius of the receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
+    """The radius of the receptive field: how far an output pixel sees, in LR pixels beyond the one that it lies in."""
     return _module_of(model.name).margin_of(model)

@@ -1,15 +1,18 @@
-"""Super-resolution from the picture's own patches in NumPy, after SelfExSR (Huang, Singh and Ahuja, CVPR 2015).
+"""Super-resolution from the image's own patches in NumPy, after SelfExSR (Huang, Singh and Ahuja, CVPR 2015).
 
-What is in one place of a picture is often near it once more, a little larger. The picture is upscaled in steps of about
-1.26. At each, every 5x5 patch of the upscaled and therefore blurred picture is compared with the patches around its
-place in the picture before it, blurred in the same way (reduced by the step and upscaled again), all less their means.
-What that picture has there unblurred is averaged, the more similar the heavier, and gets the mean of the patch. The
-results of overlapping patches are averaged, and back-projection (Irani and Peleg 1991) makes the picture agree with LR.
+A detail of an image often occurs again nearby, a little larger. So the image is upscaled in steps of about 1.26, and at
+each step:
 
-Steps, means and back-projection are the paper's. It takes for each patch the most similar one that PatchMatch finds
-anywhere, rotated, stretched and in perspective. The average over a window is more accurate on Set5, draws nothing at
-random and costs a tenth; patches rotated by right angles and mirrored add 0.01 dB at most, for six times the work. Y
-alone is upscaled; colours are bicubic's.
+1. The image before the step is blurred as upscaling blurs: downscaled by the step and upscaled again.
+2. Every 5x5 patch of the upscaled image is compared with the blurred patches around the same place, all less their
+   means.
+3. It becomes its mean plus the average of the unblurred patches there, less their means; similar ones weigh more.
+4. Overlapping patches are averaged, and back-projection (Irani and Peleg 1991) makes the image agree with LR.
+
+Steps, means and back-projection are the paper's. The paper takes, for each patch, the most similar one that PatchMatch
+finds anywhere, rotated, stretched and in perspective. The average over a window is more accurate on Set5, not random,
+and costs a tenth; patches rotated by right angles and mirrored add 0.01 dB at most, for six times the work. Only Y is
+upscaled so; colours are bicubic's.
 """
 
 import os
@@ -25,16 +28,16 @@ _PATCH_RADIUS = 2
 _SIDE = 2 * _PATCH_RADIUS + 1
 _AREA = _SIDE**2
 _STEPS_PER_OCTAVE = 3
-# Side of the square of patches that have one window. A larger one makes BLAS start threads, beside those of the pool.
+# Side of the square of patches that share a window. With a larger one BLAS would start threads besides the pool's.
 _TILE = 4
-_REACH = 8  # of the window: pixels of the source around the tile
-_SIMILARITY_SIGMA = 0.03  # deviation between patches that are as good as equal; in [-1, 1]
+_REACH = 8  # width of the window around the tile, pixels of the source
+_SIMILARITY_SIGMA = 0.03  # RMS difference below which patches count as equal; values in [-1, 1]
 _BACK_PROJECTIONS = 8
-_CHUNK = 32  # tiles at a time, which the processor's cache holds
+_CHUNK = 32  # tiles at a time, so that they fit into the processor's cache
 
 
 def upscale(image, scale=4):
-    """Upscales a picture by its own patches: about 170,000 pixels of the result a second of one core's time.
+    """Upscales an image by its own patches: about 170,000 output pixels per second on one core.
 
     Args:
         image: `(H, W, 3)` RGB in [-1, 1], floating point.
@@ -66,18 +69,18 @@ def _resize(image, height, width):
 
 
 def _back_project(sr, lr):
-    """SR with LR's differences from it, reduced, added until there are few."""
+    """Corrects SR repeatedly by the difference between LR and downscaled SR."""
     for _ in range(_BACK_PROJECTIONS):
         sr = sr + _resize(lr - _resize(sr, *lr.shape), *sr.shape)
     return sr
 
 
 def _step(before, smaller, size, pool):
-    """A picture upscaled to `size` from its own patches, of which it was blurred by the way over the size `smaller`."""
+    """Upscales an image to `size` by its own patches; it is blurred by resizing to the size `smaller` and back."""
     height, width = size
     source = _Source(before, smaller, size)
     rows, columns = len(source.tops), len(source.lefts)
-    # The last tiles reach beyond the borders.
+    # The last tiles extend beyond the borders.
     beyond = (0, rows * _TILE - height), (0, columns * _TILE - width)
     targets = _patches(np.pad(_resize(before, height, width), beyond, mode="edge"))
     votes = np.empty((_AREA + 1, rows * _TILE, columns * _TILE), np.float32)
@@ -107,11 +110,11 @@ def _patches(image):
 
 
 class _Source:
-    """A picture's patches beside those of its blurred self, in a window for every tile of a picture of `size`.
+    """The patches of an image and of its blurred copy, with a window of them for every tile of an image of `size`.
 
     Attributes:
-        tops: Where the window of each row of tiles begins.
-        lefts: Where that of each column does.
+        tops: First row of the window for each row of tiles.
+        lefts: First column of the window for each column of tiles.
     """
 
     def __init__(self, image, smaller, size):
@@ -121,7 +124,8 @@ class _Source:
         keys = keys - means
         values = _patches(image).reshape(keys.shape) - means
         window = [min(2 * _REACH + _TILE, side) for side in image.shape]
-        # |a - b|^2 = |a|^2 + |b|^2 - 2 a b; the ones add up the weights.
+        # |a - b|^2 = |a|^2 + |b|^2 - 2 a b, so the keys get |b|^2 as a last plane; the values get ones, which sum up
+        # the weights.
         self._keys, self._values = (
             sliding_window_view(np.concatenate([planes, last[None]]), window, axis=(1, 2)).transpose(1, 2, 0, 3, 4)
             for planes, last in ((keys, np.square(keys).sum(axis=0)), (values, np.ones_like(means)))
@@ -132,8 +136,16 @@ class _Source:
         )
 
     def votes(self, patches, row, chunk):
-        """What the patches, `(N, 16, 25)`, of N tiles of a row and a slice of columns are to become, times its weight,
-        and the weight: `(N, 16, 26)`."""
+        """The new values of patches, times their weight, and the weight.
+
+        Args:
+            patches: `(N, 16, 25)`, the patches of N tiles.
+            row: Row of the tiles.
+            chunk: Slice of their columns.
+
+        Returns:
+            `(N, 16, 26)`.
+        """
         keys, values = (
             windows[self.tops[row], self.lefts[chunk]].reshape(len(patches), _AREA + 1, -1)
             for windows in (self._keys, self._values)
@@ -144,7 +156,7 @@ class _Source:
         least = errors.min(axis=2, keepdims=True)
         errors -= least
         least = np.maximum(least + np.square(patches).sum(axis=2, keepdims=True), 0) / _AREA
-        # Twice the least error has the weight e^-1/2; less than the sigma counts as the sigma.
+        # Twice the least error has e^-1/2 times the weight; an error below sigma counts as sigma.
         errors *= -0.5 / _AREA / np.maximum(least, _SIMILARITY_SIGMA**2)
         found = np.exp(errors, out=errors) @ values.swapaxes(1, 2)
         found /= found[..., -1:]

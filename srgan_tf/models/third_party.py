@@ -1,4 +1,4 @@
-"""Generators of two other projects, as their code has them: TensorLayerX's SRGAN, and krasserm's super-resolution."""
+"""Generators of two other projects as in their code: TensorLayerX's SRGAN, and krasserm's super-resolution."""
 
 import dataclasses
 
@@ -11,18 +11,18 @@ from srgan_tf.models.baselines import PixelShuffle
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What sets a project's generator apart from figure 4 of the paper.
+    """The differences between a project's generator and figure 4 of the paper.
 
     Attributes:
         scale: The scale factor.
         first: Side of the first convolution's kernel.
-        first_relu: Whether it is followed by an activation.
         last: Side of the last convolution's kernel.
-        prelu: PReLU in place of ReLU.
+        first_relu: Whether an activation follows the first convolution.
+        prelu: Whether activations are PReLU instead of ReLU.
         biases: Whether convolutions before BN have biases.
-        epsilon: Of BN.
-        stages: `(factor, filters)` of each bilinear upscaling; empty for two sub-pixel ones.
-        zero_to_one: Whether it expects LR in [0, 1] instead of [-1, 1].
+        epsilon: Epsilon of BN.
+        stages: `(factor, filters)` of each bilinear upscaling; empty for two sub-pixel convolutions.
+        zero_to_one: Whether LR is in [0, 1] instead of [-1, 1].
     """
 
     scale: int
@@ -100,7 +100,7 @@ def margin_of(model):
     beyond = architecture.last // 2  # in pixels of the full resolution
     for factor, _ in reversed(architecture.stages or ((2, 64), (2, 64))):
         if architecture.stages:
-            beyond = -(-(beyond + 1) // factor) + 1  # the convolution is behind the bilinear upscaling
+            beyond = -(-(beyond + 1) // factor) + 1  # the convolution follows the bilinear upscaling
         else:
             beyond = -(-beyond // factor) + 1
     return architecture.first // 2 + 2 * blocks_of(model) + 1 + beyond

@@ -1,4 +1,4 @@
-"""Weights files of other projects, read and written layer by layer, in the order of the layers."""
+"""Reads and writes weights files of other projects, layer by layer in their order."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from srgan_tf.models.npz import NpzArchive
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.errors import DAMAGE, UserError, user_errors
 
-# What the files call a layer's arrays, and their order in Keras' layers.
+# The names of a layer's arrays in the files, and ours.
 _ROLES = {
     "filters": "kernel",
     "kernel": "kernel",
@@ -33,7 +33,7 @@ def read_tensorlayerx(path):
     """Reads a generator of TensorLayerX's SRGAN as one of `models.third_party`.
 
     Args:
-        path: What `save_weights(path, format="npz_dict")` wrote for `SRGAN_g` or `SRGAN_g2`, of any backend.
+        path: A file that `save_weights(path, format="npz_dict")` wrote for `SRGAN_g` or `SRGAN_g2`, of any backend.
 
     Raises:
         UserError: The file is missing, damaged, or of another network; the message names the first layer that differs.
@@ -53,7 +53,7 @@ def read_tensorlayerx(path):
 
 
 def read_krasserm(path):
-    """As `read_tensorlayerx`, of krasserm's super-resolution: `pre_generator.h5` or `gan_generator.h5`."""
+    """As `read_tensorlayerx`, for krasserm's super-resolution: `pre_generator.h5` or `gan_generator.h5`."""
     path = Path(path)
     saved = {}
     with (
@@ -72,7 +72,7 @@ def _text(value):
 
 
 def _build(path, name, saved):
-    """The model `third_party.ARCHITECTURES[name]` with the arrays of a file, a dict from layer to arrays by role."""
+    """Builds the model `third_party.ARCHITECTURES[name]` with weights `saved`, a dict from layer to arrays by role."""
     convolutions = [layer for layer, arrays in saved.items() if "kernel" in arrays]
     if len(convolutions) < 5 or len(convolutions) % 2 == 0:
         last = f", the last {convolutions[-1]}" if convolutions else ""
@@ -115,7 +115,7 @@ def _roles(layer):
 
 
 def _kernel(array):
-    """A kernel as `(height, width, in, out)`, whichever way round it was saved."""
+    """A kernel as `(height, width, in, out)`, also if it was saved as `(out, in, height, width)`."""
     if array.ndim == 4 and (array.shape[0] != array.shape[1] or array.shape[0] > _LARGEST_KERNEL):
         return array.transpose(2, 3, 1, 0)
     return array
@@ -124,16 +124,16 @@ def _kernel(array):
 def write_tensorlayerx(model, path):
     """Writes a generator for TensorLayerX, to be read with `load_weights(path, format="npz_dict")`.
 
-    The names are those that a fresh process gives: `conv2d_1`, `batchnorm2d_1` and so on, in the order of the layers.
-    A model that `read_tensorlayerx` made fits the network that it came from; our G fits that network with a 9x9 first
-    and last convolution and nearest-neighbour upscaling, see docs/use.md.
+    The names are those of a new process: `conv2d_1`, `batchnorm2d_1` and so on, in the order of the layers. A model of
+    `read_tensorlayerx` fits the network that it came from; our G fits that network with a 9x9 first and last
+    convolution and nearest-neighbour upscaling, see docs/use.md.
 
     Args:
         model: A `keras.Model` of `models.generator` or `models.third_party`.
         path: The file, `.npz`.
 
     Raises:
-        UserError: The model has layers that TensorLayerX's generators have not, or the file cannot be written.
+        UserError: The model is not one that TensorLayerX can read, or the file cannot be written.
     """
     if model.name == "generator":
         blocks, scale, _ = generator.generator_config(model)

@@ -9,7 +9,7 @@ import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.models.hdf5 import open_hdf5, require_finite
 from srgan_tf.system.errors import UserError, reason
 
-# phi_(i,j): the j-th convolution, after its ReLU, before the i-th max pooling; pool4 is the seminar's own choice.
+# phi_(i,j): the j-th convolution, after its ReLU, before the i-th max pooling; pool4 is the seminar's choice.
 LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4", "pool4": "block4_pool"}
 
 

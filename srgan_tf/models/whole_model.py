@@ -1,7 +1,7 @@
-"""Whole models, Keras' `.keras` files, which `keras.models.load_model` opens where this package's layers are imported.
+"""Whole models in Keras' `.keras` files, which `keras.models.load_model` opens if this package's layers are imported.
 
-Here such a file is read as weights and a description: none of the layers and functions that it names is run, since that
-could be any code.
+Here only the weights and the description of the model are read from such a file. The layers and functions that it
+names are not run, since they could be any code.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from srgan_tf.system.atomic import atomic_file
 
 SUFFIX = ".keras"
 _MAX_DESCRIPTION_BYTES = 4_000_000  # G with 16 blocks has 100 kB, InceptionResNetV2 800 kB
-# What equal networks may differ in: as they were trained, or as Keras numbers things.
+# Keys in which the descriptions of equal networks may differ: how they were trained, and Keras' numbering.
 _INCIDENTAL = {"dtype", "trainable", "shared_object_id", "build_config", "module"}
 
 
 def write_model(model: keras.Model, path: Path | str) -> None:
-    """Writes a model, layers and weights, to a file that ends in `.keras`; complete or not at all.
+    """Writes a model, layers and weights, to a `.keras` file; complete or not at all.
 
     Raises:
         UserError: The file cannot be written.
@@ -38,11 +38,10 @@ def write_model(model: keras.Model, path: Path | str) -> None:
 
 @contextlib.contextmanager
 def as_weights_file(path: Path | str) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    """The weights and the description of what `write_model` or `keras.Model.save` wrote.
+    """Extracts the weights and the description of the layers from a `.keras` file of a generator.
 
     Yields:
-        A file as `generator.save_generator` writes it, which is gone afterwards, and the layers as `described` gives
-        them.
+        A temporary file as `generator.save_generator` writes it, and the list of the layers' descriptions.
 
     Raises:
         KeyError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile: It is damaged, or not a generator's.
@@ -56,10 +55,10 @@ def as_weights_file(path: Path | str) -> Iterator[tuple[Path, list[dict[str, Any
 
 @contextlib.contextmanager
 def unpacked(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The weights and the description of any model, as they are in a `.keras` file.
+    """Extracts the weights and the description from a `.keras` file of any model.
 
     Yields:
-        A file of weights, HDF5, which is gone afterwards, and what describes the model: `class_name`, `config`...
+        A temporary HDF5 file of weights, and the description of the model: `class_name`, `config`...
 
     Raises:
         KeyError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile: It is damaged.
@@ -70,14 +69,14 @@ def unpacked(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
         if info["config.json"].file_size > _MAX_DESCRIPTION_BYTES:
             raise ValueError("its description is too long")
         if any(each.file_size != each.compress_size for each in info.values()):
-            raise ValueError("it is compressed, which Keras does not do")  # and small files could fill the disk
+            raise ValueError("it is compressed, which Keras does not do")  # a small file could fill the disk
         description = json.loads(archive.read(info["config.json"]))
         archive.extract(info[weights.name], folder)
         yield weights, description
 
 
 def _arguments(name, layers):
-    """The arguments that build a network, see `generator.describe`, from the description of its layers."""
+    """The arguments to build a network, see `generator.describe`, from the description of its layers."""
     by_name = {layer["name"]: layer for layer in layers}
     if registry.is_third_party(name):
         return {"model": name, "blocks": sum(layer["class_name"] == "Add" for layer in layers) - 1}
@@ -93,7 +92,7 @@ def _arguments(name, layers):
 
 
 def check_layers(found: list[dict[str, Any]], model: keras.Model) -> None:
-    """Checks that the layers of a file, see `as_weights_file`, are those of a model, but for their names.
+    """Checks that the layers of a file, see `as_weights_file`, are those of a model, except for their names.
 
     Raises:
         ValueError: They are not.
@@ -108,7 +107,7 @@ def check_layers(found: list[dict[str, Any]], model: keras.Model) -> None:
 
 
 def _agree(found, expected, names):
-    """Whether two parts of descriptions say the same, in what both say: versions of Keras describe more or less."""
+    """Whether two parts of descriptions agree in the keys that both have; versions of Keras differ in their keys."""
     if isinstance(found, dict) and isinstance(expected, dict):
         both = (found.keys() & expected.keys()) - _INCIDENTAL
         return all(_agree(found[key], expected[key], names) for key in both)
