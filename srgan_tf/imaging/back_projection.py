@@ -1,13 +1,14 @@
 """Changes SR as little as possible so that MATLAB's bicubic of it, rounded, is LR again.
 
-With B, the two matrices of `resize.resize_matrix`, the least change that makes the bicubic of `x` equal `y` is
-`B^T m`, `m = (B B^T)^-1 (y - B x)`, the minimum-norm solution. On each axis B B^T has seven diagonals and a condition
-number of 2.06, so that its inverse falls by a factor of 3 from one LR pixel to the next and a picture can be solved
-strip by strip. What rounding and clipping then leave is taken off by further steps of `m`: with
-`x = clip(sr + B^T m)` they ascend the dual of "the nearest picture within the range".
+Let B be MATLAB's bicubic downscaling, the matrices of `resize.resize_matrix` on both axes. The smallest change of SR
+`x` after which its bicubic equals LR `y` is `B^T m`, with the multipliers `m = (B B^T)^-1 (y - B x)`: the minimum-norm
+solution. On each axis B B^T has seven diagonals and a condition number of 2.06, so that its inverse decays by a factor
+of 3 from one LR pixel to the next, and an image can be solved strip by strip. Rounding and clipping leave a residual,
+which further steps of `m` reduce: with `x = clip(sr + B^T m)` they are dual ascent on "the nearest image within the
+range".
 
-Not every LR has such a picture: one-pixel lines of black on white would need values beyond the range. Where the steps
-do not come near, SR stays as it is.
+Such an image does not exist for every LR: one-pixel lines of black on white would need values beyond the range. Where
+the steps do not converge, SR stays as it is.
 """
 
 import dataclasses
@@ -19,31 +20,31 @@ from numpy.typing import DTypeLike
 
 from srgan_tf.imaging.resize import resize_matrix
 
-MAX_LEVELS = 1  # of 8 bits, that a value of LR may differ by
-MAX_SHARE = 0.001  # of the values of LR that may differ, in 16 bits by more than half a level of 8 bits
-_BLOCK_SHARE = MAX_SHARE / 2  # in a block, whose last rows count with the next one's
+MAX_LEVELS = 1  # by which a value of LR may differ, of 8 bits
+MAX_SHARE = 0.001  # of the LR values, which may differ; in 16 bits, by more than half a level of 8 bits
+_BLOCK_SHARE = MAX_SHARE / 2  # the same for a block, whose last rows count with the next block
 _MAX_STEPS = 18
-_PATIENCE = 5  # steps after which SR is left as it is where it does not come nearer
-_REACH = 2  # LR pixels that the kernel sees on either side of an LR pixel's own
-_LOOKAHEAD = 12  # LR rows whose solution waits for the rows below, whose residual reaches them divided by 3^12
+_PATIENCE = 5  # every so many steps, pixels that do not converge are given up
+_REACH = 2  # LR pixels that the kernel reaches to each side
+_LOOKAHEAD = 12  # LR rows below a block that are solved with it; rows further below matter less than 3^-12
 _BLOCK_ROWS = 32  # LR rows that are finished at once
-_CHUNK = 1024  # columns times colors that are composed at once, within a core's cache
-_LEAST_FREE = 1 / 16  # of the kernel's energy that a step counts on where SR is clipped
-_UNTOUCHED = 3  # LR pixels around one that has no solution whose SR stays, too
+_CHUNK = 1024  # columns times colors that are composed at once, to fit into a core's cache
+_LEAST_FREE = 1 / 16  # lower bound of the share of the kernel's energy on pixels that are not clipped
+_UNTOUCHED = 3  # LR pixels around a given-up pixel whose SR stays, too
 
 
 @dataclasses.dataclass
 class Residual:
-    """How far SR, reduced again, is from LR, in levels of the picture's type.
+    """The difference between LR and downscaled SR, in levels of the image's type.
 
     Attributes:
-        unit: A level of 8 bits: 1, or 257 of 16 bits, where the last levels beside clipped pixels come slowly.
-        values: Number of the values of LR: pixels times colors.
-        before: Sum of squares of the residual of SR as it came, before rounding.
+        unit: A level of 8 bits: 1, or 257 for 16 bits, where the last levels beside clipped pixels converge slowly.
+        values: Number of LR values: pixels times colors.
+        before: Sum of squares of the residual of the original SR, before rounding.
         after: Sum of squares of the residual of the result.
-        differing: Number of the values that differ by half a unit or more.
+        differing: Number of LR values that differ by more than half a unit.
         largest: The largest difference.
-        steps: Of the rows that took most of them.
+        steps: The largest number of steps of any block.
     """
 
     unit: int = 1
@@ -71,13 +72,13 @@ class Residual:
 
 
 class BackProjection:
-    """Makes the SR of one picture faithful to its LR, of `height` and `width`, from top to bottom.
+    """Makes the SR of one image faithful to its LR, of `height` and `width`, from top to bottom.
 
-    Alpha, the last of 2 or 4 bands, stays as it is. Colors that it hides wholly are not aimed at, since the network was
-    shown others in their place, see `transparency.fill_hidden`.
+    Alpha, the last of 2 or 4 bands, stays as it is. The colors of fully transparent pixels are ignored, since the
+    network saw others in their place, see `transparency.fill_hidden`.
 
     Attributes:
-        residual: The `Residual` of the rows that are done.
+        residual: The `Residual` of the finished rows.
     """
 
     def __init__(self, height: int, width: int, scale: int, bands: int, dtype: DTypeLike):
@@ -87,8 +88,8 @@ class BackProjection:
         kind = _float(dtype)
         self._vertical = resize_matrix(scale * height, height).astype(kind)
         self._columns = _Columns(resize_matrix(scale * width, width), kind)
-        # What is not done, and what it depends on: LR and m from `_first_row` on, SR from `_top` on, and above that the
-        # rows of the result that the kernel sees.
+        # The unfinished rows: LR and m from `_first_row` on, SR from `_top` on; and the finished rows of the result
+        # above, as far as the kernel reaches.
         self._top = 0
         self._lr = np.empty((0, width, bands), dtype)
         self._multipliers = np.empty((width, self._colors, 0), kind)
@@ -114,11 +115,11 @@ class BackProjection:
 
     @property
     def _first_row(self):
-        """The first row of LR that SR from `_top` on has a part in."""
+        """The first row of LR that depends on SR from `_top` on."""
         return max(self._top - _REACH, 0)
 
     def _solve(self, stop, done):
-        """Solves the rows before `stop` and returns those before `done`; both of LR."""
+        """Solves the rows before LR row `stop`, and returns those before LR row `done`."""
         first, last = self._first_row, stop if stop == self._height else stop - _REACH
         above = self.scale * self._top - len(self._above)
         lr = self._lr[: last - first]
@@ -157,7 +158,7 @@ class BackProjection:
 
 
 def working_bytes(width: int, scale: int, bands: int, dtype: DTypeLike) -> int:
-    """The memory that a `BackProjection` takes besides the rows that it is given, whatever the height; see there."""
+    """The memory that a `BackProjection` takes for an image of any height, besides the rows that it is given."""
     rows, size, held = _BLOCK_ROWS + _LOOKAHEAD + 2 * _REACH, np.dtype(dtype).itemsize, _float(dtype).itemsize
     sr = 4 * rows * scale**2 * bands * size
     between = 4 * rows * scale * _colors(bands) * held
@@ -170,16 +171,16 @@ def _colors(bands):
 
 
 def _float(dtype):
-    # Products of 8 bits and weights, multiples of 1/4096 at a scale of 4, and their sums are exact in float32.
+    # With 8 bits, float32 is exact at a scale of 4: the weights are multiples of 1/4096.
     return np.dtype(np.float32 if np.iinfo(dtype).max == 255 else np.float64)
 
 
 class _Columns:
-    """B of the horizontal axis, applied to the first axis of an array.
+    """B of the horizontal axis, which is applied to the first axis of an array.
 
     Attributes:
         reduce: B, `(width, scale width)`.
-        energy: The squares of its weights.
+        energy: B with its weights squared.
         spread: B^T.
     """
 
@@ -197,32 +198,32 @@ class _Columns:
         self._factor = linalg.cholesky_banded(diagonals, lower=True).astype(kind)
 
     def solve(self, values):
-        """(B B^T)^-1 of `(width, ...)`."""
+        """Multiplies `(width, ...)` by (B B^T)^-1."""
         from scipy import linalg
 
         return linalg.cho_solve_banded((self._factor, True), values, check_finite=False)
 
 
 class _Window:
-    """The rows of SR that are not done, and the rows of LR that these have a part in.
+    """The unfinished rows of SR, and the rows of LR that depend on them.
 
     Arrays of LR are `(width, colors, rows)`, so that both axes are resized without a copy; those of SR are
     `(rows, scale width * colors)`.
 
     Args:
-        vertical: B of the rows, from those of `above` and `sr` to those of `lr`.
+        vertical: B of the vertical axis, from the rows of `above` and `sr` to those of `lr`.
         columns: `_Columns`.
         lr: `(rows, width, colors)`.
-        hidden: Which pixels of LR are not aimed at, `(width, 1, rows)`.
-        above: Rows of the result before `sr`, `(rows, scale width, colors)`.
+        hidden: Whether a pixel of LR is ignored, `(width, 1, rows)`.
+        above: Finished rows of the result before `sr`, `(rows, scale width, colors)`.
         sr: `(rows, scale width, colors)`.
-        multipliers: m of the first rows, of earlier windows.
+        multipliers: m of the first rows, from earlier windows.
         limit: The largest value.
 
     Attributes:
         multipliers: m.
         sr: The result.
-        squares_before: Sum of squares of the residual of the rows without m, before the first step.
+        squares_before: Sum of squares of the residual before the first step, of the rows that had no m yet.
     """
 
     def __init__(self, vertical, columns, lr, hidden, above, sr, multipliers, limit):
@@ -244,11 +245,11 @@ class _Window:
         """Finds m.
 
         Returns:
-            `(levels, steps)`: how far each value of LR is from the reduced result, and the number of steps.
+            `(levels, steps)`: the difference of each LR value from the downscaled result, and the number of steps.
         """
         residual = np.where(self._hidden, 0, self._residual(rounded=False))
         self.squares_before = float(np.square(residual[..., self._old :], dtype=np.float64).sum())
-        residual[..., : self._old] = 0  # solved already; rounding it anew would undo later steps
+        residual[..., : self._old] = 0  # m of these rows has taken later steps, which this would undo
         self._step(residual)
         unit = self._limit // 255
         given_up = np.broadcast_to(self._hidden, residual.shape).copy()
@@ -257,7 +258,7 @@ class _Window:
         for steps in range(1, _MAX_STEPS + 1):
             residual = self._residual()
             levels = np.where(self._hidden, 0, np.abs(np.ceil(residual - 0.5)))  # halves are rounded up
-            if steps % _PATIENCE == 0:  # what has a solution is halved in two steps
+            if steps % _PATIENCE == 0:  # where a solution exists, two steps halve the residual
                 given_up |= _surroundings(levels > unit * 2 ** ((_MAX_STEPS - steps) / 2))
             wanted = np.where(given_up, 0, levels)
             is_clipped, share = wanted.max() > MAX_LEVELS * unit, np.mean(wanted > unit / 2)
@@ -278,7 +279,7 @@ class _Window:
         self.multipliers += solved.reshape(residual.shape)
 
     def _compose(self):
-        """Yields parts of `sr + B^T m`, each after the slice of its columns."""
+        """Yields `(columns, values)`: parts of `sr + B^T m`, each with the slice of its columns."""
         width, _, rows = self.multipliers.shape
         spread = (self._columns.spread @ self.multipliers.reshape(width, -1)).reshape(-1, rows)
         for start in range(0, len(spread), _CHUNK):
@@ -286,11 +287,11 @@ class _Window:
             yield part, self._spread @ np.ascontiguousarray(spread[part].T) + self._sr[:, part]
 
     def _residual(self, rounded=True):
-        """LR less the reduced result, which is clipped and not rounded.
+        """LR less the clipped and downscaled result.
 
         Args:
-            rounded: Whether the result is rounded, and set as `sr`, and reduced as MATLAB does, rounding between the
-                axes.
+            rounded: Whether to round the result, store it as `sr`, and round between the two axes of downscaling as
+                MATLAB does.
         """
         reduced = np.empty((self.multipliers.shape[2], self._sr.shape[1]), self._vertical.dtype)
         for part, values in self._compose():
@@ -306,7 +307,7 @@ class _Window:
         return self._lr - np.clip(reduced, 0, self._limit, out=reduced)
 
     def _free_share(self):
-        """For each value of LR, the share of the kernel's energy that lies where SR is not clipped."""
+        """For each LR value, the share of the kernel's energy on SR values that are not clipped."""
         energy = self._vertical.multiply(self._vertical).tocsr()
         free = np.empty((self.multipliers.shape[2], self._sr.shape[1]), self._vertical.dtype)
         for part, values in self._compose():
@@ -317,14 +318,15 @@ class _Window:
         return np.maximum(free / whole, _LEAST_FREE)
 
     def _reduce_columns(self, matrix, values):
-        """Reduces `(rows, scale width * colors)` to `(width, colors, rows)`."""
+        """Downscales `(rows, scale width * colors)` to `(width, colors, rows)`."""
         _, colors, rows = self.multipliers.shape
         turned = np.ascontiguousarray(values.T).reshape(-1, colors * rows)
         return (matrix @ turned).reshape(self.multipliers.shape)
 
 
 def _surroundings(marked):
-    """The pixels `_UNTOUCHED` or fewer from a marked one, in all colors alike; `(width, colors, rows)`."""
+    """Whether a pixel is within `_UNTOUCHED` of one that is marked in any color: `(width, 1, rows)` of bool, from
+    `(width, colors, rows)`."""
     from scipy import ndimage
 
     size = 2 * _UNTOUCHED + 1

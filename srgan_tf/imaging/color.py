@@ -1,4 +1,4 @@
-"""Pixel values: 8 bits to and from the network's [-1, 1], and the luma channel that the tables are computed on."""
+"""Converts pixel values between 8 bits and the network's [-1, 1], and computes luma, on which the tables are based."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,5 +30,5 @@ def luma(image: ArrayLike) -> np.ndarray:
 
 
 def full_range_luma(image: ArrayLike) -> np.ndarray:
-    """`luma` stretched to [0, 255]: of R = G = B their value."""
+    """`luma` stretched to [0, 255], so that R = G = B keeps its value."""
     return np.asarray(image, np.float64) @ (LUMA / LUMA.sum())

@@ -1,4 +1,4 @@
-"""Metadata in the files that libvips has written without them: it leaves out what is long, and PNG's own chunks."""
+"""Adds metadata to files of libvips, which leaves out long metadata and PNG's own chunks."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ _BLOCK = 1 << 24  # bytes moved at once
 
 
 def embed_png(path, metadata, exif: Exif | None, packet: bytes | None, bands: int) -> None:
-    """Puts the chunks of the picture that it was made from, EXIF and XMP into a PNG."""
+    """Adds the chunks of the original PNG, EXIF and XMP to a PNG."""
     chunks = [
         (kind, data)
         for kind, data in metadata.chunks
@@ -34,7 +34,7 @@ def embed_png(path, metadata, exif: Exif | None, packet: bytes | None, bands: in
 
 
 def embed_jpeg(path, resolution: tuple[float, float], exif: Exif | None, packet: bytes | None) -> list[str]:
-    """Puts JFIF's resolution, EXIF and XMP into a JPEG; returns what had to be left out."""
+    """Adds JFIF's resolution, EXIF and XMP to a JPEG; returns the names of tags that had to be left out."""
     dots = (min(65535, max(1, round(25.4 * each))) for each in resolution)
     data = _segment(0xE0, b"JFIF\0\1\1\1" + struct.pack(">HHBB", *dots, 0, 0))
     left_out: list[str] = []
@@ -56,7 +56,7 @@ def embed_jpeg(path, resolution: tuple[float, float], exif: Exif | None, packet:
 
 
 def embed_webp(path, exif: Exif | None, packet: bytes | None, height: int, width: int, alpha: bool) -> None:
-    """Puts EXIF and XMP into a WebP."""
+    """Adds EXIF and XMP to a WebP."""
     if not exif and not packet:
         return
     behind = _webp_chunk(b"EXIF", exif.block()[len(JPEG_EXIF) :]) if exif else b""
@@ -87,7 +87,7 @@ def _webp_chunk(kind, data):
 
 
 def _insert(file, place, data):
-    """Inserts bytes into a file by moving what is behind them, from its end."""
+    """Inserts bytes into a file; moves the bytes after `place` block by block, the last block first."""
     end = file.seek(0, os.SEEK_END)
     while data and end > place:
         start = max(place, end - _BLOCK)

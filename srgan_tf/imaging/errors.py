@@ -1,4 +1,4 @@
-"""What goes wrong with a picture's file, as an error that names it."""
+"""Errors of image files, which name the file."""
 
 import contextlib
 import re
@@ -10,17 +10,17 @@ from PIL import Image
 
 from srgan_tf.system.errors import DAMAGE, UserError, reason
 
-_DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)  # the last of a GIF's frame
+_DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)  # the last for a GIF's frame
 
-_UNKNOWN_KIND = re.compile(r"not (supported|configured)")  # libtiff's words: a compression, say
+_UNKNOWN_KIND = re.compile(r"not (supported|configured)")  # libtiff's words, of a compression, for example
 
 
 class PictureError(UserError):
-    """A file that cannot be read as a picture, or a picture that cannot be written.
+    """A file that cannot be read as an image, or an image that cannot be written.
 
     Attributes:
         path: The file.
-        reason: What is wrong with it, without its name.
+        reason: The message without the name of the file.
     """
 
     def __init__(self, path: Path | str, reason: str):
@@ -30,12 +30,12 @@ class PictureError(UserError):
 
 
 class UnsupportedPicture(Exception):
-    """A picture that is refused by a function that does not know its name; the message is the reason."""
+    """An image that is refused by a function that does not know its name; the message is the reason."""
 
 
 @contextlib.contextmanager
 def picture_errors(path: Path | str) -> Iterator[None]:
-    """Makes what reading a picture, a file or a stream of a name, raises a `PictureError`."""
+    """Makes errors of reading an image a `PictureError` with the name of its file or stream."""
     try:
         yield
     except UnsupportedPicture as error:

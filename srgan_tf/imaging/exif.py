@@ -1,4 +1,4 @@
-"""The EXIF of a photograph, in a block of its own or in a TIFF file, where libvips neither reads nor writes it.
+"""The EXIF of a photograph, as a block or in a TIFF file, where libvips neither reads nor writes it.
 
 Both are the same structure (EXIF 2.32, section 4.5; TIFF 6.0, section 2): image file directories (IFDs) of tags, each
 with a type, a count and a value. Classic TIFF has offsets of 4 bytes, BigTIFF of 8.
@@ -9,7 +9,7 @@ import io
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL.ExifTags import TAGS
@@ -26,8 +26,8 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 _RATIONALS = (5, 10)  # types of two numbers of 4 bytes
-_MAX_ENTRIES, _MAX_VALUE_BYTES = 1 << 16, 1 << 24  # of an IFD; what is above is damage
-IFD_ERRORS = ValueError, OverflowError, OSError, struct.error  # of what is no IFD
+_MAX_ENTRIES, _MAX_VALUE_BYTES = 1 << 16, 1 << 24  # of an IFD; more means damage
+IFD_ERRORS = ValueError, OverflowError, OSError, struct.error  # raised for a damaged IFD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,12 @@ class _Layout:
 
     @property
     def number(self):
-        """The number of entries."""
+        """Format of the number of entries."""
         return self.order + ("Q" if self.big else "H")
 
     @property
     def entry(self):
-        """Tag, type, count; and the value, or its offset if it is longer."""
+        """Format of an entry: tag, type, count, and the value or, if that is longer, its offset."""
         return self.order + ("HHQ8s" if self.big else "HHI4s")
 
     @property
@@ -58,13 +58,13 @@ class _Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Exif:
-    """What is kept of EXIF; an IFD is `{tag: (type, count, value as stored)}`.
+    """The part of EXIF that is kept; an IFD is `{tag: (type, count, value as stored)}`.
 
     Attributes:
         layout: How the values are stored.
-        orientation: 1 to 8, of which 1 is upright; None if it is not stated.
+        orientation: 1 (upright) to 8; None if it is not stated.
         tags: Entries of the first IFD that describe the photograph.
-        sub_ifds: `{tag: IFD}` of the camera's settings and of the place.
+        sub_ifds: `{tag: IFD}`, the IFDs of the camera's settings and of GPS.
     """
 
     layout: _Layout
@@ -81,7 +81,7 @@ class Exif:
         return _HEADER + head + struct.pack(layout.offset, 8) + structure
 
     def shortened(self, most: int) -> tuple["Exif", list[str]]:
-        """The EXIF without its longest values, so that the block fits into `most` bytes; and the names of these."""
+        """Removes the longest values until the block fits into `most` bytes; returns the rest and the names removed."""
         exif, names = self, []
         while len(exif.block()) > most:
             ifds = [exif.tags, *exif.sub_ifds.values()]
@@ -92,7 +92,7 @@ class Exif:
         return exif, names
 
     def add_to_tiff(self, path: Path | str) -> None:
-        """Adds everything but the orientation to a TIFF file of one page: a new first IFD behind its end."""
+        """Adds all but the orientation to a TIFF file of one page, by appending a new first IFD."""
         with open(path, "r+b") as file:
             layout, first = read_layout(file)
             stored, after = read_ifd(file, layout, first)
@@ -106,7 +106,7 @@ class Exif:
 
 
 def read_exif(source: bytes | BinaryIO, first: int | None = None) -> Exif | None:
-    """What is kept of an EXIF block, or of the IFD at `first` of an open TIFF file; None if it is damaged."""
+    """Reads an EXIF block, or the IFD at offset `first` of an open TIFF file; None if it is damaged."""
     file = io.BytesIO(source.removeprefix(_HEADER)) if isinstance(source, bytes) else source
     try:
         layout, begin = read_layout(file)
@@ -118,7 +118,7 @@ def read_exif(source: bytes | BinaryIO, first: int | None = None) -> Exif | None
         }
     except IFD_ERRORS:
         return None
-    orientation = (*integers(main, _ORIENTATION, layout), None)[0]
+    orientation = first_integer(main, _ORIENTATION, layout, None)
     tags = {tag: entry for tag, entry in main.items() if tag in _KEPT_TAGS}
     if tags.get(_DESCRIPTION, (2, 0, b""))[2].startswith(_FOR_SOFTWARE):
         del tags[_DESCRIPTION]
@@ -130,10 +130,16 @@ def read_exif(source: bytes | BinaryIO, first: int | None = None) -> Exif | None
 
 
 def integers(entries: dict, tag: int, layout: _Layout) -> tuple[int, ...]:
-    """The values of an entry of integers in an IFD; nothing if there is none."""
+    """The values of an entry of integers in an IFD; none if there is no such entry."""
     kind, count, value = entries.get(tag, (_SHORT, 0, b""))
     letter = _INTEGERS.get(kind)
     return struct.unpack(f"{layout.order}{count}{letter}", value) if letter else ()
+
+
+def first_integer(entries: dict, tag: int, layout: _Layout, default: Any = 0) -> Any:
+    """The first of `integers`, or `default`."""
+    values = integers(entries, tag, layout)
+    return values[0] if values else default
 
 
 def read_layout(file: BinaryIO) -> tuple[_Layout, int]:
@@ -178,7 +184,7 @@ def read_ifd(file: BinaryIO, layout: _Layout, offset: int) -> tuple[dict, bytes]
 
 
 def _ifd_bytes(entries, layout, offset, after):
-    """The bytes of an IFD that shall stand at `offset`: its entries, `after`, and the long values."""
+    """The bytes of an IFD to be written at `offset`: its entries, `after`, and the long values."""
     head = struct.pack(layout.number, len(entries))
     values_at = offset + len(head) + len(entries) * struct.calcsize(layout.entry) + len(after)
     values, length = [], 0
@@ -194,7 +200,7 @@ def _ifd_bytes(entries, layout, offset, after):
 
 
 def _nested_ifd_bytes(main, sub_ifds, layout, offset, after):
-    """The bytes of an IFD at `offset` and behind it of those it points to."""
+    """The bytes of an IFD to be written at `offset`, followed by the IFDs that it points to."""
     kind, none = (_LONG8 if layout.big else _LONG), bytes(layout.inline)
     pointers = {tag: (kind, 1, none) for tag in sub_ifds}
     place = offset + len(_ifd_bytes(main | pointers, layout, offset, after))

@@ -1,4 +1,4 @@
-"""Reads any picture as 8-bit RGB, upright, and writes such pictures."""
+"""Reads any image as upright 8-bit RGB, and writes such images."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from srgan_tf.imaging.header import check_header, read_header
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.system.atomic import atomic_file
 
-_STRIP_BYTES = 1 << 22  # decoded at once, about
+_STRIP_BYTES = 1 << 22  # decoded at once, approximately
 # WebP is lossless because lossy WebP always halves the color resolution.
 _ENCODING: dict[str, dict[str, Any]] = {
     "jpeg": {"quality": 95, "subsampling": "4:4:4"},
@@ -41,7 +41,7 @@ def read_rgb(path: Path | str) -> np.ndarray:
 
 
 def _on_white(values, alpha):
-    """Of gray or color of 8 or 16 bits, `(H, W, bands)`, the uint8 values over white; gray keeps its one band."""
+    """Composites gray or color of 8 or 16 bits, `(H, W, bands)`, over white: uint8; gray stays one band."""
     most = np.iinfo(values.dtype).max
     if most == 255 and not alpha:
         return values

@@ -1,4 +1,4 @@
-"""The formats of pictures: those that are read and written, and those that are refused by their name."""
+"""Image formats: those that are read and written, and those that are detected and refused."""
 
 import codecs
 import contextlib
@@ -23,7 +23,7 @@ SUFFIXES = {
 READABLE_SUFFIXES = frozenset({*SUFFIXES, ".gif"})
 SIGNATURE_BYTES = 1024  # of a file that say what it is
 RAW = "a camera's raw file; develop it first, to PNG or TIFF"
-_SIGNATURES = {  # no decoder of another kind is ever reached
+_SIGNATURES = {  # only decoders of these kinds are ever called
     "png": rb"\x89PNG\r\n\x1a\n",
     "jpeg": rb"\xff\xd8\xff",
     "webp": rb"RIFF....WEBP",
@@ -40,18 +40,18 @@ _REFUSED = {
     "an SVG drawing; render it as PNG first": (
         rb"(\xef\xbb\xbf)?\s*(?=<)(?!<!doctype html|<html)[^\0]*?<(!DOCTYPE\s+)?(\w+:)?svg[\s/>]"
     ),
-    # CR2, IIQ; CR3, ORF, RW2, RAF, X3F, CRW, MRW; those that are TIFF otherwise are found by their tags.
+    # CR2, IIQ; CR3, ORF, RW2, RAF, X3F, CRW, MRW; other raw files are TIFF and found by their tags.
     RAW: rb"II\*\0.{4}(CR|IIII)|....ftypcrx |IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|II.{4}HEAPCCDR|\0MRM",
 }
 _NOT_A_PICTURE = "not an image (PNG, JPEG, WebP, BMP, TIFF, GIF)"
-_MAX_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, what the encoders allow
+_MAX_SIDE = {"jpeg": 65500, "webp": 16383}  # pixels, limits of the encoders
 
 
 def detect(head: bytes) -> str:
-    """What a file is, by its first `SIGNATURE_BYTES`, whatever its name: a key of `KINDS`, or "gif".
+    """The kind of a file by its first `SIGNATURE_BYTES`, whatever its name: a key of `KINDS`, or "gif".
 
     Raises:
-        UnsupportedPicture: It is nothing that is read here; the reason names what it is.
+        UnsupportedPicture: It is of another kind; the reason says which.
     """
     for kind, signature in _SIGNATURES.items():
         if re.match(signature, head, re.DOTALL):
@@ -63,7 +63,7 @@ def detect(head: bytes) -> str:
 
 
 def _plain(head):
-    """The head of a file, that of a text in gzip or UTF-16, as SVG may be, without these."""
+    """The head of a file; if it is gzip or UTF-16, as SVG may be, decoded."""
     if head.startswith(b"\x1f\x8b"):
         with contextlib.suppress(zlib.error):
             head = zlib.decompressobj(wbits=31).decompress(head, SIGNATURE_BYTES)
@@ -71,10 +71,10 @@ def _plain(head):
 
 
 def kind_of(path: Path | str) -> str:
-    """The key of `KINDS` that a file's suffix names.
+    """The key of `KINDS` for a file's suffix.
 
     Raises:
-        PictureError: It names none.
+        PictureError: The suffix is unknown.
     """
     suffix = Path(path).suffix
     if suffix.lower() not in SUFFIXES:
@@ -84,7 +84,7 @@ def kind_of(path: Path | str) -> str:
 
 
 def check_side(path: Path | str, kind: str, height: int, width: int) -> None:
-    """Refuses a picture that is too large for its format.
+    """Refuses an image that is too large for its format.
 
     Raises:
         PictureError: A side, in pixels, is longer than the format allows.

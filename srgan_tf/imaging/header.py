@@ -1,5 +1,5 @@
-"""What the file of a picture says before its pixels are decoded: kind, size, pages, orientation, metadata, and whether
-it is complete."""
+"""Reads the header of an image file, without decoding its pixels: kind, size, pages, orientation, metadata, and whether
+the file is complete."""
 
 import dataclasses
 import functools
@@ -14,18 +14,18 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile
 
 from srgan_tf.imaging import xmp
 from srgan_tf.imaging.errors import UnsupportedPicture
-from srgan_tf.imaging.exif import IFD_ERRORS, Exif, integers, read_exif, read_ifd, read_layout
+from srgan_tf.imaging.exif import IFD_ERRORS, Exif, first_integer, integers, read_exif, read_ifd, read_layout
 from srgan_tf.imaging.formats import RAW, SIGNATURE_BYTES, detect
 from srgan_tf.imaging.png_text import XMP_MARK, hidden
 
-MAX_PIXELS = 256_000_000  # a larger picture is taken for a decompression bomb
+MAX_PIXELS = 256_000_000  # larger images are refused as decompression bombs
 BY_PILLOW: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
-    "bmp": BmpImagePlugin.BmpImageFile,  # which libvips does not read
+    "bmp": BmpImagePlugin.BmpImageFile,  # libvips does not read it
     "gif": GifImagePlugin.GifImageFile,
 }
-# How a PNG's numbers are to be shown, and what was written about it (PNG 3rd edition, section 11.3).
+# Chunks that say how a PNG's values are to be shown, and texts (PNG 3rd edition, section 11.3).
 _PNG_COLOR = b"cICP", b"mDCV", b"cLLI", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"sBIT"
-_PNG_CHANNELS = {0: 2, 4: 2, 2: 4}  # of a color type, with alpha
+_PNG_CHANNELS = {0: 2, 4: 2, 2: 4}  # of each color type, with alpha
 PNG_TEXT = b"tEXt", b"zTXt", b"iTXt"
 _PNG_CHUNKS = {b"IHDR", b"PLTE", b"acTL", b"eXIf", b"IEND", *_PNG_COLOR, *PNG_TEXT}
 _JPEG_FRAMES = {0xC0 + number for number in range(16)} - {0xC4, 0xC8, 0xCC}
@@ -36,7 +36,7 @@ _MAX_JPEG_SEGMENTS = 1000  # from the first scan on; encoders make some ten scan
 _JPEG_APP1, JPEG_EXIF = 0xE1, b"Exif\0\0"
 JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # channels of gray, RGB, a palette, CMYK and YCbCr
-_MAX_METADATA_BYTES = 1 << 26  # in all; what is above is left out
+_MAX_METADATA_BYTES = 1 << 26  # in all; more is left out
 _MAX_PAGES = 1 << 16
 _TAIL = 1 << 16  # bytes
 
@@ -51,24 +51,25 @@ class TiffTag:
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """See the module.
+    """The header of an image file.
 
     Attributes:
         kind: A key of `formats.KINDS`, or "gif".
-        height: Pixels, as stored: not turned.
+        height: Pixels, as stored: before the orientation is applied.
         width: Pixels, as stored.
-        complete: Whether the end of the (first) picture is there, by the structure of the file.
-        frames: Pictures in the file, without thumbnails and masks; of a GIF always 1, since they are found by decoding.
-        page: Number of the first picture among all of a TIFF.
-        pixel_bytes: Of a decoded pixel.
+        complete: Whether the (first) image is complete, by the structure of the file.
+        pixel_bytes: Bytes of a decoded pixel.
         gray: Whether there is one channel besides alpha, and no palette.
-        channels: Of a JPEG, as stored: 1 gray, 3 color, 4 CMYK. Of a TIFF whose last channel is nothing known, those
+        frames: Number of images in the file, without thumbnails and masks; of a GIF always 1, since only decoding
+            shows more.
+        page: Index of the first image among all pages of a TIFF.
+        channels: Of a JPEG, as stored: 1 gray, 3 color, 4 CMYK. Of a TIFF with an unspecified last channel, the number
             before it. Else 0.
-        progressive: Whether the picture comes in several passes, which decoders hold as a whole: interlaced PNG,
+        progressive: Whether the image is stored in several passes, which decoders hold as a whole: interlaced PNG,
             progressive JPEG.
         exif: An `Exif`, or None.
         xmp: XMP packet, or None.
-        chunks: Of a PNG, `(kind, data)` of those that say how its numbers are to be shown, and of its texts.
+        chunks: The `(kind, data)` of a PNG's chunks that say how its values are to be shown, and of its texts.
     """
 
     kind: str
@@ -87,17 +88,17 @@ class Header:
 
     @property
     def orientation(self) -> int:
-        """1 to 8, 1 upright: what EXIF says, and where it says nothing XMP."""
+        """1 (upright) to 8, from EXIF or else from XMP."""
         return self.exif and self.exif.orientation or xmp.orientation(self.xmp) or 1
 
     @property
     def size(self) -> tuple[int, int]:
-        """`(height, width)` of the upright picture."""
+        """`(height, width)` of the upright image."""
         return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
 
     @property
     def decoder_bytes(self) -> int:
-        """Memory that decoding takes at once, about; 0 where a few rows are enough.
+        """Estimated memory for decoding; 0 if a few rows at a time are enough.
 
         Measured as VmHWM for 36 megapixels: BMP 7.5 bytes a pixel, WebP 8.5, progressive JPEG 7.2 (4:4:4) and 4.3
         (4:2:0), interlaced PNG 3.4, turned JPEG and PNG 4.1 and 3.7, others 1.1 and less.
@@ -112,10 +113,10 @@ class Header:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Reads the header of a picture of any kind from an open file, whatever its name says.
+    """Reads the header of an image of any kind from an open file, whatever its name says.
 
     Raises:
-        UnsupportedPicture: It is nothing that is read here, or is so damaged that it has no size.
+        UnsupportedPicture: It is of no supported kind, or so damaged that it has no size.
         Others: What `errors.picture_errors` makes a `PictureError`.
     """
     file.seek(0)
@@ -127,12 +128,12 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def check_header(header: Header, max_pixels: float | None = None, max_bytes: int | None = None) -> None:
-    """Refuses a picture that is too large or cut short.
+    """Refuses an image that is too large or truncated.
 
     Args:
-        header: Of the picture.
-        max_pixels: What the user allows, by the flag --max_megapixels. None: `MAX_PIXELS`.
-        max_bytes: Of memory that decoding may take, as --max_memory leaves. None: any.
+        header: Of the image.
+        max_pixels: The largest number of pixels that the user allows by --max_megapixels. None: `MAX_PIXELS`.
+        max_bytes: Memory that --max_memory leaves for decoding. None: no limit.
 
     Raises:
         UnsupportedPicture: It has more pixels, takes more memory, or its end is missing.
@@ -154,13 +155,13 @@ def _end(file):
 
 
 class _Room:
-    """What may still be read of metadata, some of which could fill the memory."""
+    """Limits the metadata that are read from a file, which could fill the memory."""
 
     def __init__(self):
         self._left = _MAX_METADATA_BYTES
 
     def read(self, file, length):
-        """`length` bytes of the file; nothing where there is no room for them."""
+        """Reads `length` bytes of the file; none if they exceed the limit."""
         if length > self._left:
             return b""
         self._left -= length
@@ -169,16 +170,20 @@ class _Room:
 
 def _png(file):
     chunks = list(_png_chunks(file))
-    first = dict(reversed(chunks))
+    first = dict(reversed(chunks))  # the first chunk of each kind
     if len(first.get(b"IHDR", b"")) < 13:
         return None
     width, height, depth, color_type, *_, interlace = struct.unpack(">IIBBBBB", first[b"IHDR"])
     if color_type == 3 and b"PLTE" not in first:
         raise UnsupportedPicture("damaged: its palette is missing")
-    blocks = [found for kind, data in chunks if kind in PNG_TEXT and (found := hidden(kind, data))]
-    blocks = dict(reversed(blocks))
+    blocks: dict[str, bytes] = {}  # "exif" and "xmp" in texts, the first of each
+    kept = []
+    for kind, data in chunks:
+        if kind in PNG_TEXT and (block := hidden(kind, data)):
+            blocks.setdefault(*block)
+        elif kind in _PNG_COLOR or kind in PNG_TEXT and data:
+            kept.append((kind, data))
     exif = first.get(b"eXIf") or blocks.get("exif")
-    kept = (kind in _PNG_COLOR or kind in PNG_TEXT and data and not hidden(kind, data) for kind, data in chunks)
     return Header(
         "png",
         height,
@@ -190,12 +195,12 @@ def _png(file):
         progressive=interlace > 0,
         exif=read_exif(exif) if exif else None,
         xmp=blocks.get("xmp"),
-        chunks=tuple(itertools.compress(chunks, kept)),
+        chunks=tuple(kept),
     )
 
 
 def _png_chunks(file):
-    """Yields the kind and the data of those chunks that are of use here, up to the end of the picture."""
+    """Yields the kind and the data of the chunks in `_PNG_CHUNKS`, up to the end of the image."""
     size, position, room = _end(file), 8, _Room()
     while position + 12 <= size:
         file.seek(position)
@@ -208,10 +213,10 @@ def _png_chunks(file):
 
 
 def _jpeg(file):
-    """Up to the first scan, whose end is looked for: mostly it is that of the file.
+    """Reads the segments up to the first scan, then looks for the end of the image.
 
-    Phones append a second picture or a video, so that else the tail is searched and then everything, from the scan on:
-    compressed data cannot hold FFD9, but a thumbnail in the header does.
+    Usually that is the end of the file. But phones append a second image or a video, so else the tail of the file is
+    searched, and then everything from the scan on. Compressed data cannot contain FFD9; a thumbnail in the header does.
     """
     frame, exif, packet, more = None, None, None, []
     for marker, data in _jpeg_segments(file):
@@ -242,7 +247,7 @@ def _jpeg(file):
 
 
 def _jpeg_segments(file):
-    """Yields the marker and the data of those segments that are of use here, up to the first scan."""
+    """Yields the marker and the data of APP1 and frame segments, up to the first scan."""
     room = _Room()
     file.seek(2)
     while (marker := file.read(2)) != b"\xff\xda" and len(marker) == 2:
@@ -257,15 +262,15 @@ def _jpeg_segments(file):
 
 
 def _has_all_scans(file, components):
-    """Whether the scans of a progressive JPEG bring every coefficient of every component to its last bit.
+    """Whether the scans of a progressive JPEG hold all bits of every coefficient of every component.
 
-    By the scans' headers alone (ITU-T T.81, B.2.3 and G.1.1.1), up to that of the last scan that is needed.
+    Reads only the headers of the scans (ITU-T T.81, B.2.3 and G.1.1.1), up to the last scan that is needed.
 
     Args:
-        file: Placed behind the marker of the first scan.
+        file: Positioned after the marker of the first scan.
         components: Their identifiers in the frame, bytes.
     """
-    # Of each coefficient, the lowest bit that has come.
+    # The lowest bit of each coefficient so far.
     lowest_bits: dict[int, list[int | None]] = {component: [None] * 64 for component in components}
     marker = _JPEG_SCAN
     for _ in range(_MAX_JPEG_SEGMENTS):
@@ -285,7 +290,7 @@ def _has_all_scans(file, components):
 
 
 def _next_jpeg_marker(file):
-    """Its number, with the file placed behind it; None at the end of the file."""
+    """The number of the next marker, with the file positioned after it; None at the end of the file."""
     position, data = file.tell(), b""
     while block := file.read(_TAIL):
         data += block
@@ -350,7 +355,7 @@ def _tiff(file):
     nested = [_tiff_or_nothing(file, layout, place) for place in integers(pages[0][1], TiffTag.SUB_IFDS, layout)]
 
     def value(entries, tag, default=0):
-        return (*integers(entries, tag, layout), default)[0]
+        return first_integer(entries, tag, layout, default)
 
     def is_picture(entries):
         kind = value(entries, TiffTag.SUBFILE_TYPE)
@@ -390,7 +395,7 @@ def _tiff(file):
 
 
 def _tiff_pages(file, layout, offset):
-    """The offset and the IFD of each page; one at least."""
+    """The offset and the IFD of each page, at least one."""
     pages, seen = [], set()
     while offset and offset not in seen and len(seen) < _MAX_PAGES:
         seen.add(offset)
@@ -413,11 +418,11 @@ def _tiff_or_nothing(file, layout, offset):
 
 
 def _check_tiff_values(entries, layout):
-    """Refuses values whose range is unknown, and channels that do not make up a gray or RGB picture."""
+    """Refuses values whose range is unknown, and channels that are neither gray nor RGB."""
     bits = max(integers(entries, TiffTag.BITS, layout), default=1)
     formats = set(integers(entries, TiffTag.SAMPLE_FORMAT, layout)) - {1, 4}  # unsigned, and not said
-    photometric = (*integers(entries, TiffTag.PHOTOMETRIC, layout), 1)[0]
-    samples = (*integers(entries, TiffTag.SAMPLES, layout), 1)[0]
+    photometric = first_integer(entries, TiffTag.PHOTOMETRIC, layout, 1)
+    samples = first_integer(entries, TiffTag.SAMPLES, layout, 1)
     if bits > 16 and not formats & {3, 6}:
         reason = f"{bits}-bit values; save it with 8 or 16 bits"
     elif formats:
@@ -452,11 +457,11 @@ def _gif_is_complete(file, image):
 
 
 def _bmp_is_complete(file, image):
-    """Whether all rows are there; the size in the header is not used, since many programs state it wrongly."""
+    """Whether all rows are there; the size in the header is ignored, since many programs state it wrongly."""
     codec, (_, _, _, height), start, options = image.tile[0]
     if codec == "raw":
         length = options[1] * height  # bytes of a row, with its padding
-    else:  # run lengths, whose extent only the header knows
+    else:  # run lengths, whose size only the header states
         file.seek(34)
         length = int.from_bytes(file.read(4), "little")
     return start + length <= _end(file)

@@ -1,6 +1,6 @@
-"""The ICC profile of the colors that a PNG states without one, for formats that know profiles alone.
+"""An ICC profile for the colors that a PNG states by other chunks, for formats that have only profiles.
 
-PNG 3rd edition, section 4.3, says what counts: cICP, else iCCP, else sRGB, else gAMA and cHRM. ICC.1:2022 describes
+PNG 3rd edition, section 4.3, defines the order: cICP, else iCCP, else sRGB, else gAMA and cHRM. ICC.1:2022 describes
 profiles, ITU-T H.273 the numbers of cICP.
 """
 
@@ -28,13 +28,17 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 
 def png_profile(chunks: dict[bytes, bytes], gray: bool) -> bytes | None:
-    """The ICC profile of the colors that a PNG states, which are gray or not, in chunks.
+    """An ICC profile for the colors that a PNG's chunks state.
+
+    Args:
+        chunks: A dict from kind to data.
+        gray: Whether the image is gray.
 
     Returns:
-        None where the chunks, from kind to data, say nothing, say sRGB or name a profile, which is at hand then.
+        None if the chunks state nothing or sRGB, or hold a profile themselves.
 
     Raises:
-        ValueError: The colors are none that a profile of this simple kind can state, such as HDR.
+        ValueError: A profile of this simple kind cannot describe the colors, such as HDR.
     """
     primaries: Sequence
     curve: tuple[float, ...]
@@ -85,7 +89,7 @@ def _profile(primaries, curve, gray):
 
 
 def _xyz(places):
-    """The columns X, Y, Z of places x, y, at Y = 1."""
+    """XYZ, in columns, of chromaticities x, y at Y = 1."""
     x, y = places.T
     return np.array([x / y, np.ones_like(x), (1 - x - y) / y])
 

@@ -1,18 +1,18 @@
-"""Texts in a PNG file (PNG 3rd edition, section 11.3.3), and what ImageMagick and others hide in them."""
+"""Texts in a PNG file (PNG 3rd edition, section 11.3.3), and the EXIF and XMP that ImageMagick and others put there."""
 
 import contextlib
 import re
 import zlib
 
 XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG file
-_MAX_BYTES = 1 << 24  # of a text, decompressed; what is above is left out
+_MAX_BYTES = 1 << 24  # of a decompressed text; longer ones are left out
 
 
 def hidden(kind: bytes, data: bytes) -> tuple[str, bytes] | None:
-    """What a tEXt, zTXt or iTXt chunk holds that is no text.
+    """EXIF or XMP in a tEXt, zTXt or iTXt chunk.
 
     Returns:
-        "exif" or "xmp", and the block as JPEG has it, which is empty if it is damaged; or None.
+        "exif" or "xmp", and the block as in JPEG, empty if it is damaged; None for a normal text.
     """
     keyword = data.partition(b"\0")[0]
     if keyword == b"XML:com.adobe.xmp":

@@ -1,4 +1,4 @@
-"""The reader of pictures: of any kind and size, by strips, as they are: gray, transparent or 16 bit, with metadata."""
+"""Reads images of any kind and size strip by strip, keeping gray, alpha, 16 bits and metadata."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ from srgan_tf.imaging.errors import UnsupportedPicture, picture_errors
 from srgan_tf.imaging.exif import Exif
 from srgan_tf.imaging.header import BY_PILLOW, check_header, read_header
 
-_MAX_BYTES_IN_MEMORY = 1 << 26  # bytes up to which a picture is decoded into memory
+_MAX_BYTES_IN_MEMORY = 1 << 26  # larger images are not decoded into memory
 _PILLOW_ROWS = 256  # at once
 _FORMATS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 _DTYPES = {name: dtype for dtype, name in _FORMATS.items()}
@@ -26,23 +26,22 @@ _DEFAULT_RESOLUTION, _MAX_RESOLUTION = 72 / 25.4, 1e5  # pixels per mm
 _MISSING_PIXELS = "premature end of data segment"  # in libjpeg's warning
 
 pyvips.cache_set_max(0)  # a file that was rewritten must be read again
-pyvips.concurrency_set(1)  # each thread holds rows of its own, and the codecs use one anyway
-logging.getLogger("pyvips").setLevel(
-    logging.ERROR
-)  # many cameras write slightly wrong metadata beside an intact picture
+pyvips.concurrency_set(1)  # each thread would take memory for its rows, and the codecs use only one
+# Many cameras write slightly wrong metadata with an intact image.
+logging.getLogger("pyvips").setLevel(logging.ERROR)
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """The metadata of a picture that are copied to the output.
+    """The metadata of an image that are copied to the output.
 
     Attributes:
-        profile: ICC profile; None if there is none. libvips leaves it out of a file whose channels it does not fit.
-        exif: An `Exif`; None if there is none.
-        xmp: XMP packet; None if there is none.
-        iptc: IPTC block; None if there is none.
+        profile: ICC profile or None. libvips does not write one that does not fit the channels.
+        exif: An `Exif` or None.
+        xmp: XMP packet or None.
+        iptc: IPTC block or None.
         resolution: Horizontal and vertical, pixels per mm.
-        chunks: Of a PNG, see `header.Header`; their order does not count.
+        chunks: Chunks of a PNG, see `header.Header`, in any order.
     """
 
     profile: bytes | None = None
@@ -54,18 +53,18 @@ class Metadata:
 
 
 class Raster:
-    """An open picture, upright; see `open_raster`.
+    """An open, upright image; see `open_raster`.
 
     Attributes:
         height: Pixels.
         width: Pixels.
         bands: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; colors are not premultiplied.
         gray: Whether there is no color.
-        alpha: Whether the last band is transparency, the largest value opaque.
-        opaque: Whether all of alpha is known to be opaque, by decoding everything beforehand.
+        alpha: Whether the last band is alpha, whose largest value is opaque.
+        opaque: Whether all of alpha is opaque.
         dtype: NumPy's uint8, values in [0, 255], or uint16, values in [0, 65535].
         metadata: A `Metadata`.
-        decoder_bytes: Memory that `rows` may take besides, about, as soon as it is called.
+        decoder_bytes: Estimated memory of the decoder from the first call of `rows` on.
     """
 
     def __init__(self, name, image, opaque, metadata):
@@ -78,18 +77,18 @@ class Raster:
 
     @property
     def size_bytes(self) -> int:
-        """Of all rows."""
+        """Bytes of all rows."""
         return self.height * self.width * self.bands * self.dtype.itemsize
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """Decodes the strip before row `bottom`: `(bottom - top, width, bands)`. Strips are to be asked for from top to
-        bottom, each row once.
+        """Decodes the rows from `top` to before `bottom`: `(bottom - top, width, bands)`. To be called from the first
+        row to the last, for each row once.
 
         Raises:
             UserError: The file is damaged there.
         """
         with picture_errors(self._name):
-            # A new region each time, because one belongs to the thread that made it.
+            # A new region for each call, because a region belongs to the thread that made it.
             values = pyvips.Region.new(self._image).fetch(0, top, self.width, bottom - top)
         return np.frombuffer(values, self.dtype).reshape(bottom - top, self.width, self.bands)
 
@@ -107,25 +106,24 @@ def open_raster(
     max_bytes: int | None = None,
     name: str = "",
 ) -> Iterator[Raster]:
-    """Opens a picture to be read by strips, its orientation of EXIF, or else of XMP, applied; open inside the `with`.
+    """Opens an image to be read by strips within the `with`; the orientation of EXIF, or else of XMP, is applied.
 
-    Palettes become RGB, single bits 0 and 255, premultiplied colors are divided, and CMYK becomes sRGB by its profile,
-    or without one by multiplication of its inks. Of a TIFF thumbnails and masks are passed over, and its channel that
-    is nothing known (ExtraSamples 0) is left out. Everything is decoded once beforehand, so that damage is reported
-    before hours of work. Memory is needed for a few rows only, but for what must be decoded whole: WebP, BMP, GIF, an
-    interlaced PNG and a progressive JPEG. A large picture that has to be rotated goes through a file in the system's
-    folder for temporary files.
+    Palettes become RGB, single bits 0 and 255, premultiplied colors are divided by alpha, and CMYK becomes sRGB by its
+    profile, or without one by multiplying its inks. Thumbnails and masks of a TIFF are skipped, and its unspecified
+    channel (ExtraSamples 0) is left out. Everything is decoded once beforehand, so that damage is reported before hours
+    of work. Only a few rows are in memory, except for formats that must be decoded as a whole: WebP, BMP, GIF,
+    interlaced PNG and progressive JPEG. A large image that has to be rotated goes through a temporary file.
 
     Args:
         source: A PNG, JPEG, WebP, TIFF, BMP or GIF file, whatever its suffix says; or its bytes.
-        max_pixels: A picture of more is refused before it is decoded. None: `header.MAX_PIXELS`.
-        first: Of an animation or of several pages take the first, instead of refusing them.
-        max_bytes: A picture that takes more memory to decode is refused beforehand. None: any.
-        whole: Decode into memory, whatever the size, for a caller that takes all rows at once.
-        name: What errors call the picture. Empty: the file's name.
+        max_pixels: An image with more pixels is refused before it is decoded. None: `header.MAX_PIXELS`.
+        first: Whether to take the first image of an animation or of several pages, instead of refusing them.
+        whole: Whether to decode into memory, whatever the size, for a caller that takes all rows at once.
+        max_bytes: An image that takes more memory to decode is refused beforehand. None: no limit.
+        name: The name of the image in errors. Empty: the file's name.
 
     Raises:
-        UserError: There is no such file; or it is not a picture, damaged, truncated, an animation, of several pages,
+        UserError: There is no such file; or it is not an image, damaged, truncated, an animation, of several pages,
             larger than `max_pixels`, or has values of neither 8 nor 16 bits.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
@@ -140,7 +138,7 @@ def open_raster(
             raise UnsupportedPicture("an animation or several pages; save the one to upscale as a file of its own")
         raster = Raster(name, *opened)
         if header.kind not in BY_PILLOW and not whole and raster.size_bytes > _MAX_BYTES_IN_MEMORY:
-            raster.decoder_bytes = header.decoder_bytes  # it is decoded again
+            raster.decoder_bytes = header.decoder_bytes  # `rows` decodes it again
     try:
         yield raster
     finally:
@@ -148,18 +146,19 @@ def open_raster(
 
 
 def vips_image(pixels: np.ndarray) -> pyvips.Image:
-    """An array, uint8 or uint16 `(H, W, bands)`, as a `pyvips.Image` on the same memory."""
+    """A uint8 or uint16 array `(H, W, bands)` as a `pyvips.Image` that shares its memory."""
     height, width, bands = pixels.shape
     return with_interpretation(pyvips.Image.new_from_memory(pixels, width, height, bands, _FORMATS[pixels.dtype]))
 
 
 def with_interpretation(image: pyvips.Image) -> pyvips.Image:
-    """A `pyvips.Image` of bare numbers as gray or RGB, by its bands and type."""
+    """A `pyvips.Image` with its values interpreted as gray or RGB, by its bands and type."""
     return image.copy(interpretation=_INTERPRETATIONS[image.format][image.bands > 2])
 
 
 def _read_by_pillow(header, file):
-    """The number of frames; the first as a `pyvips.Image`, whether its alpha is opaque, and its metadata."""
+    """`(frames, image, opaque, metadata)`: the number of frames, the first frame as a `pyvips.Image`, whether its alpha
+    is opaque, and its metadata."""
     file.seek(0)
     image = BY_PILLOW[header.kind](file)
     image.load()
@@ -167,7 +166,7 @@ def _read_by_pillow(header, file):
     gray = image.mode in ("1", "L", "LA") or palette[::3] == palette[1::3] == palette[2::3]
     mode = ("LA" if gray else "RGBA") if image.has_transparency_data else ("L" if gray else "RGB")
     pixels = np.empty((image.height, image.width, len(mode)), np.uint8)
-    for top in range(0, image.height, _PILLOW_ROWS):  # as a whole it would take three times the memory
+    for top in range(0, image.height, _PILLOW_ROWS):  # at once it would take three times the memory
         rows = image.crop((0, top, image.width, min(top + _PILLOW_ROWS, image.height))).convert(mode)
         pixels[top : top + rows.height] = np.asarray(rows).reshape(rows.height, image.width, -1)
     metadata = Metadata(resolution=tuple(dpi / 25.4 for dpi in image.info.get("dpi", (72, 72))))
@@ -179,22 +178,22 @@ def _read_by_vips(header, source, whole):
     """As `_read_by_pillow`."""
     from_bytes, tiff = isinstance(source, bytes), header.kind == "tiff"
     operation = getattr(pyvips.Image, f"{header.kind}load_buffer" if from_bytes else f"{header.kind}load")
-    # The limit is that of pixels; libvips' own of 50 MB would refuse a TIFF whose rows are compressed in one strip.
+    # Pixels are limited elsewhere; libvips' limit of 50 MB would refuse a TIFF that is compressed in one strip.
     options = {"page": header.page, "unlimited": True} if tiff else {}
     load = functools.partial(operation, source if from_bytes else os.fsencode(source), **options)
-    try:  # libjpeg but warns of missing pixels, which it leaves gray
+    try:  # libjpeg only warns of missing pixels, and leaves them gray
         image, opaque = _decoded(load, header, whole, "warning" if header.kind == "jpeg" else "error")
     except pyvips.Error as error:
         if header.kind != "jpeg" or _MISSING_PIXELS in str(error):
             raise
-        image, opaque = _decoded(load, header, whole, "error")  # and of much that does no harm
+        image, opaque = _decoded(load, header, whole, "error")  # a harmless warning
     image = _upright(_in_rgb(image, header.channels), header.orientation)
     return header.frames, image, opaque, _metadata(image, header)
 
 
 def _decoded(load, header, whole, fail_on):
-    """The picture as stored, decoded once, in memory if it is small or `whole`; and whether its alpha is opaque."""
-    access = "sequential" if header.orientation < 3 else "random"  # in which stored rows become rows
+    """Decodes the image as stored: `(image, opaque)`, in memory if it is small or `whole`."""
+    access = "sequential" if header.orientation < 3 else "random"  # up to 2, rows stay in their order
     image = load(access=access, fail_on=fail_on)
     shown = _checked(_in_rgb(image, header.channels))
     size = shown.width * shown.height * shown.bands * _DTYPES[shown.format].itemsize
@@ -208,10 +207,10 @@ def _decoded(load, header, whole, fail_on):
 
 
 def _is_opaque(image):
-    """Whether there is alpha, of which all is opaque; then everything is decoded for it."""
+    """Whether there is alpha, and all of it is opaque. With alpha, this decodes everything."""
     if image.bands % 2:
         return False
-    lowest = image.stats().getpoint(0, image.bands)[0]  # of the last band; `min` would stop at the first 0
+    lowest = image.stats().getpoint(0, image.bands)[0]  # of alpha; `min` would stop decoding at the first 0
     return lowest == np.iinfo(_DTYPES[image.format]).max
 
 
@@ -220,7 +219,7 @@ def _field(image, name, default=None):
 
 
 def _in_rgb(image, channels):
-    """CMYK as sRGB, and of a TIFF the known channels alone; anything else as it is."""
+    """Converts CMYK to sRGB, and drops unspecified channels of a TIFF."""
     if image.format not in _DTYPES:
         return image
     if 0 < channels < image.bands:
@@ -237,7 +236,7 @@ def _in_rgb(image, channels):
 
 
 def _checked(image):
-    """Refuses values and channels that do not make up a gray or RGB picture."""
+    """Refuses values and channels that are neither gray nor RGB."""
     if image.format not in _DTYPES:
         raise UnsupportedPicture(f"{image.format} values; save it with 8 or 16 bits")
     gray, rgb = _INTERPRETATIONS[image.format]
@@ -256,7 +255,7 @@ def _upright(image, orientation):
 
 def _metadata(image, header):
     resolution = image.xres, image.yres
-    if resolution == (1, 1) or not all(0 < each < _MAX_RESOLUTION for each in resolution):  # libvips' word for none
+    if resolution == (1, 1) or not all(0 < each < _MAX_RESOLUTION for each in resolution):  # 1 in libvips means unknown
         resolution = _DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION
     exif = header.exif
     return Metadata(

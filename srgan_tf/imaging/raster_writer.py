@@ -1,4 +1,4 @@
-"""Writes a picture of any size that comes in strips."""
+"""Writes images of any size strip by strip."""
 
 import concurrent.futures
 import math
@@ -25,13 +25,13 @@ from srgan_tf.system.errors import user_errors
 
 _EIGHT_BITS = ("jpeg", "webp", "bmp")
 _WITHOUT_ALPHA = ("jpeg", "bmp")
-_LARGEST_BMP = (1 << 32) - 1  # bytes, what its header can state
+_LARGEST_BMP = (1 << 32) - 1  # bytes, the most that its header can state
 _BMP_ROWS = 64  # at once
-_LARGEST_CLASSIC_TIFF = 4_000_000_000  # bytes before compression, a little below what its offsets reach
-_MAX_BUFFER_BYTES = 1 << 28  # bytes up to which the strips are gathered in memory instead of in a file
-_WEBP_BYTES = 36  # of memory for each pixel, which libwebp encodes as a whole
-_ENCODER_BYTES = 2048  # of libvips for each column: the rows that it has in work
-# About 100 MB/s on one core. On upscaled photographs PNG's level 6 makes files a twentieth smaller in twice the time.
+_LARGEST_CLASSIC_TIFF = 4_000_000_000  # bytes before compression, a little below the limit of its offsets
+_MAX_BUFFER_BYTES = 1 << 28  # larger images are collected in a file instead of in memory
+_WEBP_BYTES = 36  # memory of libwebp for each pixel; it encodes the image as a whole
+_ENCODER_BYTES = 2048  # memory of libvips for each column
+# About 100 MB/s on one core. On upscaled photographs PNG's level 6 makes files 5 % smaller in twice the time.
 _ENCODING = {
     "png": {"compression": 3, "filter": "up"},
     "jpeg": {"Q": 95, "subsample_mode": "off"},
@@ -41,8 +41,7 @@ _ENCODING = {
 
 
 def check_target(target, kind, height, width, raster, size=None, buffer_bytes=None):
-    """Refuses what `write_raster` would refuse of a picture of these rows and columns, so that it is known before hours
-    of work; returns the kind that will be written.
+    """Checks before long work whether `write_raster` can write the image; returns the kind that will be written.
 
     Raises:
         UserError: The format is unknown, or cannot hold transparency or so many pixels; or the disk is too full.
@@ -70,7 +69,7 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
 
 
 def writer_bytes(raster, kind, height, width, buffer_bytes=None):
-    """Memory that `write_raster` takes for a picture of these rows and columns, besides the strip that it is given."""
+    """Memory that `write_raster` takes for an image of this size, besides the strip that it is given."""
     if kind == "webp":
         return _WEBP_BYTES * height * width
     size = _size(raster, kind, height, width)
@@ -82,7 +81,7 @@ def _size(raster, kind, height, width):
 
 
 def _bands(raster, kind):
-    """Of the file: without an alpha that it cannot hold and that hides nothing."""
+    """The bands of the file: without alpha if the format cannot hold it, which must be opaque then."""
     return raster.bands - 1 if raster.alpha and kind in _WITHOUT_ALPHA else raster.bands
 
 
@@ -91,38 +90,35 @@ def _buffer_limit(buffer_bytes):
 
 
 def write_raster(target, raster, strips, shape, *, size=None, kind=None, quality=None, buffer_bytes=None):
-    """Writes the picture that `strips` make up, with the metadata of the one that it is made from.
+    """Writes an image that comes in strips, with the metadata of the image that it is made from.
 
-    PNG, TIFF (deflate; BigTIFF from 4 GB on), BMP and WebP keep every value; but JPEG, WebP and BMP have 8 bits, to
-    which 16 are rounded. The file is written atomically, or sent out when it is complete. More than 256 MB of pixels
-    are gathered in a temporary file beside it, and a few rows at a time go through the memory; WebP alone is encoded
-    whole, in about 36 bytes of memory for each pixel.
+    PNG, TIFF (deflate; BigTIFF from 4 GB on), BMP and WebP are lossless; for JPEG, WebP and BMP, 16 bits are rounded to
+    8. The file is written atomically, or sent to a stream when it is complete. More than 256 MB of pixels are collected
+    in a temporary file beside it, of which only a few rows are in memory at a time; only WebP is encoded as a whole, in
+    about 36 bytes of memory for each pixel.
 
     Args:
         target: A path, whose folder is made if need be; or a binary file open for writing, such as standard output.
-        raster: The `Raster` that gives the number of bands, the type, and the metadata.
+        raster: The `Raster` with the number of bands, the type, and the metadata.
         strips: Iterable of arrays `(rows, width, raster.bands)` of `raster.dtype`, from top to bottom.
         shape: `(height, width)` of all strips together, pixels.
-        size: `(height, width)` of the file, not larger than the strips' picture, which is reduced by the bicubic
-            kernel widened against aliasing (that of MATLAB's imresize), transparency weighing the colors. None for
-            the same size.
-        kind: One of `KINDS`; None for what the suffix of `target`, a path, names.
-        quality: 1 to 100, for JPEG and for WebP with loss. None for JPEG of quality 95 with full color resolution and
-            WebP without loss.
-        buffer_bytes: Of memory in which the strips may be gathered, 256 MB at most and by default; what is larger goes
-            into a temporary file.
+        size: `(height, width)` of the file, not larger than `shape`. The image is downscaled by an antialiasing bicubic
+            kernel (that of MATLAB's imresize), colors weighted by alpha. None: `shape`.
+        kind: One of `KINDS`; None: by the suffix of `target`, a path.
+        quality: 1 to 100, for JPEG and lossy WebP. None: JPEG of quality 95 with full color resolution, lossless WebP.
+        buffer_bytes: Memory in which strips may be collected, at most and by default 256 MB; larger images go into a
+            temporary file.
 
     Returns:
-        What of the metadata had to be left out, a list of lines to show.
+        A list of lines to show, on metadata that had to be left out.
 
     Raises:
-        UserError: The format is unknown or cannot hold the picture, or the file cannot be written.
-        ValueError: The strips are none of such a picture.
+        UserError: The format is unknown or cannot hold the image, or the file cannot be written.
+        ValueError: The strips do not fit `raster` or `shape`.
     """
     kind = check_target(target, kind, *shape, raster, size, buffer_bytes)
 
     def write(path):
-        """Returns the lines to show."""
         raw = path.with_suffix(".raw")
         try:
             image = _buffered(strips, raster, shape, kind, raw, _buffer_limit(buffer_bytes))
@@ -167,7 +163,7 @@ def _dtype(raster, kind):
 
 
 def _buffered(strips, raster, shape, kind, raw, buffer_bytes):
-    """The strips as a `pyvips.Image` in memory, or in the file `raw` if there are too many."""
+    """The strips as a `pyvips.Image` in memory or, if they are larger than `buffer_bytes`, in the file `raw`."""
     dtype, bands = _dtype(raster, kind), _bands(raster, kind)
     placed = _checked_strips(strips, raster, (*shape, raster.bands), dtype)
     shape = *shape, bands
@@ -176,7 +172,7 @@ def _buffered(strips, raster, shape, kind, raw, buffer_bytes):
         for top, strip in placed:
             pixels[top : top + len(strip)] = strip[..., :bands]
         return vips_image(pixels)
-    # As a TIFF without compression, since libvips would map a file of bare pixels into memory from end to end.
+    # An uncompressed TIFF, since libvips would map a file of bare pixels into memory as a whole.
     start = tifffile.memmap(
         raw,
         shape=shape if bands > 1 else shape[:2],
@@ -196,7 +192,7 @@ def _buffered(strips, raster, shape, kind, raw, buffer_bytes):
 
 
 def _checked_strips(strips, raster, shape, dtype):
-    """Yields the top row of each strip and the strip in the type of the file."""
+    """Yields `(top, strip)`, each strip in the type of the file."""
     top = 0
     for strip in strips:
         if strip.dtype != raster.dtype or strip.ndim != 3 or strip.shape[1:] != shape[1:]:
@@ -214,7 +210,7 @@ def _resized(image, height, width):
     stored = image.format
     if image.hasalpha():
         image = image.premultiply()
-    # Without a gap there is no box filter before the kernel.
+    # gap=0: no box filter before the kernel.
     reduced = image.resize(width / image.width, vscale=height / image.height, kernel="cubic", gap=0)
     if image.hasalpha():
         reduced = reduced.unpremultiply().rint()
@@ -222,7 +218,7 @@ def _resized(image, height, width):
 
 
 def _encode(path, kind, image, raster, quality):
-    """Lets libvips write the pixels of a file that is not BMP, with the metadata that it writes well."""
+    """Writes a file other than BMP by libvips, with the metadata that libvips writes completely."""
     options = dict(_ENCODING[kind])
     if quality is not None and kind == "jpeg":
         options["Q"] = quality
@@ -240,7 +236,7 @@ def _encode(path, kind, image, raster, quality):
         if blob is not None:
             image.set_type(pyvips.GValue.blob_type, field, blob)
     save = getattr(image, f"{kind}save")
-    # In another thread, because an interrupt is not heard in a long call of C.
+    # In another thread, because a long call of C cannot be interrupted.
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         try:
             pool.submit(save, os.fsencode(path), keep="xmp|iptc|icc", **options).result()
@@ -250,7 +246,7 @@ def _encode(path, kind, image, raster, quality):
 
 
 def _embed(path, kind, image, raster):
-    """Adds the metadata that libvips would shorten; returns the names of what is left out."""
+    """Adds the metadata that libvips would truncate; returns the names of those left out."""
     exif, packet = raster.metadata.exif, _packet(raster, image)
     if kind == "jpeg":
         return embed_jpeg(path, raster.metadata.resolution, exif, packet)
@@ -264,21 +260,21 @@ def _embed(path, kind, image, raster):
 
 
 def _packet(raster, image):
-    """The XMP packet for the written picture, or None."""
+    """The XMP packet for the file, or None."""
     packet = raster.metadata.xmp
     return packet and xmp.resized(packet, image.height / raster.height, image.width / raster.width)
 
 
 def _profile(raster, kind):
-    """The ICC profile that the file needs; a PNG states other colors in chunks of its own."""
+    """The ICC profile that the file needs; PNG also has chunks for colors, which others need as a profile."""
     if kind == "png" or not raster.metadata.chunks:
         return raster.metadata.profile
-    gray = raster.gray and kind != "webp"  # which holds no gray
+    gray = raster.gray and kind != "webp"  # WebP has no gray
     return png_profile(dict(raster.metadata.chunks), gray) or raster.metadata.profile
 
 
 def _without_room(kind, raster):
-    """The names of the metadata that a format has no room for at all."""
+    """The names of the metadata that the format cannot hold at all."""
     metadata, profile, bmp = raster.metadata, _profile(raster, kind), kind == "bmp"
     found = {
         "color profile": profile and (bmp or kind == "webp" and profile[16:20] == b"GRAY"),
@@ -291,7 +287,7 @@ def _without_room(kind, raster):
 
 
 def _bmp_stride(width, bands):
-    """Bytes of a row, which are filled up to a multiple of four."""
+    """Bytes of a row, padded to a multiple of four."""
     return -(-width * bands // 4) * 4
 
 
@@ -306,7 +302,7 @@ def _bmp_head(height, width, bands, resolution=(0, 0)):
 
 
 def _write_bmp(path, image, metadata):
-    """Writes BMP, which libvips cannot and Pillow only from a whole picture in memory; its rows go upwards."""
+    """Writes BMP, whose rows are stored bottom up. libvips cannot write it, and Pillow only a whole image in memory."""
     region = pyvips.Region.new(image)
     length, stride = image.width * image.bands, _bmp_stride(image.width, image.bands)
     head = _bmp_head(image.height, image.width, image.bands, metadata.resolution)

@@ -1,7 +1,7 @@
 """MATLAB's `imresize(..., 'bicubic')`, which made the LR pictures of every published table, as two weight matrices.
 
-The picture is first multiplied by a matrix for its rows, then by one for its columns. 8-bit pictures are rounded half
-up after each of the two, as MATLAB does; rounding only once changes every ninth pixel.
+The image is first multiplied by a matrix for its rows, then by one for its columns. 8-bit images are rounded half up
+after each of the two, as in MATLAB; rounding only once changes every ninth pixel.
 """
 
 from typing import TYPE_CHECKING
@@ -31,9 +31,9 @@ def keys_cubic(x: ArrayLike) -> np.ndarray:
 def resize_matrix(length: int, resized: int) -> "sparse.csr_array":
     """The weights that resize one axis.
 
-    When it shrinks, the kernel is stretched by the factor (antialiasing). At a factor of 4 every weight is a multiple
-    of 1/4096, so that 8-bit pictures are resized exactly even in float32. Beyond the edge lies the outermost sample
-    again, as in the published LR files.
+    To shrink, the kernel is stretched by the factor (antialiasing). At a factor of 4 every weight is a multiple of
+    1/4096, so that 8-bit images are resized exactly even in float32. Beyond the edge the outermost sample is repeated,
+    as in the published LR files.
 
     Args:
         length: Samples along the axis before.
@@ -51,7 +51,7 @@ def resize_matrix(length: int, resized: int) -> "sparse.csr_array":
         raise ValueError(f"Lengths must be positive. Received: length={length}, resized={resized}")
     scale = resized / length
     stretch = max(1.0, 1.0 / scale)
-    centers = (np.arange(resized) + 0.5) / scale - 0.5  # of the new samples, in old coordinates
+    centers = (np.arange(resized) + 0.5) / scale - 0.5  # positions of the new samples, in old samples
     first = np.floor(centers - 2 * stretch).astype(np.int64)
     taps = first[:, None] + np.arange(int(np.ceil(4 * stretch)) + 2)  # (resized, taps)
     weights = keys_cubic((centers[:, None] - taps) / stretch)

@@ -1,17 +1,17 @@
-"""Colors under transparency, which must not be seen at its rim when a picture is enlarged."""
+"""Replaces colors under full transparency, which would show at the edges when an image is upscaled."""
 
 import numpy as np
 
 _RADII = 1, 3, 7, 15  # of the windows, pixels
-REACH = _RADII[-1]  # pixels that a filled color depends on, to each side
+REACH = _RADII[-1]  # a filled color depends on so many pixels to each side
 
 
 def fill_hidden(pixels: np.ndarray) -> np.ndarray:
-    """The colors of pictures, those that alpha hides wholly replaced by the mean of visible ones beside them.
+    """The colors of images, where fully transparent pixels get the mean color of visible pixels nearby.
 
-    The mean is weighted by alpha, over the smallest square window that holds something visible, up to `REACH`; a color
-    further away stays. A network that enlarges the result sees no edge where the visible part ends. Integer arithmetic
-    makes it the same in a part of a picture, but for `REACH` pixels at the part's border.
+    The mean is weighted by alpha, over the smallest square window with a visible pixel, up to `REACH`; a pixel further
+    away keeps its color. So a network sees no edge where the visible part ends. The arithmetic is in integers, so that
+    a part of an image gives the same result, except within `REACH` pixels of the part's border.
 
     Args:
         pixels: uint8 or uint16 `(N, H, W, bands)`, the last band alpha.
@@ -20,22 +20,22 @@ def fill_hidden(pixels: np.ndarray) -> np.ndarray:
         `(N, H, W, bands - 1)` of the same type.
     """
     colors, alpha = pixels[..., :-1], pixels[..., -1:]
-    left = alpha[..., 0] == 0
-    if not left.any() or left.all():
+    remaining = alpha[..., 0] == 0
+    if not remaining.any() or remaining.all():
         return colors
     filled = colors.copy()
     weighted = np.concatenate([colors * alpha.astype(np.int64), alpha], axis=-1)
     for radius in _RADII:
-        sums = _window_sums(_window_sums(weighted, radius, 1), radius, 2)[left]
+        sums = _window_sums(_window_sums(weighted, radius, 1), radius, 2)[remaining]
         seen = sums[:, -1] > 0
-        places = tuple(axis[seen] for axis in np.nonzero(left))
+        places = tuple(axis[seen] for axis in np.nonzero(remaining))
         filled[places] = (sums[seen, :-1] + sums[seen, -1:] // 2) // sums[seen, -1:]
-        left[places] = False
+        remaining[places] = False
     return filled
 
 
 def _window_sums(values, radius, axis):
-    """Sums over `2 radius + 1` values along an axis, fewer at its ends."""
+    """Sums over windows of `2 radius + 1` values along an axis, cut off at its ends."""
     sums = np.insert(np.cumsum(values, axis=axis), 0, 0, axis=axis)
     places = np.arange(values.shape[axis])
     last = len(places)

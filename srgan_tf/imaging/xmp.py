@@ -1,4 +1,4 @@
-"""XMP packets, edited as text: what speaks of the size of a picture or of what lies behind it in its file.
+"""Edits XMP packets as text: properties about the size of an image, or about data appended to its file.
 
 A property is an attribute or an element of RDF; those here are always written with the prefixes of their standards.
 """
@@ -8,7 +8,7 @@ import functools
 import re
 from xml.parsers import expat
 
-# Of each namespace's usual prefix: what counts pixels across, and down.
+# Properties that count pixels along rows and along columns, by the usual prefix of their namespace.
 _ACROSS = {
     "GPano": r"(?:CroppedAreaImageWidth|FullPanoWidth|CroppedAreaLeft)Pixels|LargestValidInteriorRect(?:Width|Left)"
 }
@@ -16,7 +16,7 @@ _DOWN = {
     "GPano": r"(?:CroppedAreaImageHeight|FullPanoHeight|CroppedAreaTop)Pixels|LargestValidInteriorRect(?:Height|Top)"
 }
 _ACROSS["stDim"], _DOWN["stDim"] = "w", "h"
-# What speaks of a video, a gain map, a depth map or a thumbnail that does not go over, and the stored size.
+# Properties about the stored size, or about a video, gain map, depth map or thumbnail, which are not copied.
 _GONE = {
     "G?Camera": r"(?:MicroVideo|MotionPhoto)\w*",
     "G?Container": r"Directory",
@@ -36,23 +36,21 @@ _GUID_BYTES = 32
 
 
 def orientation(packet: bytes | None) -> int | None:
-    """1 to 8, or None if the packet does not say."""
+    """The orientation, 1 to 8; None if the packet does not state it."""
     found = _ORIENTATION.search(packet or b"")
     return int(found[2]) if found else None
 
 
 def upright(packet: bytes, turned: bool) -> bytes:
-    """The packet of the picture that has been turned upright, without what does not go over to another file.
-
-    Where it was turned by 90 degrees, a panorama is no longer described.
-    """
+    """The packet for the upright image, without properties that do not apply to another file; if it was `turned` by 90
+    degrees, also without those of a panorama."""
     gone = _GONE | ({"GPano": r"\w+"} if turned else {})
     packet = _removed(packet, "|".join(f"{prefix}:(?:{names})" for prefix, names in gone.items()))
     return _ORIENTATION.sub(rb"\g<1>1", packet)
 
 
 def resized(packet: bytes, down: float, across: float) -> bytes:
-    """The packet of the picture that has `down` times the rows and `across` times the columns."""
+    """The packet for an image with `down` times the rows and `across` times the columns."""
     for factor, properties in ((across, _ACROSS), (down, _DOWN)):
         for prefix, names in properties.items():
             pattern = rf"(\b{prefix}:(?:{names}){_VALUE})(\d{{1,9}}(?:\.\d+)?)".encode()
@@ -65,7 +63,7 @@ def _multiplied(factor, found):
 
 
 def pointer(digest: bytes) -> bytes:
-    """The packet of a JPEG whose properties are all in other segments, of this MD5."""
+    """The packet of a JPEG whose properties are all in extension segments with this MD5."""
     return (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"/>'
@@ -74,8 +72,8 @@ def pointer(digest: bytes) -> bytes:
 
 
 def joined(packet: bytes | None, more: list[bytes]) -> bytes | None:
-    """A JPEG's packet with what did not fit into its segment: other segments, each a digest, the length of all, its own
-    place, and content (XMP, part 3, section 1.1.3.1)."""
+    """A JPEG's packet together with its extension segments, each of which has a digest, the length of all, its offset,
+    and content (XMP, part 3, section 1.1.3.1)."""
     if packet is None or not more:
         return packet
     name = re.search(rf"HasExtendedXMP{_VALUE}([0-9A-F]{{32}})".encode(), packet)
@@ -103,7 +101,7 @@ def _removed(packet, names):
         opened.append(parser.CurrentByteIndex)
 
     def end(name):
-        begin, stop = opened.pop(), parser.CurrentByteIndex  # at its end tag, or if it is empty behind it
+        begin, stop = opened.pop(), parser.CurrentByteIndex  # start of its end tag, or end of an empty element
         if re.fullmatch(names, name):
             tag = re.compile(rf"</{name}\s*>".encode()).match(packet, stop)
             found.append((begin, tag.end() if tag else stop))

@@ -1,4 +1,4 @@
-"""Pictures from NumPy or Pillow as arrays `(H, W, bands)`, and back."""
+"""Converts images of NumPy or Pillow to arrays `(H, W, bands)`, and back."""
 
 import numpy as np
 from PIL import Image
@@ -8,11 +8,11 @@ _ACCEPTED = (
     "uint8 or uint16, (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB, (H, W, 4) RGBA,"
     " with a pixel at least"
 )
-_INFO_KEYS = ("icc_profile", "exif")  # of a Pillow image, which its result keeps
+_INFO_KEYS = ("icc_profile", "exif")  # of a Pillow image, copied to the result
 
 
 def to_array(image):
-    """The values of a picture as `Upscaler.upscale` takes it: uint8 or uint16 `(H, W, bands)`.
+    """The values of an image for `Upscaler.upscale`: uint8 or uint16 `(H, W, bands)`.
 
     Raises:
         ValueError: It is something else.
@@ -28,7 +28,7 @@ def to_array(image):
 
 
 def _pillow_values(image):
-    if image.mode.startswith("I"):  # 16 bits, of which Pillow makes 32 here and there
+    if image.mode.startswith("I"):  # 16 bits, which Pillow sometimes holds as 32
         values = np.asarray(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
             raise ValueError(f"image must have 8 or 16 bits. Received: mode {image.mode}, beyond 0 to 65535")
@@ -42,7 +42,7 @@ def _pillow_values(image):
 
 
 def from_array(values, like):
-    """The upscaled values of a picture, `(H, W, bands)`, as a picture `like` what `to_array` was given."""
+    """The upscaled values `(H, W, bands)` as an image of the type of `like`, which `to_array` was given."""
     if not isinstance(like, Image.Image):
         return values[..., 0] if like.ndim == 2 else values
     result = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)

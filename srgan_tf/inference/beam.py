@@ -6,8 +6,8 @@ import os
 import re
 import sys
 
+from srgan_tf.imaging.formats import KINDS
 from srgan_tf.imaging.header import MAX_PIXELS
-from srgan_tf.inference.plan import KINDS
 from srgan_tf.system.errors import UserError, exit_status
 from srgan_tf.system.terminal import say
 

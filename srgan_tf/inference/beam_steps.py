@@ -42,7 +42,7 @@ MAX_WAITING_BYTES = 2**26  # of files that wait for others of their size
 
 
 class Picture(NamedTuple):
-    """A picture to upscale: its file and its result's, the result's kind (of `plan.KINDS`), and the file's content."""
+    """An image to upscale: its file, the file and kind (of `formats.KINDS`) of the result, and the input's content."""
 
     source: str
     target: str
@@ -64,7 +64,7 @@ class Layout:
     Attributes:
         root: The folder that the names of the pictures are relative to; ends in /.
         output: The folder of the results; ends in /.
-        kind: Of all results, a key of `plan.KINDS`; None: as each name says.
+        kind: Of all results, a key of `formats.KINDS`; None: by each name.
     """
 
     root: str

@@ -1,9 +1,9 @@
-"""Networks between two that were trained for different ends, such as SRResNet's PSNR and SRGAN's sharpness.
+"""Interpolates between two networks with different goals, such as SRResNet's PSNR and SRGAN's sharpness.
 
 Deep network interpolation (Wang et al. 2019, arXiv 1811.10515) takes the weighted mean of the weights, layer by layer,
-BN's statistics among them: (1 - strength) of the first and strength of the second. That needs two networks of which one
-was trained from the other, and for a short time. Where the way between them leads through networks that are no good,
-hazy and 16 dB worse, the mean of the two results takes the place of the mean of the weights: twice the work.
+including BN's statistics: (1 - strength) of the first and strength of the second. That works if one network was trained
+from the other, and not for long. Otherwise the networks in between make hazy images, 16 dB worse; then the weighted
+mean of the two results is taken instead, for twice the work.
 """
 
 from pathlib import Path
@@ -20,22 +20,23 @@ from srgan_tf.models.blend import Blend
 from srgan_tf.models.generator import describe, load_generator
 from srgan_tf.system.errors import UserError
 
-_PROBE_SIDE = 32  # of the LR picture that two networks are compared on, pixels
-# How far the network in the middle may be from the mean of the two results, in halves of the distance between the two:
-# SRResNet and the SRGAN trained from it have 0.6 to 1.0 on five photographs, two that were trained apart 12 to 35.
+_PROBE_SIDE = 32  # side of the LR image on which networks are compared, pixels
+# The largest distance of the middle network's result from the mean of the two results, in halves of the distance
+# between these: 0.6 to 1.0 for SRResNet and the SRGAN trained from it on five photographs, 12 to 35 for two networks
+# that were trained separately.
 _FARTHEST = 2.0
 
 
 def load_between(start: Path | str, end: Path | str, strength: float) -> keras.Model:
-    """Loads the model at a strength, 0 to 1, between those of two weights files, `start` at 0 and `end` at 1.
+    """Loads the model at a strength, 0 to 1, between the models of two weights files: `start` at 0 and `end` at 1.
 
     Returns:
-        A model of the same shape with the weighted mean of the weights; or, where these give no picture between those
-        of the two, a `models.blend.Blend` of both. At 0 and 1 one of the two itself.
+        A model with the weighted mean of the weights; or, if that does not lie between the two, a `models.blend.Blend`
+        of both. At 0 and 1 one of the two itself.
 
     Raises:
-        UserError: See `models.generator.load_generator`; or the two have other shapes.
-        ValueError: `strength` is outside of its range.
+        UserError: See `models.generator.load_generator`; or the two differ in shape.
+        ValueError: `strength` is out of its range.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be between 0 and 1. Received: {strength}")
@@ -60,7 +61,7 @@ def _set_between(model, start, end, strength):
 
 
 def _is_between(middle, start, end):
-    """Whether a network gives about the mean of what two others give."""
+    """Whether the result of a network is about the mean of the results of two others."""
     source = next(iter(embedded_pictures().values()))
     lr = downscale(crop_to_multiple(read_rgb(source), 4), 4)
     lr = to_network(lr[:_PROBE_SIDE, :_PROBE_SIDE])[None]

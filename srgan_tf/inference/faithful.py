@@ -1,4 +1,4 @@
-"""Makes what an `Upscaler` computes faithful to its input; see `imaging.back_projection`."""
+"""Makes the results of an `Upscaler` faithful to the input; see `imaging.back_projection`."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -10,7 +10,7 @@ Rows = Callable[[int, int], np.ndarray]
 
 
 def describe(residual: Residual) -> str:
-    """A sentence about a picture that was made faithful."""
+    """A sentence about the result of back-projection."""
     if residual.is_faithful:
         return f"faithful: {residual}"
     return (
@@ -20,7 +20,7 @@ def describe(residual: Residual) -> str:
 
 
 def project(lr: np.ndarray, sr: np.ndarray) -> Residual:
-    """Makes the SR `(scale H, scale W, bands)` of one picture `(H, W, bands)` faithful in its place."""
+    """Makes SR `(scale H, scale W, bands)` faithful to LR `(H, W, bands)`, in place."""
     height, width, bands = lr.shape
     projection = BackProjection(height, width, len(sr) // height, bands, lr.dtype)
     top = 0
@@ -36,12 +36,12 @@ def project_strips(
     projection: BackProjection,
     on_residual: Callable[[Residual], object] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Makes a picture faithful that is upscaled strip by strip, `(h, scale width, bands)`.
+    """Upscales an image strip by strip and makes it faithful; yields strips `(h, scale width, bands)`.
 
     Args:
-        upscale: Gives the strips of SR by a function for the rows of LR, which it calls from the first to the last.
-        rows: Such a function.
-        projection: Of this picture.
+        upscale: Takes a function like `rows`, which it calls from the first row to the last, and returns strips of SR.
+        rows: `rows(top, bottom)` returns rows of LR, see `Upscaler.upscale_strips`.
+        projection: The `BackProjection` of this image.
         on_residual: Called after the last strip.
     """
     read: list[np.ndarray] = []

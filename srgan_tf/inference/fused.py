@@ -1,4 +1,4 @@
-"""The generator rewritten for speed: other operations, the same values."""
+"""The generator rewritten for speed: the same values by other operations."""
 
 import functools
 
@@ -7,36 +7,36 @@ import tensorflow as tf
 
 from srgan_tf.models.generator_weights import NEAREST_TAPS, GeneratorWeights, copy_weights, pair_names, receptive_radius
 
-# Between the last two convolutions, in float32 where the others are in bfloat16. Eight make 99 % of the error in the
-# package's weights, but oneDNN adds up in one order, whatever the size of the picture, only for more than 27.
+# Channels between the last two convolutions that stay in float32 if the others are in bfloat16. Eight cause 99 % of the
+# error with the package's weights, but oneDNN sums in the same order for all image sizes only with more than 27.
 _EXACT_CHANNELS = 32
 
 
 class FusedGenerator(tf.Module):
-    """A trained G rewritten into a faster network that gives the same values but for float32's rounding.
+    """A trained G rewritten into a faster network with the same values, up to float32's rounding.
 
-    BN becomes part of the convolution before it; nearest x2 with the 3x3 convolution after it four 2x2 convolutions of
-    the smaller picture; and the last convolution one from blocks of 2x2 pixels to blocks of 2x2 pixels, which leaves
-    less of a processor idle. What remains runs there at the speed of its arithmetic, in TensorFlow's own kernels:
-    without XLA, one `tf.function` serves all sizes.
+    BN becomes part of the convolution before it. Nearest x2 and the 3x3 convolution after it become four 2x2
+    convolutions of the smaller image. The last convolution becomes one from blocks of 2x2 pixels to blocks of 2x2
+    pixels, which leaves less of a processor idle. TensorFlow's own kernels then run at the speed of the arithmetic, so
+    that XLA is not needed and one `tf.function` serves all sizes.
 
-    All these convolutions add up each value in the same order whatever the size of the picture, in oneDNN's kernels,
-    so that a tile gives the bits of the whole. Its transposed convolutions do not, nor do convolutions to 3 to 27
-    channels. And ONNX Runtime and LiteRT have all of the operations, which know no sizes (`tf.shape`).
+    In oneDNN's kernels, all these convolutions sum each value in the same order for every image size, so that a tile
+    equals the whole image bit for bit. Transposed convolutions do not, nor do convolutions to 3 to 27 channels. ONNX
+    Runtime and LiteRT have all of the operations, none of which needs a size (`tf.shape`).
 
     Args:
         generator: `GeneratorWeights`; or a `keras.Model`, see `models.generator.build_generator`, whose weights are
             copied.
-        dtype: `"float32"`; `"float16"`, of all layers but the last sums and tanh; or `"bfloat16"`, of all but these and
-            the few channels between the last two convolutions that carry the picture: rounded to 8 bits, they cost
-            SRGAN 0.06 dB.
+        dtype: `"float32"`; `"float16"` for all layers but the last sums and tanh; or `"bfloat16"` for all but these and
+            the few channels between the last two convolutions that carry the image, whose rounding to 8 bits would
+            cost SRGAN 0.06 dB.
 
     Attributes:
         scale: The scale factor.
         blocks: Residual blocks.
         filters: Channels.
         precision: `dtype`.
-        margin: How far an output pixel sees, in LR pixels, see `models.generator.receptive_margin`.
+        margin: Radius of the receptive field, LR pixels, see `models.generator_weights.receptive_radius`.
     """
 
     def __init__(self, generator, dtype="float32"):
@@ -53,7 +53,7 @@ class FusedGenerator(tf.Module):
         self._tail = self._split_channels(self._stages.pop(), _block_kernels(kernel), _importance(weights))
 
     def _split_channels(self, stage, last, importance):
-        """The last two convolutions as parts that add up, one for each dtype: `(dtype, stage, last)`."""
+        """The last two convolutions as a sum of parts, one for each dtype: `(dtype, stage, last)`."""
         kernels, bias = stage
         order = np.argsort(-importance, kind="stable")
         exact = _EXACT_CHANNELS if self.dtype == tf.bfloat16 else 0
@@ -74,7 +74,7 @@ class FusedGenerator(tf.Module):
         for stage in self._stages:
             x = tf.nn.depth_to_space(tf.concat(list(self._pixels(x, stage)), -1), 2)
         parts = [(kernels, self._pixels(tf.cast(x, dtype), stage)) for dtype, stage, kernels in self._tail]
-        # One pixel of the blocks after the other, since two or more at a time would take more memory.
+        # One pixel of the blocks at a time, to save memory.
         sums = None
         for pixel in range(4):
             for kernels, pixels in parts:
@@ -91,7 +91,7 @@ class FusedGenerator(tf.Module):
         return x if bias is None else tf.nn.bias_add(x, tf.constant(bias, x.dtype))
 
     def _pixels(self, x, stage):
-        """Each pixel of the 2x2 that a pixel of `x` becomes: `(N, H, W, filters)`, row by row."""
+        """Yields each pixel of the 2x2 blocks that pixels of `x` become: `(N, H, W, filters)`, row by row."""
         kernels, bias = stage
         for pixel, kernel in enumerate(kernels):
             a, b = divmod(pixel, 2)
@@ -99,9 +99,10 @@ class FusedGenerator(tf.Module):
 
 
 def _importance(weights):
-    """How much of the result each channel between the last two convolutions carries: its expected square times theirs.
+    """The share of each channel between the last two convolutions in the result: its expected square times the sum of
+    its squared weights in the last one.
 
-    The expected square follows from the BN before, after which a channel has the mean beta and the deviation gamma.
+    After BN a channel has mean beta and standard deviation gamma, from which the expected square follows.
     """
     gamma, beta, *_ = map(np.float64, weights.arrays[f"up{weights.scale.bit_length() - 1}_bn"])
     kernel, _ = weights.arrays["last_conv"]
@@ -109,11 +110,11 @@ def _importance(weights):
 
 
 def _fold_batch_norm(weights, name):
-    """A convolution and the BN behind it, in inference mode, as one convolution: its float32 kernel and bias.
+    """The float32 kernel and bias of one convolution that equals a convolution followed by BN in inference mode.
 
     Args:
         weights: `GeneratorWeights`.
-        name: Of the pair: "block1a", "trunk", "up1".
+        name: Name of the pair: "block1a", "trunk", "up1".
     """
     (kernel,) = weights.arrays[f"{name}_conv"]
     gamma, beta, mean, variance = map(np.float64, weights.arrays[f"{name}_bn"])
@@ -122,18 +123,18 @@ def _fold_batch_norm(weights, name):
 
 
 def _upsampling_kernels(kernel, bias):
-    """Nearest x2 and a 3x3 convolution as four 2x2 convolutions of the smaller picture, one for each pixel of a block.
+    """Nearest x2 and a 3x3 convolution as four 2x2 convolutions of the smaller image, one for each pixel of a block.
 
-    As `models.layers.NearestConv2D` has them.
+    See `models.layers.NearestConv2D`.
     """
     kernels = np.einsum("apy,bqx,yxio->abpqio", NEAREST_TAPS, NEAREST_TAPS, np.float64(kernel))
     return np.float32(kernels).reshape(4, 2, 2, *kernel.shape[2:]), bias
 
 
 def _block_kernels(kernel):
-    """A 9x9 convolution to 3 channels, from each pixel of blocks of 2x2 pixels, as a 1x5 to five rows of sums.
+    """A 9x9 convolution to 3 channels as 1x5 convolutions, one for each pixel of the input's 2x2 blocks.
 
-    Each row is 12 channels, a block of 2x2 pixels; shifted and added up they are the convolution.
+    Each makes five rows of 12 channels, which are 2x2 blocks of the output; shifted and summed, they are the result.
     """
     channels = kernel.shape[2]
     wide = np.zeros((2, 2, 5, 5, channels, 2, 2, 3), np.float32)  # block in, columns, rows, C_in, block out, C_out

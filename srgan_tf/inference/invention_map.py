@@ -1,4 +1,4 @@
-"""How much of an image is invented, as a map: the error that is to be expected at each pixel, in colors."""
+"""Colors and shares of the map of invention, see `invention`."""
 
 import dataclasses
 
@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-LOW, HIGH = 3.0, 10.0  # levels of 255 in Y: little and much is invented below the first and above the second
-MOST = 20.0  # levels that the last of the colors stands for
+LOW, HIGH = 3.0, 10.0  # expected errors, levels of 255 in Y: below LOW little is invented, above HIGH much
+MOST = 20.0  # level of the last color
 LEGEND_ROWS, _FONT, _SMALLEST_FONT = 64, 14, 8  # pixels
 
 
 @dataclasses.dataclass
 class Invention:
-    """How much of a picture is invented.
+    """How much of an image is invented.
 
     Attributes:
-        pixels: Of the upscaled picture, as far as it has been computed.
-        high: Those with an expected error above `HIGH`.
-        low: Those with one below `LOW`.
+        pixels: Pixels of the upscaled image so far.
+        high: Pixels with an expected error above `HIGH`.
+        low: Pixels with an expected error below `LOW`.
     """
 
     pixels: int = 0
@@ -27,7 +27,7 @@ class Invention:
 
     @classmethod
     def of(cls, error: NDArray[np.float32]) -> "Invention":
-        """That of a whole map."""
+        """Counts the pixels of a whole map."""
         invention = cls()
         invention.add(error)
         return invention
@@ -64,7 +64,7 @@ def _table():
 
 
 def legend(width: int, text: str) -> NDArray[np.uint8]:
-    """RGB `(LEGEND_ROWS, width, 3)`: the colors with their levels, and a text as far as there is room."""
+    """RGB `(LEGEND_ROWS, width, 3)`: the colors with their levels, and a text, cut off if it is too long."""
     sheet = Image.new("RGB", (width, LEGEND_ROWS), "white")
     draw, font, right = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT), max(min(width, 512) - 8, 9)
     fitting = (right - 8) / font.getlength(text)

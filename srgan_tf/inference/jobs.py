@@ -1,4 +1,4 @@
-"""Runs the planned jobs: one picture after another, each strip by strip."""
+"""Runs the planned jobs one after the other, each strip by strip."""
 
 import concurrent.futures
 import contextlib
@@ -20,26 +20,26 @@ from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.terminal import printable
 
-_WRITE_SHARE = 8  # part of the allowed memory that results are gathered in
+_WRITE_SHARE = 8  # results are collected in 1 / _WRITE_SHARE of the allowed memory
 
 
 def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, progress=None, verbose=False):
-    """Upscales pictures; a bad one does not stop the others, but a full disk does.
+    """Upscales images. An error in one does not stop the others, except for a full disk.
 
-    A progress bar is shown where standard error is a terminal.
+    A progress bar is shown if standard error is a terminal.
 
     Args:
         jobs: A list of `plan.Job`.
         upscaler: An `Upscaler`.
-        outscale: Scale factor of what is written, above 0 and at most `upscaler.scale`, which is the default.
+        outscale: Scale factor of the results, above 0 and at most `upscaler.scale`, the default.
         quality: Of JPEG and WebP, 1 to 100. By default 95 and lossless.
         max_pixels: Height times width that an input may have.
         progress: Called after each tile with the number of its LR pixels.
-        verbose: Whether to say of every picture how faithful it was made, if the upscaler does so; else only where it
-            could not be. To standard error.
+        verbose: Whether to report on standard error how faithful every image is, if the upscaler is faithful; else only
+            images that are not.
 
     Returns:
-        A list of `UserError`, one for each picture that could not be read, upscaled or written.
+        A list of `UserError`, one for each image that could not be read, upscaled or written.
 
     Raises:
         UserError: `outscale` is out of its range.
@@ -48,7 +48,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
         raise UserError(f"--outscale={outscale:g}: these weights upscale {upscaler.scale} times; run it twice for more")
     failures = []
     hidden = not sys.stderr.isatty()
-    # Pixels instead of pictures, for an estimate of the time that is left.
+    # The bar counts pixels instead of images, for an estimate of the remaining time.
     sizes = [0] * len(jobs) if hidden else _pixel_counts(jobs)
     options = {"outscale": outscale, "quality": quality, "max_pixels": max_pixels, "verbose": verbose}
     with tqdm(total=sum(sizes), unit="px", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True) as bar:
@@ -63,7 +63,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
                 failures.append(error)
             except MemoryError as error:
                 failures.append(UserError(f"{_name(job)}: {str(error) or 'out of memory'}"))
-            bar.update(bar.total - remaining - bar.n)  # the rest of a bad one
+            bar.update(bar.total - remaining - bar.n)  # what is missing after an error
             if failures and number < len(jobs) and os.strerror(errno.ENOSPC) in str(failures[-1]):
                 left = f"{len(jobs) - number} of {len(jobs)} images are left"
                 failures.append(UserError(f"the disk is full; {left}, which the same command continues with"))
@@ -72,7 +72,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
 
 
 def _pixel_counts(jobs):
-    """Height times width of each input; 0 where it is not known beforehand."""
+    """Height times width of each input; 0 if it is not known beforehand."""
 
     def count(job):
         try:
@@ -99,7 +99,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         size = None
         if outscale not in (None, scale):
             size = max(1, round(height * outscale)), max(1, round(width * outscale))
-        # A part of the allowed memory may go into the writing; the rest is for the tiles.
+        # A part of the allowed memory is for writing, the rest for the tiles.
         room = None if upscaler.max_memory is None else upscaler.max_memory // _WRITE_SHARE
         write_bytes = writer_bytes(raster, job.kind, height * scale, width * scale, room)
         if room is not None and job.kind == "webp" and write_bytes > upscaler.max_memory // 2:
@@ -118,7 +118,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
                 progress=progress,
                 on_residual=report,
             )
-        except UserError as error:  # of the memory, and not yet of the file
+        except UserError as error:  # about memory, without the name of the file
             raise UserError(f"{_name(job)}: {error}") from None
 
         notes = write_raster(
@@ -137,7 +137,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
 
 @contextlib.contextmanager
 def _stored(job):
-    """The file of the input: standard input, which may be of any length, as a temporary one."""
+    """Yields the file of the input; standard input, which may be of any length, is copied to a temporary file."""
     if job.source is not None:
         yield job.source
         return

@@ -1,8 +1,11 @@
 """Models as TensorFlow functions, which `tile_runner.TileRunner` runs and `export` saves.
 
-A network is a function from float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`. It has the attributes
-`scale`; `margin`, how many LR pixels beyond its own an output pixel sees; `filters`, what its memory is like, as
-channels of G; and perhaps `precision`, that it is computed in, else float32.
+A network is a function from float32 `(N, H, W, 3)` in [-1, 1] to `(N, scale H, scale W, 3)`, with the attributes:
+
+- `scale`: the scale factor;
+- `margin`: how far an output pixel sees, in LR pixels beyond the one that it lies in;
+- `filters`: the number of channels with which G would take as much memory;
+- `precision`, optional: the number format that it is computed in, by default float32.
 """
 
 import itertools
@@ -15,17 +18,23 @@ from srgan_tf.inference.precision import FLOAT32, choose_precision
 from srgan_tf.models.generator_weights import read_weights
 from srgan_tf.system.errors import UserError
 
-# Keras is imported by what needs it: a second that G from its weights file does without.
+# Keras is imported only where it is needed: G from its weights file starts a second earlier without it.
 
-# Channels of G that take as much memory as another model.
+# The attribute `filters` of other models than G.
 _EQUIVALENT_FILTERS = {"espcn": 32, "drcn": 4096}  # DRCN may hold the results of all recursions at once
 _DEFAULT_EQUIVALENT_FILTERS = 128
-# More where a result is held while the next is computed: 58 to 61 bytes for each of its pixels in float32.
+# Added if a result is held while the next is computed: 58 to 61 bytes for each output pixel in float32.
 _HELD_FILTERS = 20
 
 
+def traced(network):
+    """A network as a `tf.function` with one graph for all sizes."""
+    signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+    return tf.function(lambda lr: network(lr), input_signature=signature, autograph=False)
+
+
 class KerasNetwork(tf.Module):
-    """A Keras model of `models.registry` as it is, with a copy of its weights.
+    """A Keras model of `models.registry`, unchanged, with a copy of its weights.
 
     Raises:
         UserError: Keras has another backend, whose layers do not take TensorFlow's tensors.
@@ -47,14 +56,14 @@ class KerasNetwork(tf.Module):
         self._weights = [[variable.numpy() for variable in each] for each in variables]
 
     def __call__(self, lr):
-        # As constants, so that a graph of this is whole without the model.
+        # As constants, so that a graph does not depend on the model's variables.
         constants = [[tf.constant(weight) for weight in each] for each in self._weights]
         return self._model.stateless_call(*constants, lr, training=False)[0]
 
 
 class BlendedNetworks(tf.Module):
-    """The weighted mean of what two networks of one scale factor give, one after the other; `strength`, 0 to 1, is of
-    `end`."""
+    """The weighted mean of the outputs of two networks with one scale factor, computed one after the other; `strength`,
+    0 to 1, is the weight of `end`."""
 
     def __init__(self, start, end, strength):
         super().__init__(name="blended_networks")
@@ -65,13 +74,13 @@ class BlendedNetworks(tf.Module):
 
     def __call__(self, lr):
         start = self._start(lr)
-        with tf.control_dependencies([start]):  # for the memory's sake
+        with tf.control_dependencies([start]):  # not at the same time, to save memory
             end = self._end(tf.identity(lr))
         return start + self._strength * (end - start)
 
 
 class EnsembledNetwork(tf.Module):
-    """The mean of what a network gives for the eight flips and quarter turns of a picture, one after the other.
+    """The mean of a network's outputs for the eight flips and quarter turns of an image, computed one after the other.
 
     Timofte et al. 2016 (arXiv 1511.02228), section 2.6; EDSR+ of Lim et al. 2017 (arXiv 1707.02921), section 3.4.
     """
@@ -80,14 +89,12 @@ class EnsembledNetwork(tf.Module):
         super().__init__(name="ensembled_network")
         self.scale, self.margin, self.filters = network.scale, network.margin, network.filters + _HELD_FILTERS
         self.precision = getattr(network, "precision", FLOAT32)
-        # Traced once and not eight times.
-        signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
-        self._network = tf.function(lambda lr: network(lr), input_signature=signature, autograph=False)
+        self._network = traced(network)  # once, not eight times
 
     def __call__(self, lr):
         total = None
         for is_turned, axes in itertools.product((False, True), ([], [1], [2], [1, 2])):
-            with tf.control_dependencies([] if total is None else [total]):  # for the memory's sake
+            with tf.control_dependencies([] if total is None else [total]):  # one at a time, to save memory
                 turned = self._network(tf.reverse(_transposed(lr, is_turned), axes))
             sr = _transposed(tf.reverse(turned, axes), is_turned)
             total = sr if total is None else total + sr
@@ -99,7 +106,7 @@ def _transposed(pictures, is_turned):
 
 
 class SelfExemplars(tf.Module):
-    """`models.selfex` in the place of a network. It takes patches from the padded tile alone."""
+    """`models.selfex` as a network. It takes patches from the padded tile only."""
 
     def __init__(self, scale):
         super().__init__(name="selfex")
@@ -115,7 +122,7 @@ class SelfExemplars(tf.Module):
 
 
 def load_network(path, precision=FLOAT32):
-    """The fastest form of the model in a file that `models.generator.save_generator` wrote; see `to_inference_network`.
+    """The fastest form of the model in a file of `models.generator.save_generator`; see `to_inference_network`.
 
     Raises:
         UserError: See `models.generator.load_generator` and `to_inference_network`.
@@ -129,15 +136,15 @@ def load_network(path, precision=FLOAT32):
 
 
 def to_inference_network(model, precision=FLOAT32):
-    """The fastest form of a model, which has a copy of its weights.
+    """The fastest form of a model, with a copy of its weights.
 
     Args:
         model: A `keras.Model` of `models.generator` or `models.registry`, or a `models.blend.Blend`.
-        precision: See `precision.choose_precision`; it is of G, other models are computed in float32.
+        precision: Of G, see `precision.choose_precision`; other models are computed in float32.
 
     Raises:
         UserError: See `KerasNetwork`.
-        ValueError: It is no `keras.Model`.
+        ValueError: It is not a `keras.Model`.
     """
     import keras
 

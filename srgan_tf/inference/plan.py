@@ -1,4 +1,4 @@
-"""Decides which pictures are read and where each is written, before anything is computed."""
+"""Plans which images are read and where each is written, before anything is computed."""
 
 import dataclasses
 import fnmatch
@@ -14,19 +14,19 @@ from srgan_tf.imaging.formats import KINDS, READABLE_SUFFIXES, SUFFIXES
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UserError, reason
 
-STREAM = "-"  # in place of a file's name: standard input, standard output
+STREAM = "-"  # instead of a file's name: standard input or output
 _SUFFIX = {kind: suffix for suffix, kind in reversed(SUFFIXES.items())}  # of each kind, the first in SUFFIXES
-_DEVICE_FOLDERS = ("/dev", "/dev/fd", "/proc/self/fd")  # where no temporary file must be made
+_DEVICE_FOLDERS = ("/dev", "/dev/fd", "/proc/self/fd")  # not for temporary files
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One picture to upscale.
+    """One image to upscale.
 
     Attributes:
         source: The file to read; None is standard input.
         target: The file to write; None is standard output.
-        kind: How it is written, a key of `KINDS`.
+        kind: The format to write, a key of `KINDS`.
     """
 
     source: Path | None
@@ -40,10 +40,10 @@ def plan(source, target, kind=None, overwrite=False, on_error=None):
     Args:
         source: A file; a folder, searched as `find_pictures` does; a pattern, in which `*`, `?` and `[...]` match parts
             of a name and `**` matches folders of any depth; or `-`.
-        target: A file, a folder or `-` if `source` is a file or `-`, else a folder. In it the pictures have the same
-            relative paths as in the source folder, or in the part of the pattern that is without wildcards.
-        kind: A key of `KINDS`. By default what the target's name says; in a folder what the source's name says, and
-            PNG for GIF and for names that say nothing; to standard output PNG.
+        target: A file, a folder or `-` if `source` is a file or `-`, else a folder. In it the images have the same
+            relative paths as in the source folder, or in the part of the pattern before the first wildcard.
+        kind: A key of `KINDS`. By default that of the target's suffix; in a folder that of the source's suffix, and PNG
+            for GIF and unknown suffixes; on standard output PNG.
         overwrite: Also write what exists already.
         on_error: See `find_pictures`.
 
@@ -51,8 +51,8 @@ def plan(source, target, kind=None, overwrite=False, on_error=None):
         `(jobs, skipped)`: two lists of `Job`; the targets of the second exist and are not replaced.
 
     Raises:
-        UserError: There is nothing to read; a target is no place or kind to write to; two pictures would be written to
-            one file; a picture would replace an input, or would become an input of the next run.
+        UserError: There is nothing to read; a target cannot be written to; two images would be written to one file; or
+            a result would replace an input, or become an input of the next run.
     """
     source_type = _source_type(source)
     many = source_type in ("folder", "pattern")
@@ -71,7 +71,7 @@ def output_name(path, kind=None):
 
     Args:
         path: The input's `PurePath`.
-        kind: A key of `KINDS`, or None for the input's own, and PNG for GIF and names that say nothing.
+        kind: A key of `KINDS`; None: by the suffix of the input, and PNG for GIF and unknown suffixes.
     """
     own = SUFFIXES.get(path.suffix.lower())
     kind = kind or own or "png"
@@ -162,7 +162,7 @@ def _many(source, source_type, target, kind, on_error):
 
 
 def _split_pattern(pattern):
-    """The folder that a pattern begins with, whose name may have brackets in it, and the parts after it."""
+    """The existing folder at the start of a pattern, whose name may contain brackets, and the parts after it."""
     base, parts = Path(), list(Path(pattern).parts)
     while os.path.isdir(base / parts[0]):
         base /= parts.pop(0)
@@ -172,10 +172,10 @@ def _split_pattern(pattern):
 
 
 def _find_matches(base, wildcards, on_error):
-    """The pictures that match, sorted by their path relative to `base`."""
-    if "**" in wildcards:  # by our own walk, since glob follows circular links endlessly
+    """The images that match, sorted by their path relative to `base`."""
+    if "**" in wildcards:  # not by glob, which follows circular links endlessly
         return [path for path in find_pictures(base, on_error) if _matches(path.relative_to(base).parts, wildcards)]
-    for depth in range(1, len(wildcards)):  # glob passes over what it may not read
+    for depth in range(1, len(wildcards)):  # glob silently skips folders that it may not read
         for path in _glob(base, wildcards[:depth]):
             if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
                 on_error(PictureError(path, "cannot be read (Permission denied)"))
@@ -184,14 +184,14 @@ def _find_matches(base, wildcards, on_error):
 
 
 def _glob(base, wildcards):
-    """What matches, but what other programs leave."""
+    """Yields the paths that match, except for leftovers of other programs."""
     for name in glob.iglob(os.path.join(*wildcards), root_dir=base):
         if not any(is_leftover(part) and glob.has_magic(own) for part, own in zip(Path(name).parts, wildcards)):
             yield Path(base, name)
 
 
 def _is_special(path):
-    """Whether it is a folder, a pipe or the like; a link that leads nowhere is not, so that it is reported."""
+    """Whether it is a folder, a pipe or the like. A broken link is not, so that it is reported later."""
     return os.path.exists(path) and not os.path.isfile(path)
 
 
@@ -204,7 +204,7 @@ def _matches(parts, wildcards):
 
 
 def _check_outside(base, wildcards, outputs, target):
-    """Refuses outputs that the next run would find as inputs, be it through a link."""
+    """Refuses outputs that the next run would find as inputs, also through links."""
     real = target.resolve()
     for folder in {base, *(job.source.parent for job in outputs.values())}:
         searched = folder.resolve()
@@ -227,7 +227,7 @@ def _split_existing(jobs, overwrite):
 
 
 def _file_id(path):
-    """Device and inode, the same for all names of a file; None where there is none."""
+    """Device and inode, which are the same for all names of a file; None if there is no file."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The number format that G is computed in: which of them is fast depends on the machine."""
+"""Chooses the number format in which G is computed; the fastest depends on the machine."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ from srgan_tf.system.auto import AUTO
 FLOAT32 = "float32"
 PRECISIONS = (AUTO, FLOAT32, "bfloat16", "float16")
 _CPU_INFO = Path("/proc/cpuinfo")
-# What a CPU needs for products of bfloat16. With the second alone (EPYC 9004, two cores) G takes 0.7 times the time of
-# float32; without either they are emulated, which is slower.
+# Instructions for products of bfloat16. With the second alone (EPYC 9004, two cores) G takes 0.7 times the time of
+# float32; without both, they are emulated, which is slower.
 _CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 _TENSOR_CORES = (7, 0)  # compute capability of the first GPUs that have them, Volta
 
@@ -17,11 +17,11 @@ _TENSOR_CORES = (7, 0)  # compute capability of the first GPUs that have them, V
 def choose_precision(precision: str = AUTO) -> str:
     """The precision to compute in: "float32", "bfloat16" or "float16".
 
-    "auto" is what this machine computes faster with, if there is any: "float16" on a GPU with tensor cores, "bfloat16"
-    on a CPU with AMX or AVX512_BF16; else "float32".
+    "auto" is the fastest on this machine: "float16" on a GPU with tensor cores, "bfloat16" on a CPU with AMX or
+    AVX512_BF16, else "float32".
 
     Raises:
-        ValueError: `precision` is none of `PRECISIONS`.
+        ValueError: `precision` is not one of `PRECISIONS`.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")

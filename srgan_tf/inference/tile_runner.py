@@ -1,4 +1,4 @@
-"""Runs a network on the tiles of a picture one at a time, and on smaller ones where the memory runs out."""
+"""Runs a network on the tiles of an image one at a time; where the memory runs out, on smaller tiles."""
 
 import dataclasses
 import math
@@ -11,32 +11,33 @@ import tensorflow as tf
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.imaging.transparency import REACH, fill_hidden
 from srgan_tf.inference import tiling
+from srgan_tf.inference.networks import traced
 
-# What a padded tile takes of the host's memory, in bytes for each pixel of its result and each channel of G there, and
-# for each pixel of its result besides. Measured as VmHWM of fresh processes on a CPU, less what they had before, with
-# padded tiles of 64x64 to 512x512, 1 and 16 blocks, scales 4 and 8: 324 to 334 with 64 channels, of which this makes
-# 363; 255 with 32 (276), 194 with 16 (233), 157 with 8 (212). At scale 2 it is 272 (363).
+# Host memory of a padded tile: bytes for each output pixel and channel of G, and for each output pixel. Measured on a
+# CPU as VmHWM of new processes, less the memory before, with padded tiles of 64x64 to 512x512, 1 and 16 blocks, scales
+# 4 and 8. Bytes for each output pixel, and in brackets this estimate: 324 to 334 with 64 channels (363), 255 with 32
+# (276), 194 with 16 (233), 157 with 8 (212); at scale 2, 272 (363).
 _BYTES_PER_CHANNEL = 2.7
 _BYTES_PER_PIXEL = 190
 _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
-_ALPHA_MARGIN = 2  # LR pixels that bicubic upscaling sees beyond its own
+_ALPHA_MARGIN = 2  # LR pixels that bicubic upscaling sees beyond the one that a pixel lies in
 
-_lock = threading.Lock()  # one tile at a time in the whole process, as the memory is the process's
+_lock = threading.Lock()  # one tile at a time in the whole process, since the memory is the process's
 
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """Rows of N pictures of one size, and of their results.
+    """Rows of N images of one size, and of their results.
 
     Attributes:
-        picture: `tiling.Tiling` of a whole picture.
-        padded_size: Of whole tiles with their margin, `(height, width)`. All are equally large, at the borders too,
-            since TensorFlow's pool of memory grows for each that is a little larger than those before.
-        rows: uint8 or uint16 `(N, h, W, bands)`, of which the last is alpha if they are 2 or 4: the rows to compute,
-            with their margins as far as the picture goes, and with `row_reach` more.
-        first: The picture's row that `rows` begins with.
+        picture: `tiling.Tiling` of a whole image.
+        padded_size: `(height, width)` of a tile with its margin. All are equally large, also at the borders, since
+            TensorFlow's memory pool grows with each tile that is a little larger than those before.
+        rows: uint8 or uint16 `(N, h, W, bands)`, the last of 2 or 4 bands being alpha: the rows to compute, with
+            `row_reach` and the margin on both sides, as far as the image goes.
+        first: Row of the image at which `rows` begins.
         result: `(N, scale h', scale W, bands)`, to be filled.
-        top: The picture's row that `result` begins with.
+        top: Row of the image at which `result` begins.
     """
 
     picture: tiling.Tiling
@@ -47,18 +48,16 @@ class Strip:
     top: int
 
     def padded_tile(self, tile, margin, size=(0, 0)):
-        """The values, of at least `size`, of a tile with a margin on each side; and where in them the tile lies, `(top,
-        bottom, left, right)`."""
+        """`(values, position)`: the values of a tile with a margin on each side, at least `size` large; and where the
+        tile lies in them, `(top, bottom, left, right)`."""
+        top, bottom, left, right = tile
         window = self._window(tile, margin, size)
-        return self._values(window), (
-            tile[0] - window[0],
-            tile[1] - window[0],
-            tile[2] - window[2],
-            tile[3] - window[2],
-        )
+        first_row, _, first_column, _ = window
+        position = top - first_row, bottom - first_row, left - first_column, right - first_column
+        return self._values(window), position
 
     def filled_tile(self, tile, margin, size=(0, 0)):
-        """The colors of `padded_tile`, those that alpha hides filled."""
+        """The colors of `padded_tile`, with those of fully transparent pixels filled."""
         first_row, last_row, first_column, last_column = self._window(tile, margin, size)
         up, to_left = min(REACH, first_row), min(REACH, first_column)
         wide = first_row - up, last_row + REACH, first_column - to_left, last_column + REACH
@@ -76,14 +75,14 @@ class Strip:
 
 
 class TileRunner:
-    """A network, see `networks`, that computes tiles; safe to use from several threads, one tile at a time (a lock).
+    """Computes tiles by a network, see `networks`; safe to use from several threads, one tile at a time (a lock).
 
     Attributes:
         scale: The scale factor.
         margin: LR pixels around a tile that its values depend on.
-        max_pixels: That the padded tiles of N pictures may have: fewer than those with which the memory ran out.
-        allocated_bytes: Of the class: what the process keeps of the largest tile so far. TensorFlow gives none of it
-            back, so that a tile no larger takes nothing more.
+        max_pixels: Pixels that the padded tiles of N images may have: fewer than those with which memory ran out.
+        allocated_bytes: Memory for the largest tile so far, an attribute of the class. TensorFlow keeps it, so that a
+            tile that is no larger takes no more memory.
     """
 
     allocated_bytes = 0
@@ -94,28 +93,26 @@ class TileRunner:
         self.max_pixels = sys.maxsize
         channels = 0 if tf.config.list_logical_devices("GPU") else int(network.filters)
         self._feature_bytes = self.scale**2 * (_BYTES_PER_PIXEL + _BYTES_PER_CHANNEL * channels)
-        # One graph for all sizes: with XLA, recompiling for each size, it is no faster.
-        pixels = tf.TensorSpec((None, None, None, 3), tf.float32)
-        self._generate = tf.function(lambda lr: network(lr), input_signature=[pixels], autograph=False)
+        self._generate = traced(network)  # without XLA, which recompiles for each size and is no faster
         self._graphs = {}
 
     def costs(self, bands, dtype, strips):
-        """The `tiling.MemoryCosts` of a picture, of whose result so many strips are held at once."""
+        """The `tiling.MemoryCosts` of an image; `strips` is the number of strips of the result in memory at once."""
         size = np.dtype(dtype).itemsize * bands
         features = int(self._feature_bytes + (_ALPHA_BYTES if _has_alpha(bands) else 0) * self.scale**2)
         return tiling.MemoryCosts(features, 2 * size, strips * size * self.scale**2, self.allocated_bytes // features)
 
     def warm_up(self, bands, dtype):
-        """Traces the graph for a kind of picture and runs it, so that what this takes counts as taken."""
+        """Traces and runs the graph for a kind of image, so that the memory for it is already allocated."""
         lr, sr = np.zeros((1, 1, 1, bands), dtype), np.empty((1, self.scale, self.scale, bands), dtype)
         strip = Strip(tiling.Tiling(1, 1, self.margin), (1, 1), lr, 0, sr, 0)
         self.run(strip, (0, 1, 0, 1))
 
     def run(self, strip, tile):
-        """Computes a tile, `(top, bottom, left, right)` in LR pixels of the picture, of a strip's result.
+        """Computes a tile of a strip, `(top, bottom, left, right)` in LR pixels of the image, into its result.
 
         Raises:
-            MemoryError: The memory suffices not even for the smallest tile.
+            MemoryError: The memory does not suffice even for the smallest tile.
         """
         bands = strip.rows.shape[3]
         colors = slice(0, bands)
@@ -153,11 +150,11 @@ class TileRunner:
     def _alpha(self, strip, tile):
         values, position = strip.padded_tile(tile, _ALPHA_MARGIN)
         top, bottom, left, right = (self.scale * edge for edge in position)
-        alpha = upscale_bicubic(np.moveaxis(values[..., -1], 0, 2), self.scale)  # the pictures as bands of one
+        alpha = upscale_bicubic(np.moveaxis(values[..., -1], 0, 2), self.scale)  # the N images as bands of one
         return np.moveaxis(alpha[top:bottom, left:right], 2, 0)[..., None]
 
     def _compute(self, values, position):
-        """The part of padded tiles' results that `position` names; None if the memory did not suffice."""
+        """Computes padded tiles, and cuts the result to `position`; None if the memory did not suffice."""
         with _lock:
             try:
                 sr = self._graph(values.dtype.name, values.shape[3])(values, position).numpy()
@@ -168,7 +165,7 @@ class TileRunner:
         return sr
 
     def _graph(self, dtype, bands):
-        """The `tf.function` for a kind of picture, made when it is needed first."""
+        """The `tf.function` for a kind of image, built at its first use."""
         key = dtype, bands
         if key not in self._graphs:
             self._graphs[key] = self._integer_graph(*key)
@@ -176,8 +173,8 @@ class TileRunner:
 
     def _integer_graph(self, dtype, bands):
         scale, middle = self.scale, np.float32(np.iinfo(dtype).max / 2)
-        # Looked up, because TensorFlow turns a division by a constant into a multiplication, which rounds otherwise:
-        # one value of 7,000 came out a level off.
+        # A table, because TensorFlow turns a division by a constant into a multiplication, which rounds differently:
+        # one output value of 7,000 was a level off.
         levels = np.arange(np.iinfo(dtype).max + 1, dtype=np.float32) / middle - np.float32(1)
 
         @tf.function(
@@ -202,5 +199,5 @@ def _has_alpha(bands):
 
 
 def row_reach(bands):
-    """Rows around a padded tile that its values depend on."""
+    """Rows beyond a padded tile that its values depend on."""
     return REACH if _has_alpha(bands) else 0

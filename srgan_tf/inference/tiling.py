@@ -1,17 +1,17 @@
-"""The geometry of tiles: where they lie in a picture, and how large they may be. All lengths are LR pixels.
+"""The geometry of tiles: where they lie in an image, and how large they may be. All lengths are LR pixels.
 
-A padded tile is a tile with a margin on every side, as far as the picture goes: what the network computes it from.
+A padded tile is a tile with a margin on every side, as far as the image goes; it is the input of the network.
 """
 
 import dataclasses
 import math
 
-LARGEST_SIDE = 512  # that is chosen: larger tiles save little more of the margins' work
-SMALLEST_SIDE = 16  # that is chosen: a smaller tile needs hardly less memory, since it is nearly all margin
+LARGEST_SIDE = 512  # larger tiles would hardly save work in the margins
+SMALLEST_SIDE = 16  # smaller tiles would hardly save memory, since they are nearly all margin
 
 
 def split(length, side):
-    """Splits an axis into as few parts as `side` allows, as equal as they can be: a list of `(start, stop)`."""
+    """Splits an axis into the fewest parts no longer than `side`, as equal as possible: a list of `(start, stop)`."""
     count = -(-length // side)
     edges = [length * number // count for number in range(count + 1)]
     return list(zip(edges[:-1], edges[1:]))
@@ -23,15 +23,15 @@ def largest_part(length, side):
 
 
 def padded(start, stop, margin, length, size=0):
-    """The `(start, stop)` of a part of an axis with a margin on both sides, clipped at the picture's borders; it is
-    `size` long at least, as far as the picture goes."""
+    """`(start, stop)` of a part of an axis with a margin on both sides, clipped at the image's borders; at least `size`
+    long, as far as the image goes."""
     first = max(min(start - margin, length - size), 0)
     return first, min(max(stop + margin, first + size), length)
 
 
 def quarters(tile):
-    """The tiles, one, two or four, of half the sides that make up a tile, `(top, bottom, left, right)`; sides of
-    `SMALLEST_SIDE` or less stay whole."""
+    """Halves the sides of a tile, `(top, bottom, left, right)`, unless they are `SMALLEST_SIDE` or less: a list of one,
+    two or four tiles."""
     top, bottom, left, right = tile
 
     def halves(start, stop):
@@ -43,13 +43,13 @@ def quarters(tile):
 
 @dataclasses.dataclass(frozen=True)
 class MemoryCosts:
-    """What the memory goes to while a picture is computed strip by strip, and each strip tile by tile.
+    """The memory for computing an image strip by strip, and each strip tile by tile.
 
     Attributes:
-        features: Bytes for each pixel of a padded tile: the network's features.
-        input: Bytes for each pixel of a strip with its margin: the rows of the picture.
-        output: Bytes for each LR pixel of a strip: the rows of the result.
-        allocated: Pixels up to which a padded tile takes nothing more than the process has allocated.
+        features: Bytes for each pixel of a padded tile, for the network's features.
+        input: Bytes for each pixel of a strip with its margin, for the rows of the image.
+        output: Bytes for each LR pixel of a strip, for the rows of the result.
+        allocated: A padded tile of up to so many pixels takes no more than the process has already allocated.
     """
 
     features: int
@@ -60,7 +60,7 @@ class MemoryCosts:
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """A picture that is computed in tiles. A tile's size is `(height, width)`, without the margin on every side."""
+    """An image that is computed in tiles. A tile's size is `(height, width)`, without the margin on every side."""
 
     height: int
     width: int
@@ -72,7 +72,7 @@ class Tiling:
         return min(height + 2 * self.margin, self.height), min(width + 2 * self.margin, self.width)
 
     def pixels_computed(self, tile):
-        """The pixels of all padded tiles together."""
+        """The number of pixels of all padded tiles together."""
         return -(-self.height // tile[0]) * -(-self.width // tile[1]) * math.prod(self.padded_size(tile))
 
     def _strip_bytes(self, height, costs):
@@ -80,7 +80,7 @@ class Tiling:
         return self.width * (padded_height * costs.input + min(height, self.height) * costs.output)
 
     def bytes_needed(self, tile, costs):
-        """The memory that tiles of a size take."""
+        """The memory that tiles of this size take."""
         pixels = math.prod(self.padded_size(tile))
         return self._strip_bytes(tile[0], costs) + (pixels * costs.features if pixels > costs.allocated else 0)
 
@@ -89,12 +89,12 @@ class Tiling:
         return min(self.height, SMALLEST_SIDE), min(self.width, SMALLEST_SIDE)
 
     def choose_tile(self, costs, max_bytes, max_pixels):
-        """The size that makes the least work, or of those the one that takes the least memory; None if none fits.
+        """The tile size with the least work and, among those, with the least memory; None if none fits.
 
         Args:
             costs: `MemoryCosts`.
-            max_bytes: That may be taken.
-            max_pixels: That a padded tile may have.
+            max_bytes: Memory that may be taken.
+            max_pixels: Pixels that a padded tile may have.
         """
         lowest, narrowest = self.smallest_tile()
         candidates = []

@@ -26,7 +26,7 @@ ImageT = TypeVar("ImageT", np.ndarray, Image.Image)
 
 
 class Upscaler:
-    """Upscales one image after another, of any size and without recompiling.
+    """Upscales images of any size, without recompiling for each size.
 
         import numpy as np
         from PIL import Image
@@ -36,50 +36,51 @@ class Upscaler:
         upscaler.upscale(Image.open("photo.jpg")).save("large.png")
         assert upscaler.upscale(np.zeros((20, 30, 3), np.uint8)).shape == (80, 120, 3)
 
-    An image is computed in tiles, each with a margin of the generator's receptive field, so that it equals the image
-    computed whole, but for values that lie so near to a half that float32 rounds them either way. Where a device's
-    memory runs out, the tiles are halved and stay so.
+    An image is computed in tiles, each with a margin of the generator's receptive field, so that the result equals that
+    of the whole image, except for values so near to a half that float32 rounds them either way. If a device's memory
+    runs out, the tiles are halved and stay so.
 
     One `Upscaler` may be used from several threads: their tiles are computed one at a time (a lock). `max_memory` then
-    holds for one of their images at a time.
+    applies to each image separately.
 
     Args:
-        weights: A weights file (`.weights.h5`, `.keras`); the name of weights that the package brings, see
-            `from_pretrained`; a generator, see `models.generator.build_generator`, whose weights are copied; None:
-            "srgan"; or a network that is to be run as it is, see `inference.networks`.
-        toward: Another weights file of the same shape, or its name, for `strength`. None: "srgan", if `weights` is
+        weights: A weights file (`.weights.h5`, `.keras`); the name of pretrained weights, see `from_pretrained`; a
+            generator, see `models.generator.build_generator`, whose weights are copied; a network to run as it is, see
+            `inference.networks`; or None, "srgan".
+        toward: A second weights file of the same shape, or its name, for `strength`. None: "srgan", if `weights` is
             None, too.
-        strength: 0 to 1: upscales with a network between `weights` (0), which is then "srresnet" by default, and
-            `toward` (1), see `dial.load_between`. None: with `weights` alone.
-        ensemble: Whether the result is the mean over the eight flips and quarter turns of the image, with a higher
-            PSNR: 8 times the work. See `networks.EnsembledNetwork`.
-        tile: Side of the largest tile in LR pixels, without its margin; 0 takes every image whole; None takes what
-            costs the least work within the memory.
+        strength: 0 to 1: upscales with a network between `weights` (0), then by default "srresnet", and `toward` (1),
+            see `dial.load_between`. None: with `weights` alone.
+        ensemble: Whether to take the mean over the eight flips and quarter turns of the image, for a higher PSNR and 8
+            times the work. See `networks.EnsembledNetwork`.
+        tile: Side of the largest tile in LR pixels, without its margin; 0: the whole image; None: the size with the
+            least work within the memory.
         max_memory: Bytes of the host's memory that the process may have at its peak, with all that it has already.
-            None: half of what is free at the time of the call more, or the smallest tile where that is not enough.
-        precision: That G is computed in: "float32"; "bfloat16" or "float16", see `fused.FusedGenerator`; or "auto", the
-            fastest on this machine, see `precision.choose_precision`. Other networks are computed in float32.
-        faithful: Whether SR is changed as little as possible so that MATLAB's bicubic of it,
+            None: half of the free memory more, at the time of the call, or the smallest tile if that is not enough.
+        precision: The number format in which G is computed: "float32"; "bfloat16" or "float16", see
+            `fused.FusedGenerator`; or "auto", the fastest on this machine, see `precision.choose_precision`. Other
+            networks are computed in float32.
+        faithful: Whether to change SR as little as possible so that MATLAB's bicubic of it,
             `imaging.resize.downscale`, is the input again: no value of LR differs by more than 1 level, and 99.9 % by
-            none; of 16 bits by 257 and 128. Alpha stays, and colors that it hides wholly are free. Where no such image
-            is found, as at lines as thin as a pixel, SR stays as it is, and `upscale` and `upscale_batch` give a
-            `UserWarning`.
+            none; with 16 bits, by 257 and 128. Alpha stays, and colors of fully transparent pixels are ignored. Where
+            no such image is found, as at lines one pixel wide, SR stays as it is, and `upscale` and `upscale_batch`
+            give a `UserWarning`.
 
     Attributes:
         scale: The scale factor.
         network: The network, without its self-ensemble; see `inference.networks`.
         precision: "float32", "bfloat16" or "float16".
-        blended: Whether every image is computed by both networks and the results are mixed, since their weights do not
-            mix: twice the work.
+        blended: Whether `strength` mixes the results of both networks, for twice the work, since their weights cannot
+            be mixed.
         tile: As it was given.
         max_memory: As it was given.
         faithful: As it was given.
 
     Raises:
-        UserError: There are no such weights, they are damaged, or Keras' backend is not for them: G runs under each,
-            the other models under TensorFlow alone. `toward` has another shape.
-        ValueError: `tile` is negative, `max_memory` is not positive, or `weights`, `precision` or `strength` is
-            something else; or of `weights`, `toward` and `strength` one is missing.
+        UserError: There are no such weights, they are damaged, or Keras has another backend than TensorFlow, under
+            which only G runs; or `toward` has another shape.
+        ValueError: `tile` is negative, `max_memory` is not positive, `weights`, `precision` or `strength` is invalid,
+            or one of `weights`, `toward` and `strength` is missing.
     """
 
     def __init__(
@@ -111,21 +112,21 @@ class Upscaler:
         self.faithful = faithful
 
     def running(self, network: Callable) -> "Upscaler":
-        """The same with another network and without back-projection."""
+        """A copy that runs another network, without back-projection."""
         other = copy.copy(self)
         other.network, other.faithful, other._runner = network, False, TileRunner(network)
         return other
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT_WEIGHTS, **options: Any) -> "Upscaler":
-        """An `Upscaler` with weights that the package brings, whatever files lie in the current folder.
+        """An `Upscaler` with pretrained weights of the package, whatever files are in the current folder.
 
             large = Upscaler.from_pretrained("srresnet").upscale(image)
 
         Args:
             name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "srgan-x2" and "srresnet-x2", for 2x;
                 "espcn", by far the fastest on a CPU; "srcnn"; or "srresnet-faces", for small faces.
-            **options: Of `Upscaler`.
+            **options: See `Upscaler`.
 
         Raises:
             UserError: There are no weights of this name, or their file is damaged.
@@ -136,23 +137,23 @@ class Upscaler:
     def upscale(self, image: ImageT) -> ImageT:
         """Upscales an image.
 
-        Color is computed by the generator; gray as three equal channels, of whose results the mean is taken; alpha is
-        upscaled by MATLAB's bicubic. Colors that alpha hides wholly are replaced by those beside them first.
+        The generator upscales color, and gray as three equal channels, of whose results the mean is taken; alpha is
+        upscaled by MATLAB's bicubic. Colors of fully transparent pixels are first replaced by those nearby.
 
         Args:
             image: A NumPy array, uint8 or uint16: `(H, W)` or `(H, W, 1)` gray, `(H, W, 2)` gray and alpha, `(H, W, 3)`
                 RGB, `(H, W, 4)` RGBA, not premultiplied. Or a `PIL.Image.Image` of mode L, LA, RGB, RGBA or I;16, or of
-                another that is converted to one of these: 1 to L, P to RGB or RGBA, CMYK to RGB. It is not turned as
-                its EXIF says; `PIL.ImageOps.exif_transpose` does so, before or after.
+                another that is converted to one of these: 1 to L, P to RGB or RGBA, CMYK to RGB. The orientation in its
+                EXIF is not applied; `PIL.ImageOps.exif_transpose` does so, before or after.
 
         Returns:
-            What `image` is, of the same type and bands, `scale` times as high and wide. A `PIL.Image.Image` keeps its
-            EXIF and, unless it was CMYK, its ICC profile.
+            The image, `scale` times as high and wide, of the same type and bands as `image`. A `PIL.Image.Image` keeps
+            its EXIF and, unless it was CMYK, its ICC profile.
 
         Raises:
             MemoryError: The memory does not suffice, even for the smallest tile.
             UserError: `max_memory` does not suffice.
-            ValueError: `image` is something else, as of floating point.
+            ValueError: `image` is something else, such as floating point.
         """
         values = arrays.to_array(image)
         copies = 2 if isinstance(image, Image.Image) else 1  # Pillow makes its own
@@ -188,10 +189,12 @@ class Upscaler:
         result = np.empty((count, height * self.scale, width * self.scale, bands), values.dtype)
         for start in range(0, count, batch_size):
             batch, out = (array[start : start + batch_size] for array in (values, result))
-            for _ in self._strips(
-                lambda top, bottom, batch=batch: batch[:, top:bottom], picture, tile, batch[:, :0], out
-            ):
-                pass
+
+            def rows(top, bottom, batch=batch):
+                return batch[:, top:bottom]
+
+            for _ in self._strips(rows, picture, tile, batch[:, :0], out):
+                pass  # each strip is a part of `out`
         if self.faithful:
             for lr, sr in zip(values, result):
                 residual = faithful.project(lr, sr)
@@ -211,28 +214,27 @@ class Upscaler:
         progress: Callable[[int], object] | None = None,
         on_residual: Callable[[Residual], object] | None = None,
     ) -> Iterator[np.ndarray]:
-        """Upscales an image that need not fit into the memory, strip by strip.
+        """Upscales an image strip by strip, so that it need not fit into the memory.
 
         Args:
-            rows: Gives the rows from `top` to before `bottom` as an array `(bottom - top, width, bands)`. It is called
-                with `(top, bottom)` from the first row to the last, for each row once.
+            rows: `rows(top, bottom)` returns the rows from `top` to before `bottom`, `(bottom - top, width, bands)`. It
+                is called from the first row to the last, for each row once.
             height: Of the image.
             width: Of the image.
             bands: 1 is gray, 2 gray and alpha, 3 RGB, 4 RGBA, as in `upscale`.
             dtype: uint8 or uint16.
-            reserve: Bytes of memory to leave to the caller until it has the last strip or after that, besides the strip
-                that it has, as for writing the result.
+            reserve: Bytes of memory that the caller needs besides its current strip, for example to write the result.
             progress: Called after each tile with the number of its LR pixels.
             on_residual: If `faithful`, called after the last strip with the `back_projection.Residual`.
 
         Returns:
-            An iterator of arrays `(h, scale * width, bands)` of `dtype`, which make up the result from top to bottom.
-            Each is the caller's own.
+            An iterator of arrays `(h, scale * width, bands)` of `dtype`, the result from top to bottom. The caller may
+            change them.
 
         Raises:
             MemoryError: As `upscale`.
             UserError: As `upscale`.
-            ValueError: `rows` gives something else than it should, or there is no such image.
+            ValueError: An argument is out of its range, or `rows` returns another shape or type.
         """
         dtype = np.dtype(dtype)
         if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in arrays.DTYPES:
@@ -265,11 +267,11 @@ class Upscaler:
         """Upscales N images strip by strip.
 
         Args:
-            rows: Gives the rows from `top` to before `bottom` as `(N, bottom - top, W, bands)`.
+            rows: `rows(top, bottom)` returns the rows from `top` to before `bottom`, `(N, bottom - top, W, bands)`.
             picture: A `tiling.Tiling`.
             tile: `(height, width)`.
             no_rows: An empty array `(N, 0, W, bands)` of the type of the rows.
-            out: An array for the whole result, of which the strips are then parts.
+            out: An array for the whole result; the strips are then views of it.
             progress: Called after each tile with the number of its pixels.
 
         Yields:
@@ -308,14 +310,14 @@ def _between(weights, toward, strength):
             "strength is between weights and toward: give it alone or with both."
             f" Received: weights={weights!r}, toward={toward!r}, strength={strength!r}"
         )
-    from srgan_tf.inference.dial import load_between  # here, as it takes Keras
+    from srgan_tf.inference.dial import load_between  # here, since it imports Keras
 
     start, end = DIAL if weights is None else (weights, toward)
     return load_between(find_weights(start), find_weights(end), strength)
 
 
 def _checked(rows, like, top, bottom):
-    """The rows that the caller's function gives, as one image of a batch."""
+    """Calls the caller's `rows`, checks the result, and returns it as one image of a batch."""
     values = rows(top, bottom)
     expected = (bottom - top, *like.shape[2:])
     if not isinstance(values, np.ndarray) or values.shape != expected or values.dtype != like.dtype:
