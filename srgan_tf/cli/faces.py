@@ -10,13 +10,13 @@ from tqdm import tqdm
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
 from srgan_tf.evaluation.facts import facts
+from srgan_tf.evaluation.memory import require_memory
 from srgan_tf.evaluation.systems import load_upscalers, named_weights
 from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import atomic_file
 from srgan_tf.system.disk import sha256
-from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
 from srgan_tf.weights import COMPARED_WEIGHTS
 
@@ -71,11 +71,8 @@ def run(settings):
     crop = unless_auto(settings.face_crop)
     kept = embeddings_bytes(len(paths), len(weights) + 1, embedder.length) + (0 if crop else DETECTOR_BYTES)
     if settings.max_memory != AUTO:
-        if kept > (left := bytes_left(settings.max_memory)):
-            raise UserError(
-                f"{settings.pairs}: {kept >> 20:,} MiB are needed for {'' if crop else 'MTCNN and '}the vectors of"
-                f" {len(paths):,} images, {max(0, left) >> 20:,} MiB are left; allow more with --max_memory"
-            )
+        purpose = f"for {'' if crop else 'MTCNN and '}the vectors of {len(paths):,} images"
+        require_memory(settings.pairs, kept, bytes_left(settings.max_memory), purpose)
         settings = dataclasses.replace(settings, max_memory=settings.max_memory - kept - embedder.call_bytes)
     upscalers, scale = load_upscalers(weights, **settings.limits())
     known = facts(weights, facenet=f"{settings.facenet}, SHA-256 {embedder.digest}")

@@ -1,4 +1,4 @@
-"""Runs systems over test sets and scores what they make of them."""
+"""Runs systems on test sets and scores their results."""
 
 import concurrent.futures
 import dataclasses
@@ -20,26 +20,26 @@ from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.system.errors import UserError
 
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
-_WARM_UP = 16  # side of the LR crop that each system sees before its time is taken, pixels
-# Of memory at the peak, for each pixel of HR, besides the pictures themselves: measured on 12 megapixels.
+_WARM_UP = 16  # side of the LR crop that each system upscales before it is timed, pixels
+# Peak memory for each pixel of HR, besides the images themselves: measured on 12 megapixels.
 _METRICS_BYTES, _RGB_BYTES, _LPIPS_BYTES = 110, 45, 260
-_BLOCK = 2  # pictures in memory at a time, for each worker
-_BICUBIC_LEVELS = 0.5  # mean difference up to which an LR file is MATLAB's bicubic, rounded by whatever wrote it
+_BLOCK = 2  # images in memory at a time, for each worker
+_BICUBIC_LEVELS = 0.5  # largest mean difference of an LR file from MATLAB's bicubic that rounding explains
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SetScores:
-    """All that is known about a test set after `score_set`.
+    """The result of `score_set`.
 
     Attributes:
         set: The `PictureSet`.
         scale: Scale factor of all systems.
-        systems: Names of the systems that upscaled, in order.
-        external: Dict from the name of each other system to a dict from a picture's name to its file.
-        scores: `Score`s, picture by picture, `systems` before `external`.
-        failures: `UserError`s of the pictures left out.
-        pictures_folder: Where `SYSTEM/PICTURE.png` of `systems` are, or None.
-        bicubic_lr: Whether LR of all is MATLAB's bicubic of HR, as in published tables.
+        systems: Names of the systems that were run, in order.
+        external: Dict from the name of each external system to a dict from an image's name to its file.
+        scores: `Score`s, image by image, `systems` before `external`.
+        failures: `UserError`s of the images left out.
+        pictures_folder: The folder with `SYSTEM/IMAGE.png` of `systems`, or None.
+        bicubic_lr: Whether all LR images are MATLAB's bicubic of HR, as in published tables.
     """
 
     set: PictureSet
@@ -52,7 +52,7 @@ class SetScores:
     bicubic_lr: bool = True
 
     def picture_file(self, system: str, picture: str) -> Path:
-        """The file of what a system made of a picture."""
+        """The file of a system's result for an image."""
         if system in self.external:
             return self.external[system][picture]
         if self.pictures_folder is None:
@@ -61,7 +61,7 @@ class SetScores:
 
 
 def picture_path(folder: Path | str, system: str, picture: str) -> Path:
-    """Where `score_set` writes what a system made of a picture."""
+    """The file to which `score_set` writes a system's result for an image."""
     return Path(folder, system, f"{picture}.png")
 
 
@@ -77,23 +77,22 @@ def score_set(
     rgb: bool = False,
     max_memory: int | None = None,
 ) -> SetScores:
-    """Lets every system upscale every picture of a test set, and scores what they make.
+    """Upscales every image of a test set by every system, and scores the results.
 
-    The systems run one after the other with nothing beside them, since they are timed; reading and scoring are spread
-    over threads. A picture that cannot be read or upscaled is left out for all systems, so that their means stay
-    comparable; all others are scored.
+    The systems run one after the other and alone, since they are timed; threads share the reading and the scoring. An
+    image that cannot be read or upscaled is left out for all systems, so that their means stay comparable.
 
     Args:
         picture_set: A `PictureSet`.
         systems: Dict from name to a function of LR, uint8 `(H, W, 3)`, that returns uint8 `(scale H, scale W, 3)`.
         scale: Scale factor of all systems.
-        pictures_folder: Where to write `SYSTEM/PICTURE.png`, or None.
-        on_progress: Called with the picture's name after each, or None.
-        external: Dict from the name of a system that has run already to a dict from a picture's name to its file.
+        pictures_folder: The folder to write `SYSTEM/IMAGE.png` to, or None.
+        on_progress: Called with the name of each image after it, or None.
+        external: Dict from the name of an external system to a dict from an image's name to its file.
         lpips: A `lpips.Lpips`, or None.
         rgb: Whether to score RGB, too.
-        max_memory: Bytes that the process may have at its peak. Pictures are then scored one after the other, and one
-            for which they do not suffice is a failure. None: any.
+        max_memory: Bytes that the process may have at its peak. Images are then scored one after the other, and one
+            that needs more is a failure. None: no limit.
 
     Returns:
         A `SetScores`.
@@ -130,12 +129,12 @@ def score_set(
 
 
 def scoring_bytes(systems: int, *, lpips: bool, rgb: bool) -> int:
-    """Memory that scoring one picture takes for each pixel of HR: HR, LR and what the systems make, and the metrics."""
+    """Memory for scoring one image, bytes for each pixel of HR: HR, LR, the systems' results, and the metrics."""
     return 3 * (systems + 2) + _METRICS_BYTES + _RGB_BYTES * rgb + _LPIPS_BYTES * lpips
 
 
 class _Timed:
-    """A system that says how long it took, without its first call, which builds a graph."""
+    """A system that also returns its time; a first call, which builds a graph, is not timed."""
 
     def __init__(self, system):
         self._system = system
@@ -151,16 +150,16 @@ class _Timed:
 
 
 class _Item:
-    """A picture on its way through `score_set`."""
+    """An image during `score_set`."""
 
     def __init__(self, pair):
         self.pair = pair
         self.hr = self.lr = self.luma_channel = self.bicubic_lr = self.error = None
-        # By system: output, and dicts of the metrics' values; LPIPS apart, since it is measured at the same time.
+        # By system: outputs, and dicts of the metrics' values. LPIPS is separate, since another thread measures it.
         self.upscaled, self.external, self.values, self.lpips = {}, {}, {}, {}
 
     def attempt(self, step, *args):
-        """Does a step unless an earlier one failed; what goes wrong is kept as `error`."""
+        """Runs a step unless an earlier one failed; stores a failure as `error`."""
         if self.error is not None:
             return
         try:
@@ -172,7 +171,7 @@ class _Item:
 
     @property
     def images(self):
-        """All that is scored, by system."""
+        """All images to score, by system."""
         return self.upscaled | self.external
 
     def scores(self, set_name):

@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.evaluation.lfw import SIDE
+from srgan_tf.evaluation.memory import require_memory
 from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.models.hdf5 import open_hdf5
 from srgan_tf.models.whole_model import unpacked
@@ -22,8 +23,8 @@ from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.memory import resident_bytes, watched_peak
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
-# What a frozen network for inference is made of; everything else is refused by name, since operations can read, write
-# and run files. All of these compute their result from their inputs, but for random numbers of dropout.
+# The operations that a frozen network for inference may have; others are refused, since operations can read, write and
+# run files. All of these compute their result from their inputs, except for random numbers of dropout.
 _OPERATIONS = frozenset(
     """
     Abs Add AddN AddV2 All Any ArgMax Assert AvgPool BatchMatMul BatchMatMulV2 BatchNormWithGlobalNormalization
@@ -38,15 +39,14 @@ _OPERATIONS = frozenset(
     StopGradient StridedSlice Sub Sum Switch Tanh Tile Transpose Unpack Where ZerosLike
     """.split()
 )
-# Besides in a SavedModel: its variables and the calls between its functions.
+# In a SavedModel also variables and calls of functions.
 _SAVED_OPERATIONS = _OPERATIONS | frozenset(
     """
     AssignVariableOp DisableCopyOnRead PartitionedCall ReadVariableOp StatefulPartitionedCall VarHandleOp
     VarIsInitializedOp
     """.split()
 )
-# What the layers of a Keras model may be, and what describes them; everything else is refused by name, since it can be
-# any code, or read files.
+# The classes that a Keras model may name; others are refused, since they can be any code, or read files.
 _LAYERS = frozenset(
     """
     Activation Add Average AveragePooling2D BatchNormalization CenterCrop Concatenate Conv2D Cropping2D Dense
@@ -69,18 +69,18 @@ _MODULES = frozenset(
     """.split()
 )
 _BATCH_SIZE = 32  # faces, where the graph takes more than one
-# Of the memory that a model takes until it has embedded a first face to its files: InceptionResNetV2 with 220 MB took
-# 3,500 MB as a frozen graph, whose constants TensorFlow copies often, 900 as a Keras model, and 1,000 as a SavedModel
-# of 420 MB.
+# Ratio of the memory until the first face is embedded to the size of the model's files: InceptionResNetV2 with 220 MB
+# took 3,500 MB as a frozen graph, whose constants TensorFlow copies often, and 900 as a Keras model; 1,000 as a
+# SavedModel of 420 MB.
 _LOADING = {".pb": 17}
 _LOADING_OTHERS = 4
-_GRAPH_BYTES = 2**31  # no message of Protocol Buffers is longer
-_SECOND_FACE = 64 * 2**20  # bytes that it may take; what further ones take is measured
-_PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet that were trained so
+_GRAPH_BYTES = 2**31  # limit of Protocol Buffers
+_SECOND_FACE = 64 * 2**20  # assumed memory of the second face, bytes; that of further faces is measured
+_PER_IMAGE = ("20170511", "20170512")  # models of davidsandberg/facenet with per-image standardisation
 
 
 class Embedder:
-    """Makes the embeddings of faces.
+    """Computes embeddings of faces.
 
     Args:
         path: A frozen graph (`.pb`), with `input`, `embeddings` and maybe `phase_train` in it; a Keras model (`.keras`,
@@ -88,18 +88,17 @@ class Embedder:
         standardisation: What the network was trained on: "fixed" is (x - 127.5) / 128; "per-image" subtracts a face's
             mean and divides by its standard deviation; None: "per-image" for the models of davidsandberg/facenet of
             2017, else "fixed".
-        max_memory: Bytes that the process may have at its peak; fewer faces in a call keep it.
+        max_memory: Bytes that the process may have at its peak; it limits the faces in a call.
 
     Attributes:
-        standardisation: Not None any more.
+        standardisation: As given, or what None stands for.
         digest: SHA-256 of the model.
         batch_size: Faces in a call.
-        length: D, the numbers of an embedding.
-        call_bytes: That a call takes for its time, if there is a `max_memory`.
+        length: D, the length of an embedding.
+        call_bytes: Memory that a call takes while it runs, if there is a `max_memory`.
 
     Raises:
-        UserError: There is no such model, or it is none that takes 160x160 faces and gives an embedding for each; or
-            it needs more memory.
+        UserError: There is no such model, it does not compute embeddings of 160x160 faces, or it needs more memory.
     """
 
     def __init__(self, path: Path | str, standardisation: str | None = None, max_memory: int | None = None):
@@ -110,7 +109,7 @@ class Embedder:
         self.standardisation = standardisation or ("per-image" if old else "fixed")
         self._path = path
         self.call_bytes = 0
-        self._require(_loading_bytes(path), bytes_left(max_memory), "to load it")
+        require_memory(path, _loading_bytes(path), bytes_left(max_memory), "to load it")
         with user_errors(path, "not a model that can be loaded", of=Exception):  # TensorFlow and Keras raise anything
             self._network = _load(path)
         self.digest = _digest(path)
@@ -119,7 +118,7 @@ class Embedder:
             raise UserError(f"{path}: does not make a vector each of {SIDE}x{SIDE} RGB faces; give a FaceNet")
 
     def _find_batch_size(self, left):
-        """The faces of a call: `_BATCH_SIZE` or one, or with a limit as many as it leaves memory for; 0: none fit."""
+        """The number of faces in a call: `_BATCH_SIZE` or one; with a limit, as many as fit; 0 if none does."""
         if left is None:
             return next((count for count in (_BATCH_SIZE, 1) if self._fits(count)), 0)
         start, found, count, growth = resident_bytes(), 0, 1, 0
@@ -128,7 +127,7 @@ class Embedder:
                 fits = self._fits(count)
             if fits:
                 taken = peak[0] - start
-                self._require(taken, left, f"to embed {count} {'face' if count == 1 else 'faces'}")
+                require_memory(self._path, taken, left, f"to embed {count} {'face' if count == 1 else 'faces'}")
                 growth = 2 * (taken - self.call_bytes) if found else _SECOND_FACE
                 found, self.call_bytes = count, taken
             elif found:
@@ -137,16 +136,9 @@ class Embedder:
         self.call_bytes = max(0, start + self.call_bytes - resident_bytes())
         return found
 
-    def _require(self, needed, left, purpose):
-        if left is not None and needed > left:
-            raise UserError(
-                f"{self._path}: {needed >> 20:,} MiB are needed {purpose}, {max(0, left) >> 20:,} MiB are left; allow"
-                " more with --max_memory"
-            )
-
     def _fits(self, count):
         try:
-            # Not zeros: their embedding may have no length.
+            # Not zeros, whose embedding may be a zero vector.
             found = self._network(tf.fill((count, SIDE, SIDE, 3), 0.5)).numpy()
         except (tf.errors.OpError, ValueError, TypeError):
             return False
@@ -162,7 +154,7 @@ class Embedder:
         found = []
         for start in range(0, len(faces), self.batch_size):
             batch = standardised(faces[start : start + self.batch_size], self.standardisation)
-            padding = self.batch_size - len(batch)  # a graph may take no other number
+            padding = self.batch_size - len(batch)  # a graph may take only this number
             padded = np.concatenate([batch, np.repeat(batch[-1:], padding, axis=0)])
             found.append(self._network(tf.constant(padded)).numpy()[: len(batch)])
         embeddings = np.concatenate(found).astype(np.float32)
@@ -172,7 +164,7 @@ class Embedder:
 
 
 def standardised(faces: NDArray[np.uint8], kind: str) -> NDArray[np.floating]:
-    """What the network is given of uint8 faces `(N, H, W, 3)`: float32, see `Embedder`."""
+    """Standardises uint8 faces `(N, H, W, 3)` for the network: float32, see `Embedder`."""
     values = faces.astype(np.float32)
     if kind == "fixed":
         return (values - 127.5) / 128
@@ -198,7 +190,7 @@ def _load(path):
         inputs = signature.structured_input_signature[1] if signature else {}
         if len(inputs) != 1 or len(signature.structured_outputs) != 1:
             raise UserError(f"{path}: its serving_default must take one tensor and give one; export it so")
-        # The model is kept with the function: its variables go with it.
+        # The function keeps the model, whose variables would be deleted with it.
         return lambda faces, kept=loaded: next(iter(signature(**{next(iter(inputs)): faces}).values()))
     if path.suffix.lower() == ".pb":
         return _load_frozen(path)
@@ -208,13 +200,13 @@ def _load(path):
 
 
 def _check_keras_model(path):
-    """Refuses a Keras model in which something does more than to compute, or whose weights lie in other files."""
+    """Refuses a Keras model that names other classes than those known, or whose weights are in other files."""
     if h5py.is_hdf5(path):
         with open_hdf5(path) as file:
             described = json.loads(file.attrs["model_config"])
     else:
         with unpacked(path) as (weights, described), open_hdf5(weights):
-            described.pop("compile_config", None)  # which is not loaded
+            described.pop("compile_config", None)  # is not loaded
     refused = sorted(_strange_parts(described))
     if refused:
         raise UserError(
@@ -224,25 +216,27 @@ def _check_keras_model(path):
 
 
 def _strange_parts(described):
-    """Yields the names of what describes a Keras model and is neither a known layer nor belongs to one."""
+    """Yields the names of unknown classes and modules in the description of a Keras model."""
     if isinstance(described, dict):
         for key, known in (("class_name", _LAYERS), ("module", _MODULES)):
             if described.get(key) is not None and described[key] not in known:
                 yield str(described[key])
-    for part in described.values() if isinstance(described, dict) else described if isinstance(described, list) else ():
-        yield from _strange_parts(part)
+        described = list(described.values())
+    if isinstance(described, list):
+        for part in described:
+            yield from _strange_parts(part)
 
 
 def _loading_bytes(path):
-    """Memory that loading a model takes at its peak."""
+    """Estimated peak memory for loading a model."""
     return sum(file.stat().st_size for file in _files(path)) * _LOADING.get(path.suffix.lower(), _LOADING_OTHERS)
 
 
 def _check_saved_model(path):
-    """Refuses a SavedModel in which something does more than to compute, but for the functions that save it.
+    """Refuses a SavedModel with operations that do more than compute, except in the functions that save it.
 
-    Loading calls functions of a model already, but not those that save and restore it, if it is of TensorFlow 2 and
-    nothing else in it names them.
+    Loading already calls functions of a model. It does not call those that save and restore it, if the model is of
+    TensorFlow 2 and nothing else in it names them.
     """
     saved = saved_model_pb2.SavedModel()
     if path.joinpath("saved_model.cpb").exists():  # TensorFlow would take that one
@@ -275,7 +269,7 @@ def _called(nodes):
 
 
 def _require_operations(path, nodes, allowed=_OPERATIONS):
-    """Refuses a graph in which something does more than to compute."""
+    """Refuses a graph with operations that are not allowed."""
     refused = sorted({node.op for node in nodes} - allowed)
     if refused:
         names = ", ".join(map(repr, refused))
@@ -294,7 +288,7 @@ def _load_frozen(path):
     for name in (INPUT, OUTPUT):
         if name not in nodes:
             raise UserError(f"{path}: has no tensor {name}:0; a frozen FaceNet has {INPUT}:0 and {OUTPUT}:0")
-    # Only what the embeddings are made of: what stands before `input`, queues often, is left out.
+    # Keep only the nodes between `input` and the embeddings; queues often stand before `input`.
     kept, waiting = tf.compat.v1.GraphDef(versions=graph.versions), [OUTPUT]
     seen = set(waiting)
     while waiting:
@@ -306,7 +300,7 @@ def _load_frozen(path):
             node.attr["dtype"].type = (tf.float32 if name == INPUT else tf.bool).as_datatype_enum
         elif node.op == "Placeholder":
             raise UserError(f"{path}: {OUTPUT}:0 needs {node.name}:0 besides {INPUT}:0 and {TRAINING}:0")
-        # OpenCV's tools leave attributes without a value, which TensorFlow takes for placeholders.
+        # OpenCV's tools leave attributes without a value, which TensorFlow would take for placeholders.
         for name in [name for name, value in node.attr.items() if value.WhichOneof("value") is None]:
             del node.attr[name]
         before = {text.lstrip("^").partition(":")[0] for text in node.input} - seen

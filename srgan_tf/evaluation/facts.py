@@ -1,4 +1,4 @@
-"""What figures were made with: versions, weights, device."""
+"""The facts behind scores: versions, weights, device."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _PACKAGES = ("numpy", "scipy", "pillow", "tensorflow", "keras")
 
 
 def facts(weights: Mapping[str, Path], **others: object) -> dict[str, object]:
-    """For the report, so that its figures can be made again: texts and dicts of texts.
+    """The facts for a report, with which its scores can be reproduced: texts and dicts of texts.
 
     Args:
         weights: Dict from a system's name to its weights file.
@@ -32,7 +32,7 @@ def facts(weights: Mapping[str, Path], **others: object) -> dict[str, object]:
 
 
 def dial_text(start: str, end: str, blended: bool) -> str:
-    """How the systems between two networks, named as at strength 0 and 1, are made; `blended` as of `Upscaler`."""
+    """How the systems between two networks, with names `start` and `end`, are made; for `blended` see `Upscaler`."""
     how = (
         "both are computed and their outputs mixed, since their weights do not mix"
         if blended

@@ -1,4 +1,4 @@
-"""What the report's page and the page of opinion scores share: single HTML files that load nothing from elsewhere."""
+"""Builds single HTML files that load nothing from elsewhere, for the report and the study of opinion scores."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MAX_BYTES = 200_000_000  # of pictures in a page, beyond which browsers take long to open it
+MAX_BYTES = 200_000_000  # of images in a page; browsers take long to open larger pages
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -25,7 +25,7 @@ _WEBP_SIDE = 16383  # pixels, the longest that WebP can hold
 
 
 def read_template(package: str, name: str) -> str:
-    """A page with `{{names}}` for `fill`, whose content security policy allows its own style and script alone."""
+    """A page with `{{names}}` for `fill`; its content security policy allows only its own style and script."""
     template = resources.files(package).joinpath(name).read_text(encoding="utf-8")
     return fill(_HEAD, {"style": _hash(template, "style"), "script": _hash(template, "script"), "page": template})
 
@@ -36,36 +36,36 @@ def _hash(template, tag):
 
 
 def fill(template: str, values: dict[str, str]) -> str:
-    """Puts values, which are HTML, at their names; in a single pass, so that braces in a value stay what they are."""
+    """Replaces names by their values, which are HTML; in a single pass, so that braces in a value stay as they are."""
     return re.sub(r"{{(\w+)}}", lambda match: values[match[1]], template)
 
 
 def json_in_script(value: object) -> str:
-    """JSON that no text in it can end the script it stands in."""
+    """JSON for a script element, which no text in it can close."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def image_uri(image: NDArray[np.uint8]) -> str:
-    """A picture, uint8 RGB `(H, W, 3)`, as an address that holds it without loss."""
+    """A lossless data URI of an image, uint8 RGB `(H, W, 3)`."""
     file = io.BytesIO()
     pillow = Image.fromarray(np.ascontiguousarray(image))
     if max(pillow.size) > _WEBP_SIDE:
         pillow.save(file, "PNG")
         return data_uri(file.getvalue(), "png")
-    # Two thirds of a PNG's bytes; higher methods take twice the time for one hundredth less.
+    # Two thirds of the size of PNG; higher methods take twice the time for 1 % less.
     pillow.save(file, "WEBP", lossless=True, method=2)
     return data_uri(file.getvalue(), "webp")
 
 
 def showing_bytes(versions: int) -> int:
-    """Memory that showing one image takes at the peak for each pixel: all versions, and their addresses.
+    """Peak memory for showing one image, bytes for each pixel: all versions, and their data URIs.
 
-    Measured on 1 and 4 megapixels, besides the versions: bicubic's own 78 bytes, finding the region 55, and encoding a
-    version 40, of which 13 stay; an address of noise has 4.
+    Measured on 1 and 4 megapixels, besides the versions: 78 for bicubic, 55 for finding the region, and 40 for encoding
+    a version, of which 13 stay; a data URI of noise has 4.
     """
     return 8 * versions + 90
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """The bytes of an image file as an address that holds them."""
+    """A data URI of the bytes of an image file."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,4 +1,4 @@
-"""How --max_memory is kept by what works on whole images beside the networks."""
+"""Keeps --max_memory in work on whole images, besides the networks."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,26 +9,27 @@ from srgan_tf.system.errors import UserError
 
 
 def networks_share(max_memory: int, pixels: Iterable[int], pixel_bytes: int) -> int:
-    """What a limit leaves to the networks beside the work on the largest image that fits into a half of it.
+    """The part of a limit that is for the networks: the rest is for the work on the largest image that fits into half
+    of the limit.
 
     Args:
         max_memory: Bytes that the process may have at its peak.
-        pixels: Of each image.
-        pixel_bytes: That the work takes for each pixel.
+        pixels: Number of pixels of each image.
+        pixel_bytes: Bytes that the work takes for each pixel.
     """
     fitting = [count * pixel_bytes for count in pixels if count * pixel_bytes <= max_memory // 2]
     return max_memory - max(fitting, default=0)
 
 
 def check_memory(path: Path, pixel_bytes: int, max_memory: int | None, work: str, scale: int = 1) -> None:
-    """Refuses an image for whose work the memory does not suffice.
+    """Refuses an image if the memory does not suffice for the work on it.
 
     Args:
         path: Of the image.
-        pixel_bytes: That the work takes for each pixel.
-        max_memory: Bytes that the process may have at its peak. None: any.
+        pixel_bytes: Bytes that the work takes for each pixel.
+        max_memory: Bytes that the process may have at its peak. None: no limit.
         work: A verb, such as "score".
-        scale: How many times as high and wide as the image what is worked on is.
+        scale: Factor between the sides of the image and of what is worked on.
 
     Raises:
         UserError: It does not, or the image cannot be read.
@@ -36,9 +37,19 @@ def check_memory(path: Path, pixel_bytes: int, max_memory: int | None, work: str
     if max_memory is None:
         return
     height, width = (scale * side for side in files.probe(path))
-    needed, left = height * width * pixel_bytes, max(0, bytes_left(max_memory) or 0)
-    if needed > left:
+    needed = height * width * pixel_bytes
+    require_memory(path, needed, bytes_left(max_memory), f"to {work} {width}x{height} pixels")
+
+
+def require_memory(path: Path | str, needed: int, left: int | None, purpose: str) -> None:
+    """Checks that `needed` bytes are left below --max_memory, `left` of `bytes_left`, for a purpose, such as "to load
+    it".
+
+    Raises:
+        UserError: They are not.
+    """
+    if left is not None and needed > left:
         raise UserError(
-            f"{path}: {needed >> 20:,} MiB are needed to {work} {width}x{height} pixels, {left >> 20:,} MiB are left;"
-            " allow more with --max_memory"
+            f"{path}: {needed >> 20:,} MiB are needed {purpose}, {max(0, left) >> 20:,} MiB are left; allow more with"
+            " --max_memory"
         )

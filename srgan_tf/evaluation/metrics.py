@@ -1,9 +1,9 @@
-"""PSNR and the two SSIMs of super-resolution's tables, and the list of all that the tables show, `COLUMNS`.
+"""PSNR and the two SSIMs of super-resolution's tables, and the list of all columns of the tables, `COLUMNS`.
 
-Every figure is computed from 8-bit images without `SHAVE` pixels at each border; the published tables have Y, here
-`channels="y"`: ITU-R BT.601 in studio range, in float64 and not rounded. Where the original's file is gray, they have
-its own values, here `channels="gray"`: MATLAB reads one channel there, and scripts convert three. It is one image of
-Set14, and 0.09 dB of that set's mean.
+All are computed from 8-bit images after cutting `SHAVE` pixels at each border. The published tables use Y, here
+`channels="y"`: ITU-R BT.601 in studio range, in float64 and not rounded. For a gray file they use its values, here
+`channels="gray"`, since MATLAB reads one channel then, and scripts convert only three. That is one image of Set14, and
+0.09 dB of that set's mean.
 
 To add a metric, write its function and add a `Metric` to `METRICS`. Tables, CSV, intervals, report and protocol follow.
 """
@@ -19,33 +19,33 @@ from numpy.typing import NDArray
 from srgan_tf.evaluation.lpips import HOW_TO_GET
 from srgan_tf.imaging.color import full_range_luma, luma
 
-SHAVE = 4  # pixels cut at each border: 4x systems know least there
+SHAVE = 4  # pixels cut at each border, where 4x systems see least
 WINDOW = 11  # side of the Gaussian window of Wang's SSIM, pixels
 CHANNELS = ("y", "gray", "rgb")
 _PEAK = 255.0
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # Wang et al. 2004: K1 = 0.01, K2 = 0.03
-_PAPER_SIGMA = 1.5 / 256  # daala: 1.5 pixels for a picture of 256 rows
+_PAPER_SIGMA = 1.5 / 256  # daala: 1.5 pixels for an image of 256 rows
 _KERNEL_WEIGHT = 256  # daala's windows are integers in units of 1/256
 
 
 def compared(
     reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SHAVE, channels: str = "y", window: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What the metrics compare: a list of channels of each image, cut at the borders.
+    """The channels of two images that the metrics compare, cut at the borders.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The image to score, the same type and shape.
-        shave: Pixels cut at each of the four borders.
+        image: The image to score, of the same type and shape.
+        shave: Pixels to cut at each of the four borders.
         channels: `"y"`, in [16, 235]; `"gray"`, the same stretched to [0, 255], so that R = G = B keeps its value; or
             `"rgb"`.
-        window: Side of what must fit into what is left of them, pixels.
+        window: Side of a window that must fit into what is left, pixels.
 
     Returns:
         `(references, images)`: two float64 arrays `(C, H - 2 shave, W - 2 shave)`, C 1 or 3.
 
     Raises:
-        ValueError: The images are not uint8 RGB, differ in shape, or less than a window is left of them.
+        ValueError: The images are not uint8 RGB, differ in shape, or are too small.
     """
     reference, image = np.asarray(reference), np.asarray(image)
     for picture in (reference, image):
@@ -76,21 +76,21 @@ def psnr(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The image to score, the same type and shape.
-        shave: Pixels cut at each of the four borders.
-        channels: As of `compared`.
+        image: The image to score, of the same type and shape.
+        shave: Pixels to cut at each of the four borders.
+        channels: `"y"`; `"gray"`, for an original whose file is gray; or `"rgb"`.
 
     Returns:
-        dB, a float; infinite if what is compared is equal.
+        dB, a float; infinite for equal images.
 
     Raises:
-        ValueError: The images are not uint8 RGB, differ in shape, or nothing is left of them.
+        ValueError: The images are not uint8 RGB, differ in shape, or are too small.
     """
     return psnr_of(*compared(reference, image, shave, channels))
 
 
 def psnr_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
-    """`psnr` of what `compared` returns."""
+    """`psnr` of the result of `compared`."""
     error = np.mean((references - images) ** 2)
     return float(10 * np.log10(_PEAK**2 / error)) if error else float("inf")
 
@@ -100,24 +100,16 @@ def ssim(reference: NDArray[np.uint8], image: NDArray[np.uint8], shave: int = SH
 
     Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, population covariance, and only windows that
     lie wholly inside what is left after the cut. With `channels="rgb"` it is the mean of the three channels' values.
-
-    Args:
-        reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The image to score, the same type and shape.
-        shave: Pixels cut at each of the four borders.
-        channels: As of `compared`.
+    Arguments and errors are those of `psnr`.
 
     Returns:
-        A float, at most 1; 1 if what is compared is equal.
-
-    Raises:
-        ValueError: The images are not uint8 RGB, differ in shape, or less than one window is left of them.
+        A float, at most 1; 1 for equal images.
     """
     return ssim_of(*compared(reference, image, shave, channels, WINDOW))
 
 
 def ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
-    """`ssim` of what `compared` returns."""
+    """`ssim` of the result of `compared`."""
     kernel = _wang_kernel()
     inside = np.s_[WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
     maps = (_similarity(x, y, kernel, inside) for x, y in zip(references, images))
@@ -129,27 +121,19 @@ def paper_ssim(
 ) -> float:
     """The SSIM of Ledig et al. 2017 and of the slides: that of `dump_ssim` in Xiph's daala, on Y.
 
-    Its Gaussian windows grow with the image: sigma is 1.5 pixels for each 256 rows of what is compared, in both
-    directions. Their weights are integers in units of 1/256, ending where they would be under half of that. At the
-    border the windows are cut; each counts by the sum of its weights, in its own moments and in the mean.
-
-    Args:
-        reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The image to score, the same type and shape.
-        shave: Pixels cut at each of the four borders.
-        channels: `"y"` or `"gray"`, see `compared`.
+    Its Gaussian windows grow with the image: sigma is 1.5 pixels for each 256 rows that are compared, in both
+    directions. Weights are integers in units of 1/256, and end where they would be below half a unit. At the border
+    the windows are cut off; each counts by the sum of its weights, in its own moments and in the mean. Arguments and
+    errors are those of `psnr`, but `channels` cannot be `"rgb"`.
 
     Returns:
-        A float, at most 1; 1 if the two channels are equal.
-
-    Raises:
-        ValueError: The images are not uint8 RGB, differ in shape, or nothing is left of them.
+        A float, at most 1; 1 for equal images.
     """
     return paper_ssim_of(*compared(reference, image, shave, channels))
 
 
 def paper_ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) -> float:
-    """`paper_ssim` of what `compared` returns for `channels="y"`."""
+    """`paper_ssim` of the result of `compared` for one channel."""
     (x,), (y,) = references, images
     height, width = x.shape
     kernel = daala_kernel(height * _PAPER_SIGMA, min(height, width))
@@ -158,12 +142,12 @@ def paper_ssim_of(references: NDArray[np.float64], images: NDArray[np.float64]) 
     return float(np.average(_similarity(x, y, kernel, np.s_[:], weights), weights=counts))
 
 
-@functools.lru_cache(maxsize=64)  # the pictures of a set have few heights
+@functools.lru_cache(maxsize=64)  # the images of a set have few heights
 def daala_kernel(sigma: float, longest: int) -> NDArray[np.float64]:
-    """The window of `dump_ssim` along one axis, for a sigma in pixels; it reaches less than `longest` from its centre.
+    """The window of `dump_ssim` along one axis, for a sigma in pixels.
 
     Returns:
-        `(2 n + 1,)` float64 of integers, symmetric, that sum to 256.
+        `(2 n + 1,)` float64, n < `longest`: symmetric integers with the sum 256.
     """
     cut = np.sqrt(np.pi / 2) * sigma / _KERNEL_WEIGHT
     reach = 0 if cut >= 1 else int(sigma * np.sqrt(-2 * np.log(cut)))
@@ -180,7 +164,7 @@ def _wang_kernel():
 
 
 def _correlate(values, kernel, axis):
-    from scipy.ndimage import correlate1d  # here, since all commands import this module, and few SciPy
+    from scipy.ndimage import correlate1d  # here, since all commands import this module, but few need SciPy
 
     return correlate1d(values, kernel, axis, mode="constant")
 
@@ -188,7 +172,7 @@ def _correlate(values, kernel, axis):
 def _similarity(x, y, kernel, inside, weights=None):
     """SSIM around each pixel, float64 of the shape that `inside` cuts from `(H, W)`.
 
-    `kernel` is the window along either axis; `weights`, per axis, what is left of its sum where the border cuts it.
+    `kernel` is the window along either axis; `weights`, if the border cuts it off, its sum at each place of each axis.
     """
 
     def mean(values):
@@ -207,11 +191,11 @@ def _similarity(x, y, kernel, inside, weights=None):
 
 
 class Comparison:
-    """An image and its original, from which each metric takes the channels that it needs; they are made once.
+    """An image and its original; the channels that metrics need are computed once.
 
     Args:
         reference: The original, uint8 RGB `(H, W, 3)`.
-        image: The image to score, the same type and shape.
+        image: The image to score, of the same type and shape.
         luma_channel: `"y"`, or `"gray"` for a gray original; see `compared`.
     """
 
@@ -231,17 +215,17 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number that is known of what a system makes, and how it is shown.
+    """A column of the tables: a number about the output of a system, and how to show it.
 
     Attributes:
         key: Its name in a `records.Score`, in CSV and in JSON.
-        heading: Of its column.
-        digits: Decimals that are shown.
-        protocol: How it is measured, a sentence; `{net}` in it is LPIPS' network. Empty: nothing is said.
-        function: From a `Comparison` to the number; None: `benchmark` or the publication has it from elsewhere.
-        higher_is_better: Whether it is.
+        heading: Heading of the column.
+        digits: Number of decimals.
+        protocol: How it is measured, a sentence; `{net}` in it is LPIPS' network. Empty: not mentioned.
+        function: From a `Comparison` to the number; None: it is measured otherwise, or only published.
+        higher_is_better: Whether a higher number is better.
         option: The flag of mode evaluate that asks for it, `"rgb"` or `"lpips"`; None: it is always measured.
-        missing: How to have it measured; its column stays while it is not, and the protocol says this.
+        missing: How to have it measured. If given, the column stays without it, and the protocol says this.
     """
 
     key: str
@@ -254,7 +238,7 @@ class Metric:
     missing: str = ""
 
     def text(self, values: Mapping[str, float | None]) -> str:
-        """The number among `values`, by key, as it is shown: empty if it is not known, ∞ if it is infinite."""
+        """The number in `values`, a dict by key, as text: empty if it is unknown, ∞ if it is infinite."""
         value = values.get(self.key)
         if value is None or math.isnan(value):
             return ""
@@ -262,7 +246,7 @@ class Metric:
 
 
 _CROPPED = f"8-bit images, {SHAVE} pixels cut at each border; peak 255"
-# What is measured on each picture and compared between systems.
+# Measured on each image, and compared between systems.
 METRICS = (
     Metric(
         key="psnr",

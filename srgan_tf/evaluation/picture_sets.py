@@ -1,4 +1,4 @@
-"""Test sets: the pictures that systems are scored on, and what is read of them."""
+"""Finds test sets, and reads their images."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from srgan_tf.imaging.degradation.chain import Degradation  # SciPy takes a while
 
 Image = NDArray[np.uint8]  # RGB, (H, W, 3)
-_MIN_SIDE = 2 * SHAVE + WINDOW  # from which the metrics have something to compare, pixels
+_MIN_SIDE = 2 * SHAVE + WINDOW  # smallest side that the metrics can compare, pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ def find_sets(folder: Path | str, scale: int = 4, on_error: OnError | None = Non
     """The test sets of a folder, named after their folders; Set5 comes before Set14.
 
     Args:
-        folder: One set, as `data.folders.find_pairs` takes it; or a folder of sets, each a folder with `HR/` in it or
-            another layout of `data.layouts`. Whatever else is there is left out; see `find_ignored`.
+        folder: One set, see `data.folders.find_pairs`; or a folder of sets, each a folder with `HR/` in it or another
+            layout of `data.layouts`. Anything else is left out; see `find_ignored`.
         scale: See `find_pairs`.
         on_error: See `data.walk.find_pictures`.
 
@@ -51,8 +51,8 @@ def find_sets(folder: Path | str, scale: int = 4, on_error: OnError | None = Non
 
 
 def find_ignored(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[str]:
-    """What `find_sets` leaves out of a folder of sets, sorted: names in it, of pictures and of folders with some but no
-    `HR/`; of a single set, nothing. The arguments are those of `find_sets`."""
+    """What `find_sets` leaves out of a folder of sets: the sorted names of images, and of folders with images but
+    without `HR/`. For a single set, none. The arguments are those of `find_sets`."""
     used = [side for sides in _sets_in(folder, scale).values() for side in (sides.hr, sides.lr) if side]
     if not used:
         return []
@@ -66,7 +66,7 @@ def find_ignored(folder: Path | str, scale: int = 4, on_error: OnError | None = 
 
 
 def _sets_in(folder, scale):
-    """The sides of the sets in a folder of sets, by name and in order; none if it is a set itself."""
+    """The `Sides` of the sets in a folder of sets, by name and in order; none if it is a set itself."""
     folder = Path(folder)
     own = find_sides(folder, scale)
     if any(sides.name == folder.absolute().name for sides in own):
@@ -82,7 +82,7 @@ def _natural_order(name):
 
 
 def subset(picture_set: PictureSet, count: int) -> PictureSet:
-    """The `PictureSet` with `count` of its pictures, evenly spread; all of them for 0."""
+    """The `PictureSet` with `count` of its images, evenly spread; 0 means all."""
     pairs = picture_set.pairs
     if not 0 < count < len(pairs):
         return picture_set
@@ -102,20 +102,20 @@ def fit_sets(sets: Iterable[PictureSet], scale: int) -> tuple[list[PictureSet], 
 
 
 def sizes(pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
-    """Yields `(height, width)` of each HR picture that can be read."""
+    """Yields `(height, width)` of each HR image that can be read."""
     for pair in pairs:
         with contextlib.suppress(UserError):  # it is reported when it is scored
             yield files.probe(pair.hr)
 
 
 def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:
-    """The names of the HR pictures that are cropped at the right and bottom, because a side is not a multiple of
-    `scale`; one that cannot be read is not among them."""
+    """The names of HR images, among those that can be read, that are cropped at the right and bottom because a side is
+    not a multiple of `scale`."""
     return [pair.name for pair in pairs for height, width in sizes([pair]) if height % scale or width % scale]
 
 
 def min_side(scale: int) -> int:
-    """The shortest side of an HR picture from which enough to score is left as a multiple of `scale`, pixels."""
+    """The smallest side of an HR image that can be scored, a multiple of `scale`, pixels."""
     return -(-_MIN_SIDE // scale) * scale
 
 
@@ -125,8 +125,8 @@ def too_small(height: int, width: int, scale: int) -> str:
 
 
 def load_pair(pair: Pair, scale: int = 4, degradation: "Degradation | None" = None) -> tuple[Image, Image]:
-    """Reads HR and LR of a pair; LR is made if the pair has no file of it: by a chain that `degradation` draws by the
-    pair's name, or by MATLAB's bicubic.
+    """Reads HR and LR of a pair. Without an LR file, LR is made: by `degradation`, which draws a chain by the pair's
+    name, or by MATLAB's bicubic.
 
     Returns:
         `(hr, lr)`, uint8 RGB `(scale H, scale W, 3)` and `(H, W, 3)`; HR is cropped to multiples of `scale`.

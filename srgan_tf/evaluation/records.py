@@ -1,4 +1,4 @@
-"""What tables and reports are made of: scores, and the pictures that they are of."""
+"""The content of tables and reports: scores, and the images that they are about."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_nearest
 from srgan_tf.system.errors import UserError
 
-HR, LR = "HR", "LR"  # names of the original and of the system's input, wherever pictures are shown
+HR, LR = "HR", "LR"  # names of the original and of the systems' input wherever images are shown
 _DIAL = "strength-"
 _MAX_CROPPED = 7  # pixels a side that HR may be larger than the systems' output: the remainder at a scale of 8
 
@@ -30,15 +30,15 @@ def strength_of(system: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What is known of a system on one picture, or its means over a test set.
+    """The scores of a system on one image, or its means over a test set.
 
     Attributes:
         set: The test set's name; may be empty.
-        picture: The picture's name; None for means.
+        picture: The image's name; None for means.
         system: The system's name.
-        values: Dict from the `Metric.key`s of `metrics.COLUMNS` to numbers; one that is not known is missing or None.
+        values: Dict from the `Metric.key`s of `metrics.COLUMNS` to numbers; unknown ones are missing or None.
         published: Whether the numbers are copied from a publication and not measured.
-        pixels: Of the output; 0 if it is not known.
+        pixels: Pixels of the output; 0 if unknown.
     """
 
     set: str
@@ -64,17 +64,17 @@ class Score:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pictures:
-    """One picture as each system shows it.
+    """The results of all systems for one image.
 
     Attributes:
         set: The test set's name; may be empty.
-        picture: Its name.
-        lr: The systems' input, a file or uint8 RGB `(H, W, 3)`; or None. It is shown, upscaled by nearest, where no
-            system is called nearest.
-        by_system: Dict from a system's name to its file, or to uint8 RGB `(H, W, 3)`, in the order of showing; the
-            original, if there is one, is called HR. HR may be up to 7 pixels larger a side and is then cut at the right
-            and at the bottom.
-        errors: Dict from a system's name to the error to be expected of its picture, float32 `(H, W)` in levels, see
+        picture: The image's name.
+        lr: The systems' input, a file or uint8 RGB `(H, W, 3)`; or None. It is shown, upscaled by nearest, if no system
+            is called nearest.
+        by_system: Dict from a system's name to its file, or to uint8 RGB `(H, W, 3)`, in the order of display; the
+            original, if there is one, is called HR. HR may be up to 7 pixels larger on each side; it is then cut at the
+            right and at the bottom.
+        errors: Dict from a system's name to the expected error of its result, float32 `(H, W)` in levels, see
             `inference.invention`.
     """
 
@@ -86,11 +86,11 @@ class Pictures:
 
     @property
     def title(self) -> str:
-        """How the picture is called among those of all sets."""
+        """The name of the image with that of its set."""
         return " / ".join(filter(None, (self.set, self.picture)))
 
     def load(self) -> dict[str, Image]:
-        """Reads the pictures.
+        """Reads the images.
 
         Returns:
             Dict from name to uint8 RGB `(H, W, 3)`, all of one size, in the order of `by_system`, LR first.
@@ -132,7 +132,7 @@ def _pixels(source):
 
 
 def used_columns(scores: Iterable[Score]) -> list[Metric]:
-    """Those of `metrics.COLUMNS` in which at least one of the scores has a number."""
+    """The `metrics.COLUMNS` in which at least one of the scores has a number."""
     scores = list(scores)
     return [column for column in COLUMNS if any(column.text(score.values) for score in scores)]
 

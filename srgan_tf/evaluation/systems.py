@@ -1,4 +1,4 @@
-"""The systems that are scored or shown: networks, what needs no weights, and folders of external results."""
+"""The systems to score or show: networks, systems without weights, and folders of external results."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from srgan_tf.weights import find_weights
 
 SELFEX = "selfex"  # models.selfex, a system without weights
 RESERVED = (*BASELINES, HR, LR, SELFEX)  # names that no weights can have
-NONE = "none"  # in the place of weights
+NONE = "none"  # instead of weights: no network
 DEFAULT_SCALE = 4  # of systems without weights
 
 
@@ -47,8 +47,7 @@ def named_weights(given: Iterable[str]) -> dict[str, Path]:
 
 
 def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Path]:
-    """The folders of external results by their system's name, from `NAME=FOLDER`; no name may be among those of
-    `weights`.
+    """The folders of external results by system, from `NAME=FOLDER`; names in `weights` are taken.
 
     Raises:
         UsageError: A text is something else, or two systems have one name.
@@ -65,8 +64,8 @@ def named_results(given: Iterable[str], weights: Iterable[str]) -> dict[str, Pat
 
 
 def find_scale(weights: Mapping[str, Path]) -> int:
-    """The scale factor of networks, by which a test set's LR is chosen before they are loaded: that of the first of
-    their files; 4 without any.
+    """The scale factor by which LR of a test set is chosen before the networks are loaded: that of the first weights
+    file; 4 without any.
 
     Raises:
         UserError: It cannot be read.
@@ -76,7 +75,7 @@ def find_scale(weights: Mapping[str, Path]) -> int:
 
 
 def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCALE, **options):
-    """An `Upscaler`, or that of "selfex" with a scale factor; the first call imports TensorFlow."""
+    """The `Upscaler` of weights, or of "selfex" with a scale factor; the first call imports TensorFlow."""
     quiet.import_tensorflow()
     from srgan_tf.inference.networks import SelfExemplars
     from srgan_tf.inference.upscaler import Upscaler
@@ -86,10 +85,10 @@ def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCA
 
 
 def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
-    """The `Upscaler`s of several weights files, by name, and of "selfex" if that is the `model`.
+    """The `Upscaler`s of several weights files, and of "selfex" if that is the `model`.
 
     Returns:
-        `(upscalers, scale)`: a dict by name, and their one scale factor, 4 without weights.
+        `(upscalers, scale)`: a dict by name, and their common scale factor, 4 without weights.
 
     Raises:
         UserError: Weights cannot be read, or differ in their scale factor.
@@ -105,8 +104,8 @@ def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
 
 
 def load_dial(weights: Mapping[str, Path], strengths: Iterable[float], **options):
-    """The `Upscaler`s, by their `records.dial_name`, at strengths between the two networks of `weights`, that of
-    strength 0 first; and the scale factor."""
+    """`(upscalers, scale)` for strengths between the two networks of `weights`, that of strength 0 first; the names are
+    those of `records.dial_name`."""
     start, end = weights.values()
     upscalers = {
         dial_name(strength): load_upscaler(start, toward=end, strength=strength, **options) for strength in strengths
@@ -115,13 +114,13 @@ def load_dial(weights: Mapping[str, Path], strengths: Iterable[float], **options
 
 
 def load_systems(weights: Mapping[str, Path], model: str = "", **options):
-    """The functions that upscale, see `with_baselines`, and the scale factor; the arguments are those of
+    """`(systems, scale)`: the systems of `with_baselines`, and the scale factor; for the arguments see
     `load_upscalers`."""
     upscalers, scale = load_upscalers(weights, model, **options)
     return with_baselines(upscalers, scale), scale
 
 
 def with_baselines(upscalers: Mapping, scale: int):
-    """A dict from name to a function from LR to SR, both uint8 `(H, W, 3)`: `Upscaler`s first, then the baselines."""
+    """The systems by name, functions from LR to SR, both uint8 `(H, W, 3)`: `Upscaler`s first, then the baselines."""
     systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
     return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}

@@ -1,4 +1,4 @@
-"""Shows scores: as tables for the terminal and as CSV."""
+"""Formats scores as tables for the terminal and as CSV."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,20 +16,20 @@ from srgan_tf.system.terminal import printable
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # what begins a formula in a spreadsheet
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # start a formula in a spreadsheet
 _CSV = ("set", "picture", "system", *(metric.key for metric in (*METRICS, SECONDS)))
 
 
 def protocol(
     lpips_net: str | None = None, rgb: bool = False, precision: str | None = None, faithful: bool = False
 ) -> dict[str, str]:
-    """How the figures come about.
+    """How the numbers are measured.
 
     Args:
         lpips_net: The net of LPIPS if it is measured, one of `lpips.NETS`.
         rgb: Whether RGB is measured.
-        precision: That the generators were computed in, if there were any.
-        faithful: Whether what networks made was made faithful to LR.
+        precision: Number format in which the generators were computed, if there were any.
+        faithful: Whether networks' results were made faithful to LR.
 
     Returns:
         A dict from a column's heading, "precision" or "faithful", to a sentence.
@@ -47,8 +47,8 @@ def protocol(
 
 
 def rows(scored: SetScores) -> list[Score]:
-    """The rows of a test set's table: every system's means, then the published figures if the paper has the set. They
-    are of LR made by MATLAB's bicubic, and left out beside another."""
+    """The rows of a test set's table: every system's means, then the published scores, if the paper has the set and LR
+    is MATLAB's bicubic as there."""
     systems = {score.system for score in scored.scores}
     measured = [_means(scored, system) for system in (*scored.systems, *scored.external) if system in systems]
     known = _published(scored)
@@ -72,8 +72,8 @@ def _published(scored):
 
 
 def table(scored: SetScores, verbose: bool = False) -> str:
-    """A test set's table, under its name; before it, if `verbose`, one with a row for each picture and system. No
-    newline at the end."""
+    """A test set's table under its name; if `verbose`, after a table with a row for each image and system. No newline
+    at the end."""
     lines = []
     if verbose:
         columns = _columns(scored.scores)
@@ -95,7 +95,7 @@ def table(scored: SetScores, verbose: bool = False) -> str:
 
 
 def _columns(scores):
-    """Those that have a number; and those of which the protocol says how to get one."""
+    """The columns with a number, and those of which the protocol says how to get one."""
     used = used_columns(scores)
     return [column for column in COLUMNS if column in used or column.missing]
 
@@ -105,7 +105,7 @@ def _cells(score, columns):
 
 
 def protocol_text(sentences: Mapping[str, str]) -> str:
-    """What `protocol` gives as aligned lines."""
+    """The result of `protocol` as aligned lines."""
     width = max(map(len, sentences))
     return "\n".join(f"{heading.ljust(width)}  {text}" for heading, text in sentences.items())
 
@@ -125,7 +125,7 @@ def differences_text(differences: Iterable[Difference]) -> str:
 
 
 def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int) -> list[str]:
-    """Lines of columns: the first `labels` of them to the left, numbers to the right."""
+    """Lines of a table: the first `labels` columns aligned to the left, the others to the right."""
     heading, *cells = ([*map(printable, line)] for line in (heading, *cells))
     widths = [max(map(len, column)) for column in zip(heading, *cells)]
     rule = ["-" * width for width in widths]
@@ -139,11 +139,10 @@ def aligned(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int)
 
 
 def check_csv_target(path: Path | str) -> None:
-    """Refuses a file that `write_csv` could not write, so that it is known before anything is scored.
+    """Checks, before anything is scored, whether `write_csv` can write a file.
 
     Raises:
-        UserError: It is a folder, or a file that is no table of `write_csv`; or the folder that it is to lie in cannot
-            be written to.
+        UserError: It is a folder, or exists and is not a file of `write_csv`; or its folder cannot be written to.
     """
     path = Path(path)
     if path.is_dir():
@@ -154,7 +153,7 @@ def check_csv_target(path: Path | str) -> None:
 
 
 def _is_own_csv(path):
-    """Whether a file begins as `write_csv` begins one."""
+    """Whether a file starts like those of `write_csv`."""
     heading = ",".join(_CSV).encode()
     try:
         with open(path, "rb") as file:
@@ -164,11 +163,10 @@ def _is_own_csv(path):
 
 
 def write_csv(scores: Iterable[Score], path: Path | str) -> None:
-    """Writes one row for each picture and system; complete or not at all.
+    """Writes one row for each image and system; complete or not at all.
 
-    Its columns are `set`, `picture`, `system`, the keys of `metrics.METRICS`, and `seconds`; a number that is not known
-    is empty. A name that a spreadsheet would take for a formula has an apostrophe before it. The file's folder is made
-    if need be.
+    The columns are `set`, `picture`, `system`, the keys of `metrics.METRICS`, and `seconds`; unknown numbers are empty.
+    A name that a spreadsheet would take for a formula gets an apostrophe before it. The folder is made if need be.
 
     Raises:
         UserError: The file cannot be written.

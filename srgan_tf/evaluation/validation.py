@@ -1,4 +1,4 @@
-"""Scores a generator during training: whole pictures, in inference mode."""
+"""Scores a generator during training on whole images, in inference mode."""
 
 import gc
 from collections.abc import Iterable, Sequence
@@ -18,16 +18,16 @@ from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 
-STRIPS = 3  # pictures that are shown
-STRIP_SIDE = 192  # pixels of each that are shown
+STRIPS = 3  # number of images to show
+STRIP_SIDE = 192  # side of the part that is shown, pixels
 
 
 def usable_pairs(pairs: Iterable[Pair], scale: int = 4) -> tuple[list[Pair], list[tuple[Path, str]]]:
-    """Leaves out what could not be scored, by header or because it is truncated; see `files.probe`.
+    """Leaves out pairs that cannot be scored, by the headers of their files; see `files.probe`.
 
     Returns:
-        `(pairs, skipped)`: the pairs to validate on; and `(path, reason)` of the others, with the path of HR, or of LR
-        where that is at fault.
+        `(pairs, skipped)`: the pairs to validate on; and `(path, reason)` of the others, with the path of the file that
+        is at fault.
 
     Raises:
         UserError: No pair is left.
@@ -61,8 +61,8 @@ def _fault(pair, scale):
 
 
 class Validation:
-    """PSNR and SSIM over a test set, see `usable_pairs`, of a generator with the weights that it has at the time of the
-    call; and strips of the first pictures. For `degradation` see `load_pair`."""
+    """Computes PSNR and SSIM of a generator over a test set, see `usable_pairs`, with its weights at the time of the
+    call; and strips of the first images. For `degradation` see `load_pair`."""
 
     def __init__(
         self, generator: keras.Model, pairs: Sequence[Pair], scale: int, degradation: Degradation | None = None
@@ -97,7 +97,7 @@ class Validation:
             if number < STRIPS:
                 parts = (upscale_bicubic(lr, self._scale), sr, hr)
                 strips[pair.name] = np.concatenate([_centre(part) for part in parts], axis=1)
-        # TensorFlow's graphs hold themselves, and with them a copy of the weights for each validation.
+        # TensorFlow's graphs are reference cycles, which would keep a copy of the weights for each validation.
         del upscaler
         gc.collect()
         return {"psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}, strips

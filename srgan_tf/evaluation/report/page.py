@@ -70,7 +70,6 @@ def write_page(
             for identity, uri in zip(identities, encoded):
                 file.write(f'<script type="text/plain" id="{identity}">{uri}</script>\n')
             index.append(_index_entry(pictures, layers, place, identities, captions))
-            index[-1]["systems"] += _maps(pictures, identities[len(layers) :])
     listed = json_in_script({"pictures": index, "leftOut": left_out})
     file.write(f'<script type="application/json" id="index">{listed}</script>\n{tail}')
     return left_out
@@ -88,30 +87,25 @@ def _captions(scores):
 
 
 def _index_entry(pictures, layers, place, identities, captions):
-    """What the page's script has to know of a picture."""
+    """The entry of an image in the index that the page's script reads."""
     height, width = next(iter(layers.values())).shape[:2]
     top, left, side = place
+    systems = [
+        {"name": system, "image": identity, "scores": captions.get((pictures.set, pictures.picture, system), "")}
+        for system, identity in zip(layers, identities)
+    ]
+    for (system, error), identity in zip(pictures.errors.items(), identities[len(layers) :]):
+        shares = Invention.of(error).legend.replace(" %", "\N{NO-BREAK SPACE}%")
+        systems.append({"name": f"{system}, invented", "image": identity, "scores": shares, "map": True})
     return {
         "set": pictures.set,
         "name": pictures.picture,
         "title": pictures.title,
         "size": [width, height],
         "region": [left, top, side],
-        "systems": [
-            {"name": system, "image": identity, "scores": captions.get((pictures.set, pictures.picture, system), "")}
-            for system, identity in zip(layers, identities)
-        ],
+        "systems": systems,
         "first": _first_pair(list(layers)),
     }
-
-
-def _maps(pictures, identities):
-    """What the page's script has to know of the maps of a picture."""
-    entries = []
-    for (system, error), identity in zip(pictures.errors.items(), identities):
-        shares = Invention.of(error).legend.replace(" %", "\N{NO-BREAK SPACE}%")
-        entries.append({"name": f"{system}, invented", "image": identity, "scores": shares, "map": True})
-    return entries
 
 
 def _first_pair(names):
