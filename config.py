@@ -1,8 +1,8 @@
 """Every setting, by the mode that has it; `srgan MODE --help` shows them with their defaults.
 
-Each mode of the command `srgan` has a module in `srgan_tf/cli/`, and in it a frozen dataclass `Settings`, whose fields
-are its flags: a default, what it does and its unit. What several modes share is in `srgan_tf/cli/shared.py`. The
-training's defaults are the slides' numbers; what `auto` stands for is in `srgan_tf/cli/train.py`, too.
+Each mode of the command `srgan` has a module in `srgan_tf/cli/` with a frozen dataclass `Settings`. Its fields are the
+flags, each with default, description and unit. Fields that several modes share are in `srgan_tf/cli/shared.py`. The
+defaults of the training are the slides' numbers; `srgan_tf/cli/train.py` also says what `auto` stands for.
 """
 
 from srgan_tf.cli.compare import Settings as CompareSettings

@@ -1,1 +1,1 @@
-"""The command line: a module and a settings class a mode."""
+"""The command line: a module and a settings class for each mode."""

@@ -1,4 +1,4 @@
-"""How a command ends: mistakes as one line and an exit status."""
+"""Runs a command, and turns errors into one line and an exit status."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ NAME = "srgan"
 
 
 class _Ended(BaseException):
-    """A signal asks the process to end; its number."""
+    """A signal, by its number, asks the process to end."""
 
 
 @contextlib.contextmanager
 def _ends_in_order():
-    """Lets SIGTERM and SIGHUP end the process through every `finally`, so that no temporary file stays; a second one at
-    once."""
+    """Makes SIGTERM and SIGHUP raise an exception, so that every `finally` runs and no temporary file stays; a second
+    signal ends the process at once."""
 
     def end(number, _):
         signal.signal(number, signal.SIG_DFL)
@@ -36,12 +36,12 @@ def _ends_in_order():
 
 
 def print_error(error):
-    """The one line that a user sees of a mistake."""
+    """Prints an error in one line."""
     print(f"{NAME}: error: {error}", file=sys.stderr)
 
 
 def report_failures(failures):
-    """Names what went wrong on the way; returns the exit status."""
+    """Prints all errors; returns the exit status."""
     for error in failures:
         print_error(error)
     return 1 if failures else 0
@@ -50,7 +50,7 @@ def report_failures(failures):
 def run(function, argv):
     """Calls `function(argv)`, which returns an exit status.
 
-    A `UserError` becomes one line and status 1, a `UsageError` status 2. So does what the system says of a file.
+    A `UserError`, or an error of the system about a file, becomes one line and status 1, a `UsageError` status 2.
     SIGTERM ends it in order, with status 143.
     """
     _open_missing_streams()
@@ -83,15 +83,15 @@ def run(function, argv):
 
 
 def _open_missing_streams():
-    """Opens standard output and error that the process was started without, as by `>&-`: nowhere, and before a file of
-    the user's gets their number, into which libraries would print."""
+    """Opens standard output and error on /dev/null if they are closed, as by `>&-`: else a file of the user's could get
+    their number, and libraries would print into it."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 def _is_output_full():
-    """Whether standard output takes not even an empty line, as on a full disk."""
+    """Whether not even an empty line can be written to standard output, as on a full disk."""
     try:
         print(flush=True)
     except OSError:
@@ -101,5 +101,5 @@ def _is_output_full():
 
 
 def _discard_output():
-    """Lets go of what standard output could not write, of which Python would complain once more at the end."""
+    """Discards what could not be written to standard output; Python would report it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -89,7 +89,7 @@ def run(settings):
 
 
 def _pixels(paths, scale):
-    """Of each result; an image that cannot be read is reported when it is its turn."""
+    """Yields the pixels of each result; an image that cannot be read is reported later."""
     for path in paths.values():
         with contextlib.suppress(UserError):
             yield math.prod(files.probe(path)) * scale**2

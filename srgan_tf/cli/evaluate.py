@@ -100,7 +100,7 @@ class Settings(Systems, TestSet):
         if self.ensemble and self.weights == (NONE,) and not self.model:
             raise UsageError("--ensemble is about networks, and --weights=none; leave one out")
         self.strengths()
-        # The next run would read pictures in the folder of the data as part of the test set.
+        # In the folder of the data, the next run would take them for images of the test set.
         check_outside("csv", self.csv, "report", self.report)
         check_outside("pictures", self.pictures, "report", self.report)
         check_outside("report", self.report, "data", self.data)
@@ -125,7 +125,7 @@ class Settings(Systems, TestSet):
         return weights, named_results(self.results, weights)
 
     def networks(self, weights):
-        """The names of the networks that are scored."""
+        """The names of the networks to score."""
         return [dial_name(strength) for strength in self.strengths()] if self.strength else list(weights)
 
     def upscalers(self, weights):
@@ -202,7 +202,7 @@ def run(settings):
 
 
 def _check_targets(settings):
-    """Refuses, before anything is computed, places that cannot be written to."""
+    """Checks, before anything is computed, whether the results can be written."""
     from srgan_tf.evaluation import report, tables
 
     if settings.report:
@@ -214,7 +214,7 @@ def _check_targets(settings):
 
 
 def _protocol(settings, weights, upscalers):
-    """How the figures come about, by what it is about; see `evaluation.tables.protocol`."""
+    """How the numbers are measured; see `evaluation.tables.protocol`."""
     from srgan_tf.evaluation import tables
 
     net = settings.lpips_net if settings.lpips else None
@@ -240,7 +240,7 @@ def _show(scored, settings, bar):
 
 
 def _write(scored, known, settings, invented, failures):
-    """Writes CSV and report, as far as they are asked for and there are scores."""
+    """Writes CSV and report if they are asked for and there are scores."""
     from srgan_tf.evaluation import report, tables
 
     scores = [entry for one in scored for entry in one.scores]
@@ -258,7 +258,7 @@ def _write(scored, known, settings, invented, failures):
 
 
 def _pictures(scored, invented, failures):
-    """What the report shows: each image that was scored, HR first, and the maps of the `Upscaler`s in `invented`."""
+    """Yields `Pictures` for the report: each scored image, HR first, with maps of the `Upscaler`s in `invented`."""
     mappers = load_mappers(invented)
     for one in scored:
         kept = {score.picture for score in one.scores}
@@ -270,7 +270,7 @@ def _pictures(scored, invented, failures):
 
 
 def _errors(mappers, pair, scale, failures):
-    """The error to be expected of what networks make of an image; what goes wrong is added to `failures`."""
+    """The expected error of each network for an image; errors in computing it are added to `failures`."""
     try:
         return {name: mapper(load_pair(pair, scale)[1]) for name, mapper in mappers.items()}
     except UserError as error:

@@ -12,7 +12,7 @@ from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
 
 FORMATS = (*SUFFIXES, "keras", "tensorlayerx")
-# Any other name is a folder with a SavedModel.
+# Any other name is the folder of a SavedModel.
 ENDINGS = {suffix: name for name, suffix in SUFFIXES.items() if suffix} | {".keras": "keras", ".npz": "tensorlayerx"}
 TENSORLAYERX = "load_weights(..., format='npz_dict')"
 
@@ -105,7 +105,7 @@ def run(settings):
 
 
 def _load(path, settings):
-    """The model to export, and what is known of its weights."""
+    """The model to export, and the metadata of its weights."""
     from srgan_tf.inference.export import describe_weights
     from srgan_tf.models.generator import load_generator
 

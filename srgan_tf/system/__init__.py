@@ -1,1 +1,1 @@
-"""What is neither pictures nor networks: errors, files, locks, memory."""
+"""Errors, files, locks and memory: all that is neither about images nor about networks."""

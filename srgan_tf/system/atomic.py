@@ -1,4 +1,4 @@
-"""Files and folders that are complete or not there."""
+"""Writes files and folders completely or not at all."""
 
 import contextlib
 import functools
@@ -19,42 +19,42 @@ import psutil
 
 from srgan_tf.system.errors import UserError, user_errors
 
-# For text with names of files, which need not be text themselves.
+# For text with names of files, which need not be valid text.
 LENIENT_UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
 _OLD = ".old"  # ending of a folder that is being replaced
-# What is written to: the name in the end, the machine, the process, a random number, an ending.
+# A temporary name: the final name, the machine, the process, a random number, a suffix.
 _UNFINISHED = re.compile(
     r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}(\.[a-z0-9]+)+", re.DOTALL
 )
-_LONGEST = 7 * 24 * 3600  # seconds that a file is being written, on whatever machine
+_LONGEST = 7 * 24 * 3600  # seconds after which a temporary file of another machine is stale
 
 
 def shortened(name: str) -> str:
-    """The start of a file's name, for a longer one: systems allow 255 bytes, and a character may have four.
+    """The start of a file's name, to make a longer name of it: systems allow 255 bytes.
 
-    It is text in the system's encoding, also where the name is not: some libraries take no other.
+    It is valid text in the system's encoding, even if the name is not, since some libraries take only such names.
     """
     return os.fsencode(name)[:100].decode(sys.getfilesystemencoding(), "ignore")
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0, durable: bool = True) -> Iterator[Path]:
-    """Lets a file be written under a temporary name, and renames it when it is complete.
+    """Writes a file under a temporary name, and renames it when it is complete.
 
         with atomic_file("scores.csv") as partial:
             partial.write_text(...)
 
     Args:
-        path: Where the file shall be; its folder is made if need be. What is there is replaced.
-        suffix: Of the name that is written to, for writers that look at it.
-        reserve: Bytes that are known to be free when the writing begins, for writers that do not bear a full disk.
-        durable: Whether the file survives that the computer loses power a moment later; it takes some milliseconds.
+        path: The final path; its folder is made if need be, and an existing file is replaced.
+        suffix: Suffix of the temporary name, for writers that depend on it.
+        reserve: Bytes that must be free at the start, for writers that cannot handle a full disk.
+        durable: Whether the file must survive a loss of power a moment later, which takes some milliseconds.
 
     Yields:
-        The `Path` to write to. It is gone afterwards, whatever happens.
+        The `Path` to write to, which does not exist afterwards.
 
     Raises:
-        UserError: The system does not let it be written, or the disk is full; what was at `path` is still there.
+        UserError: It cannot be written, or the disk is full; an existing file at `path` is still there.
     """
     path = Path(path)
     partial = _temporary_name(path, suffix)
@@ -77,20 +77,20 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0, durab
 
 @contextlib.contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Lets a folder be written under a temporary name, and renames it when it is complete.
+    """Writes a folder under a temporary name, and renames it when it is complete.
 
         with atomic_folder("report") as partial:
             (partial / "report.md").write_text(...)
 
     Args:
-        path: Where the folder shall be; those above it are made if need be. A folder that is there is replaced, with
-            all that is in it: whether it may be is the caller's to check. A link stays, and leads to the new folder.
+        path: The final path; folders above it are made if need be. An existing folder is replaced with all that is in
+            it, so the caller must check that it may be. A link is kept, and leads to the new folder.
 
     Yields:
-        The `Path` of a new empty folder to write into. It is gone afterwards, whatever happens.
+        The `Path` of a new empty folder to write into, which does not exist afterwards.
 
     Raises:
-        UserError: The system does not let it be written, or the disk is full; what was at `path` is there again.
+        UserError: It cannot be written, or the disk is full; an existing folder at `path` is still there.
     """
     target = Path(path).resolve()
     partial, old = _temporary_name(target, ".part"), _temporary_name(target, _OLD)
@@ -105,7 +105,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
                 os.rename(target, old)
             os.rename(partial, target)
             _sync(target.parent)
-        except UserError as error:  # of a file in it, by the name that it would have had
+        except UserError as error:  # about a file in it, to be named by its final path
             if str(partial) not in error.args[0]:
                 raise
             raise UserError(error.args[0].replace(str(partial), str(path))) from None
@@ -124,7 +124,7 @@ def _temporary_name(path, suffix):
 
 @functools.cache
 def _machine():
-    """The computer or container in which the number of a process means it."""
+    """An identifier of the computer or container, in which process numbers are unique."""
     namespace = Path("/proc/self/ns/pid")
     inside = os.readlink(namespace) if namespace.is_symlink() else ""
     return hashlib.sha256(f"{socket.gethostname()} {inside}".encode()).hexdigest()[:8]
@@ -140,26 +140,26 @@ def _sync(path):
 
 
 def keep_existing(path: Path | str, overwrite: bool, what: str = "exists already") -> None:
-    """Refuses to replace a file or folder, unless that is asked for; `what` is the message about it.
+    """Refuses to replace an existing file or folder without `overwrite`; `what` is the message.
 
     Raises:
-        UserError: It is there, and may not be replaced.
+        UserError: It exists, and may not be replaced.
     """
     if Path(path).exists() and not overwrite:
         raise UserError(f"{path}: {what}; --overwrite replaces it")
 
 
 def check_folder_target(folder: Path | str, parts: Collection[str], what: str, overwrite: bool) -> None:
-    """Finds out before long work whether a folder of known parts can be written, by `atomic_folder`.
+    """Checks, before long work, whether a folder can be written by `atomic_folder`.
 
     Args:
-        folder: Where to.
-        parts: The names that may be in it, if it is there already.
-        what: It is, such as "a report".
-        overwrite: Whether one that is there may be replaced.
+        folder: The folder.
+        parts: The names that may be in it, if it exists.
+        what: A description of the folder, such as "a report".
+        overwrite: Whether an existing folder may be replaced.
 
     Raises:
-        UserError: There is one already, a file, or a folder with something else in it; or nothing can be written there.
+        UserError: It exists already, is a file, or has something else in it; or it cannot be written.
     """
     folder = Path(folder)
     check_writable(folder.resolve())
@@ -176,14 +176,14 @@ def check_folder_target(folder: Path | str, parts: Collection[str], what: str, o
 
 
 def check_writable(path: Path | str, folder: bool = False) -> None:
-    """Finds out before long work whether its result can be written; nothing is there afterwards.
+    """Checks, before long work, whether a result can be written, by a temporary file.
 
     Args:
-        path: Of a file, or of a folder that `atomic_folder` makes.
-        folder: Whether it is a folder that is written into instead.
+        path: Of a file, or of a folder for `atomic_folder`.
+        folder: Whether `path` is a folder to write files into.
 
     Raises:
-        UserError: The system does not let anything be written there.
+        UserError: Nothing can be written there.
     """
     place = Path(path).absolute()
     place = place if folder else place.parent
@@ -192,7 +192,7 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
 
 
 def remove_unfinished(folder: Path | str) -> None:
-    """Removes from a folder, in which no process is writing, what one that was killed has left of `atomic_file`."""
+    """Removes temporary files of killed processes from a folder in which no process is writing."""
     for path in Path(folder).iterdir():
         if _UNFINISHED.fullmatch(path.name):
             with contextlib.suppress(OSError):
@@ -201,9 +201,9 @@ def remove_unfinished(folder: Path | str) -> None:
 
 @functools.cache
 def _remove_stale(folder):
-    """Removes from a folder, once in a process, what killed processes have left of `atomic_file` and `atomic_folder`.
+    """Removes temporary files and folders of killed processes from a folder, once in a process.
 
-    A folder that was to be replaced, and has not been, gets its name back.
+    A folder that was about to be replaced gets its name back.
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

@@ -1,16 +1,16 @@
-"""Files that are read whole, and no further than files of their kind are long."""
+"""Reads whole files up to a maximum size."""
 
 from pathlib import Path
 
 TEXT_BYTES = 4 * 2**20  # settings, lists and results: some thousand lines
-LISTING_BYTES = 2**29  # what is known of each of some million pictures
+LISTING_BYTES = 2**29  # an entry for each of some million images
 
 
 def read_bounded(path: Path | str, most: int = TEXT_BYTES) -> bytes:
-    """What is in a file of `most` bytes at most, or in a device or pipe without end.
+    """The content of a file, device or pipe of at most `most` bytes.
 
     Raises:
-        ValueError: It has more, of which no more were read.
+        ValueError: It has more.
         OSError: It cannot be read.
     """
     with open(path, "rb") as file:

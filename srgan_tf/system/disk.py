@@ -1,4 +1,4 @@
-"""Files on disk: where the package keeps its own, how much room is left, and what identifies a file."""
+"""The package's cache folder, free disk space, and hashes of files."""
 
 import hashlib
 import os
@@ -11,22 +11,22 @@ from srgan_tf.system.errors import UserError
 
 
 def cache_folder() -> Path:
-    """Where downloads and listings are kept: what the environment variable SRGAN_CACHE names, else `srgan_tf` in the
-    user's cache folder. It need not exist."""
+    """The folder for downloads and listings: the environment variable SRGAN_CACHE, else `srgan_tf` in the user's cache
+    folder. It need not exist."""
     return Path(os.environ.get("SRGAN_CACHE") or platformdirs.user_cache_dir("srgan_tf")).expanduser()
 
 
 def free_bytes(path: Path | str) -> int:
-    """Room on the disk of a file or folder, which need not exist, nor those above it."""
+    """Free space on the disk of a path, which need not exist."""
     path = Path(path).absolute()
     return shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists())).free
 
 
 def require_free_bytes(path: Path | str, needed: float, advice: str) -> None:
-    """Refuses a disk, by a file or folder on it, see `free_bytes`, that is too full; `advice` says what to do about it.
+    """Checks the free space on the disk of a path, see `free_bytes`; `advice` says what to do if it is too little.
 
     Raises:
-        UserError: There is less room.
+        UserError: There is less than `needed`.
     """
     free = free_bytes(path)
     if free < needed:

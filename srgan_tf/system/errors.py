@@ -1,4 +1,4 @@
-"""The errors that a user sees as a line instead of a traceback, and how other errors become one."""
+"""Errors that a user sees as one line instead of a traceback, and conversion of other errors to them."""
 
 import contextlib
 import pickle
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from srgan_tf.system.terminal import printable
 
-# What the standard library, NumPy, h5py and Pillow raise over the contents of a damaged file. RuntimeError is zipfile's
-# and h5py's.
+# Errors of the standard library, NumPy, h5py and Pillow for the contents of a damaged file. RuntimeError is raised by
+# zipfile and h5py.
 DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
     EOFError,
@@ -29,7 +29,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
-# What no file can bring about, and what it can only where a library takes it apart: in this package it is a mistake.
+# Errors that no file can cause, and errors that are mistakes if this package's code raises them, not a library.
 _MISTAKES = (AssertionError, ImportError, NameError)
 _MISTAKES_HERE = (AttributeError, TypeError)
 
@@ -37,7 +37,7 @@ _MISTAKES_HERE = (AttributeError, TypeError)
 class UserError(Exception):
     """A mistake in the input or in the settings that the user can fix.
 
-    Its message is one line that names the file or flag and says what to do, see `terminal.printable`. The command
+    The message is one line, see `terminal.printable`, that names the file or flag and says what to do. The command
     prints it to standard error and exits with status 1.
     """
 
@@ -60,7 +60,7 @@ def exit_status(program: str, command: Callable[[], object]) -> int:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line: the system's words, else the first line of the message, else the error's name."""
+    """An error in one line: the system's message, else the first line of its own, else the name of its class."""
     text = str(getattr(error, "strerror", None) or error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -71,7 +71,7 @@ def user_errors(
 ) -> Iterator[None]:
     """Makes errors inside a `UserError`: "PATH: WHAT (REASON); ADVICE".
 
-    A closed pipe is left alone: whoever reads has had enough, which is no fault of the file.
+    A closed pipe is not converted, since it is not an error of the file.
 
     Args:
         path: The file or folder, or the name of a stream.
@@ -89,10 +89,10 @@ def user_errors(
 
 @contextlib.contextmanager
 def file_errors(path: Path | str, what: str, *, advice: str = "") -> Iterator[None]:
-    """Makes whatever reading a file of the user's raises a `UserError`, as `user_errors` does.
+    """As `user_errors`, for all errors of reading a user's file.
 
-    Libraries raise anything over a damaged file, so there is no list of errors: all become one, but for what only a
-    mistake of the program raises, which is let through.
+    Libraries raise errors of any kind for a damaged file. Only those that must be mistakes of the program are not
+    converted.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""JSON files of the user's, whose types are checked before anything is taken from them."""
+"""Reads JSON files of the user's, and checks their types."""
 
 import json
 import sys
@@ -15,13 +15,13 @@ def read_json(path: Path | str, shape: Any, what: str, advice: str = "", most: i
 
     Args:
         path: The file.
-        shape: What it must hold, see `check_shape`.
-        what: The message about one that is damaged or holds something else, such as "damaged".
+        shape: The type of its content, see `check_shape`.
+        what: The message if it is damaged or of another type, such as "damaged".
         advice: What to do about it.
-        most: Bytes that it may have.
+        most: Largest size, bytes.
 
     Raises:
-        UserError: It cannot be read, or holds something else; the message says where in it.
+        UserError: It cannot be read, or is of another type; the message says where.
     """
     with file_errors(path, what, advice=advice):
         content = json.loads(read_bounded(path, most))
@@ -35,8 +35,8 @@ def check_shape(value: Any, shape: Any, place: str = "") -> None:
     Args:
         value: The value.
         shape: `bool`, `int`, `float` (a finite number), `str`, `None`, `list`, `dict`, `Any`; `list[...]`, `dict[str,
-            ...]`, unions and `Literal`s; or a `TypedDict`, an object with its keys and maybe others.
-        place: Where it stands, for the message.
+            ...]`, unions and `Literal`s; or a `TypedDict`: an object with these keys and maybe others.
+        place: Its place in the file, for the message.
 
     Raises:
         ValueError: It is of another type.

@@ -1,4 +1,4 @@
-"""Sets what the user's keras.json may have set otherwise; imported for this by what builds Keras layers."""
+"""Overrides settings of the user's keras.json; imported for this purpose by modules that build Keras layers."""
 
 import keras
 

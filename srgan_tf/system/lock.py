@@ -1,4 +1,4 @@
-"""Locks between processes, which the system frees when a process ends, however it ends."""
+"""Locks between processes, which the system releases however a process ends."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ from srgan_tf.system.errors import UserError, user_errors
 
 @contextlib.contextmanager
 def exclusive(path: Path | str, busy: Callable[[], object]) -> Iterator[None]:
-    """Holds a lock; waits for it if another process does.
+    """Holds a lock; waits if another process holds it.
 
     Args:
-        path: Of the lock's file, which stays.
-        busy: Called before waiting: to say so, or to raise what is raised instead.
+        path: Of the lock file, which is not removed.
+        busy: Called before waiting, to say so, or to raise an error instead of waiting.
     """
     lock = filelock.FileLock(path)
     try:
@@ -37,13 +37,13 @@ def exclusive(path: Path | str, busy: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def run_lock(folder: Path | str) -> Iterator[None]:
-    """Locks a folder for this process, and removes what one that was killed left half-written.
+    """Locks a folder for this process, and removes temporary files of killed processes.
 
     Args:
         folder: Of the phase; made if need be. Gets `run.lock`, and `process.json` while it is locked.
 
     Raises:
-        UserError: Another process has locked it, which is named; or the folder is not writable.
+        UserError: Another process, which is named, has locked it; or the folder is not writable.
     """
     folder = Path(folder)
     owner = folder / "process.json"
@@ -70,4 +70,4 @@ def _name(owner):
     try:
         return "process {process} on {host}, since {since},".format(**json.loads(read_bounded(owner)))
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"  # it has only just come, or is going
+        return "another process"  # it is just starting or ending

@@ -1,4 +1,4 @@
-"""The memory that there is, and that this process has taken."""
+"""Free memory, and the memory of this process."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_host_bytes() -> int:
-    """Memory that this process may still take: what the computer has left, or a container's limit if that is less."""
+    """Memory that this process may still take: free memory of the computer, or of the container if that is less."""
     free = psutil.virtual_memory().available
     try:
         limit = int((_CGROUP / "memory.max").read_text())
@@ -23,7 +23,7 @@ def free_host_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """Memory that this process has taken, shared libraries included: what its peak is measured in."""
+    """Memory that this process has, including shared libraries."""
     return psutil.Process().memory_info().rss
 
 
@@ -32,7 +32,7 @@ def watched_peak() -> Iterator[list[int]]:
     """Watches the memory of this process.
 
     Yields:
-        A list of one number, which is the largest `resident_bytes` so far.
+        A list with one number, the largest `resident_bytes` so far.
     """
     peak, ended = [resident_bytes()], threading.Event()
 

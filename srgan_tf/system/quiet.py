@@ -1,4 +1,4 @@
-"""Keeps what libraries print from the terminal."""
+"""Suppresses the output of libraries."""
 
 import contextlib
 import gc
@@ -9,20 +9,18 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
-# Packages that TensorFlow imports, where they are installed, for functions that nothing here calls; they take as long
-# as TensorFlow itself. They can be imported afterwards. Only versions that were tried are imported without them.
+# Packages that TensorFlow imports, if they are installed, for functions that are not used here; that takes as long as
+# TensorFlow itself. They can still be imported afterwards. Only for versions of TensorFlow that were tested.
 _NOT_FOR_TENSORFLOW = ("jax", "keras.src", "scipy")
 _WITHOUT_THEM = ("2.21",)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
-    """Lets nothing through to standard output and error, be it printed, logged or warned of, by Python or by C++.
-
-    It holds for the whole process.
+    """Captures all that the process writes to standard output and error, also logs and warnings, by Python or C++.
 
     Yields:
-        A list to which, when the body has ended or raised, everything is added as one text.
+        A list to which the output is added as one text at the end, also after an error.
     """
     held: list[str] = []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as unseen:
@@ -37,10 +35,10 @@ def quiet() -> Iterator[list[str]]:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL asks for them,
-    and without other large packages, Keras among them.
+    """Imports TensorFlow without the lines that it prints about the machine, unless TF_CPP_MIN_LOG_LEVEL is set, and
+    without other large packages, such as Keras.
 
-    Some of the lines come before that variable is obeyed, straight to the file descriptor.
+    TensorFlow writes some of the lines to the file descriptor before it reads that variable.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if "tensorflow" in sys.modules:
@@ -48,14 +46,14 @@ def import_tensorflow() -> None:
     with contextlib.ExitStack() as during:
         if _version("tensorflow").startswith(_WITHOUT_THEM):
             during.enter_context(_hidden(_NOT_FOR_TENSORFLOW))
-        if gc.isenabled():  # a fifth of the time goes into looking for garbage where there is next to none
+        if gc.isenabled():  # it takes a fifth of the time and finds next to nothing
             gc.disable()
             during.callback(gc.enable)
             during.callback(gc.freeze)
         silent = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
         if silent:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-            # Python's own streams stay, since loggers that are made meanwhile keep them.
+            # Python's streams are not replaced, since new loggers keep them.
             during.enter_context(_redirected(during.enter_context(tempfile.TemporaryFile()), 2))
         import tensorflow
     if silent:
@@ -63,7 +61,7 @@ def import_tensorflow() -> None:
 
 
 def _version(package):
-    """The installed version; "" where the module comes from a package of another name, such as tensorflow-cpu."""
+    """The installed version; "" if the module comes from a package of another name, such as tensorflow-cpu."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -72,7 +70,7 @@ def _version(package):
 
 @contextlib.contextmanager
 def _hidden(names):
-    """Modules cannot be imported, unless they are already."""
+    """Makes modules fail to import inside, unless they have been imported already."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))
     try:
@@ -84,7 +82,7 @@ def _hidden(names):
 
 @contextlib.contextmanager
 def _redirected(file, *descriptors):
-    """What C++ writes to these file descriptors comes into `file`."""
+    """Redirects these file descriptors, to which C++ writes, to `file`."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = {number: os.dup(number) for number in descriptors}

@@ -1,4 +1,4 @@
-"""Signals that end the process although its main thread waits within a library."""
+"""Ends the process by signals even if its main thread waits inside a library."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ _GRACE = 3  # seconds
 
 @contextlib.contextmanager
 def ends_in_time(count: int = 1) -> Iterator[None]:
-    """Ends the process, 3 s after so many signals that ask for it, if the body has not ended by then.
+    """Ends the process 3 s after the signal number `count` that asks it to end, if the body has not ended by then.
 
-    Python runs a signal's handler in the main thread, and only between two of its own instructions: not while a library
-    waits there, for another worker, say. This goes on in another thread. To be used in the main thread.
+    Python runs signal handlers in the main thread, between two Python instructions: not while a library waits there,
+    for another worker, for example. So another thread watches. To be used in the main thread.
 
     Args:
-        count: Signals; those before are left to their handlers alone.
+        count: Number of signals; those before only call their handlers.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)

@@ -18,7 +18,7 @@ from srgan_tf.training.phase import Resources, train_phase
 
 @ends_in_time()
 def train(settings) -> None:
-    """Trains what checked settings ask for; mode srgan trains its SRResNet first if there is none.
+    """Trains as checked settings say; mode srgan trains its SRResNet first if there is none.
 
     Raises:
         Interrupted: See `loop.train`.
