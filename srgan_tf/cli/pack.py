@@ -8,7 +8,7 @@ from srgan_tf.data import layouts, packed
 from srgan_tf.data.paired import match_sides, scan_sides
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
-from srgan_tf.system.terminal import say
+from srgan_tf.system.terminal import counted, say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,5 +57,5 @@ def run(settings):
     for name, reason in (skipped for shard in shards for skipped in shard.skipped):
         say(f"  skipped {name}: {reason}")
     count, size = sum(len(shard.pictures) for shard in shards), sum(shard.size for shard in shards)
-    say(f"packed     {count} images, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
+    say(f"packed     {counted(count, 'image')}, {size / 1e9:.1f} GB; train with --train_dir={settings.pack}")
     return 0

@@ -13,7 +13,7 @@ from srgan_tf.data import layouts, listing
 from srgan_tf.data.walk import OnError, find_files, find_pictures, is_picture
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
-from srgan_tf.system.terminal import printable
+from srgan_tf.system.terminal import counted, printable
 
 EMBEDDED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 EMBEDDED_VALIDATION = ("chelsea",)
@@ -44,8 +44,7 @@ class Scan:
 
     def summary(self) -> list[str]:
         """Lines to print: the counts, then the first skipped files with their reasons."""
-        count = len(self.pictures)
-        counts = f"{count} {'image' if count == 1 else 'images'}"
+        counts = counted(len(self.pictures), "image")
         if not self.skipped:
             return [counts]
         lines = [f"{counts}, {len(self.skipped)} skipped:"]

@@ -21,6 +21,7 @@ from srgan_tf.system.bounded import read_bounded
 from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.memory import resident_bytes, watched_peak
+from srgan_tf.system.terminal import counted
 
 INPUT, TRAINING, OUTPUT = "input", "phase_train", "embeddings"  # names in a frozen graph
 # The operations that a frozen network for inference may have; others are refused, since operations can read, write and
@@ -127,7 +128,7 @@ class Embedder:
                 fits = self._fits(count)
             if fits:
                 taken = peak[0] - start
-                require_memory(self._path, taken, left, f"to embed {count} {'face' if count == 1 else 'faces'}")
+                require_memory(self._path, taken, left, f"to embed {counted(count, 'face')}")
                 growth = 2 * (taken - self.call_bytes) if found else _SECOND_FACE
                 found, self.call_bytes = count, taken
             elif found:

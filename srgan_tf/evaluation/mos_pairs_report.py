@@ -10,6 +10,7 @@ from srgan_tf.evaluation.mos_pairs import PairRater, Preference, agreement
 from srgan_tf.evaluation.report.figures import literal, png
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import counted
 
 _LEAST_P = 0.001  # below which only that is said
 
@@ -26,7 +27,9 @@ def text(raters: Sequence[PairRater], found: Sequence[Preference]) -> str:
     if len(raters) > 1:
         lines = [f"{len(raters)} raters, {given:,} choices; 95 % intervals over the raters (Student's t)"]
     else:
-        lines = [f"1 rater, {given:,} choices; 95 % intervals as if they were independent, of this rater alone"]
+        lines = [
+            f"1 rater, {counted(given, 'choice')}; 95 % intervals as if they were independent, of this rater alone"
+        ]
     lines += [
         "Bradley-Terry scores: of d more, a system is preferred in 1 / (1 + exp(-d)); d = 1: 73 %",
         "",

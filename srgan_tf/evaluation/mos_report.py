@@ -11,6 +11,7 @@ from srgan_tf.evaluation.mos import SCORES, Opinion, Rater, agreement
 from srgan_tf.evaluation.report.figures import literal, png
 from srgan_tf.evaluation.tables import UNKNOWN, aligned
 from srgan_tf.system.errors import UserError
+from srgan_tf.system.terminal import counted
 
 _COLORS = ("#b2182b", "#ef8a62", "#d9d9d9", "#67a9cf", "#2166ac")
 
@@ -24,8 +25,8 @@ def text(raters: Sequence[Rater], found: Sequence[Opinion]) -> str:
     if not found:
         raise UserError(f"{raters[0].path}: no ratings in it")
     given = sum(len(rater.ratings) for rater in raters)
-    people = f"{len(raters)} rater{'s' * (len(raters) != 1)}"
-    lines = [f"{people}, {given:,} ratings; means with 95 % intervals over the raters (Student's t)", "", table(found)]
+    people, ratings = counted(len(raters), "rater"), counted(given, "rating")
+    lines = [f"{people}, {ratings}; means with 95 % intervals over the raters (Student's t)", "", table(found)]
     try:
         alpha = agreement(raters)
     except UserError as error:  # the table does without the package

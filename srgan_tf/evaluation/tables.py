@@ -12,7 +12,7 @@ from srgan_tf.evaluation.records import Score, used_columns
 from srgan_tf.evaluation.statistics import Difference
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file, check_writable
 from srgan_tf.system.errors import UserError
-from srgan_tf.system.terminal import printable
+from srgan_tf.system.terminal import counted, printable
 
 UNKNOWN = "–"
 _SOURCE = "Ledig et al. 2017, tables 1 and 2"
@@ -83,7 +83,7 @@ def table(scored: SetScores, verbose: bool = False) -> str:
     columns = _columns(means)
     cells = [(row.label, *_cells(row, columns)) for row in means]
     count = len({score.picture for score in scored.scores})
-    lines.append(f"{printable(scored.set.name)}: {count} {'image' if count == 1 else 'images'}, {scored.scale}x")
+    lines.append(f"{printable(scored.set.name)}: {counted(count, 'image')}, {scored.scale}x")
     known = _published(scored)
     if known:
         lines[-1] += f"; published: {_SOURCE}"

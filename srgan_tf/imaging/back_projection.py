@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from srgan_tf.imaging.resize import resize_matrix
+from srgan_tf.system.terminal import counted
 
 MAX_LEVELS = 1  # by which a value of LR may differ, of 8 bits
 MAX_SHARE = 0.001  # of the LR values, which may differ; in 16 bits, by more than half a level of 8 bits
@@ -64,7 +65,7 @@ class Residual:
         before, after = (math.sqrt(each / max(self.values, 1)) for each in (self.before, self.after))
         more = f" by more than {self.unit // 2}" if self.unit > 1 else ""
         most = f", by {self.largest} at most" if self.differing else ""
-        steps = f"{self.steps} iteration{'' if self.steps == 1 else 's'}"
+        steps = counted(self.steps, "iteration")
         return (
             f"{steps}, residual {before:.2f} to {after:.3f} levels (RMS),"
             f" {self.differing / max(self.values, 1):.3%} of the LR values differ{more}{most}"

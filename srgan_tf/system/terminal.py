@@ -13,6 +13,11 @@ def printable(text: object) -> str:
     return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 step`, `2 steps`, `1,000 steps`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def say(*lines: object, file: TextIO | None = None) -> None:
     """Prints lines, each made `printable`, to standard output or another file."""
     if lines:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError, reason, user_errors
 from srgan_tf.system.json_files import check_shape
+from srgan_tf.system.terminal import counted
 from srgan_tf.training.normalization import BatchNormalization
 from srgan_tf.training.rendezvous import meet
 
@@ -104,7 +105,7 @@ class Distribution:
         return BatchNormalization
 
     def __str__(self):
-        devices = f"{self.replicas} device{'s' if self.replicas > 1 else ''}"
+        devices = counted(self.replicas, "device")
         return f"{self.kind}, {devices} of {self.workers} process{'es' if self.workers > 1 else ''}"
 
     def crops_per_device(self, batch_size: int, accumulate: int) -> int:

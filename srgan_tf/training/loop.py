@@ -11,6 +11,7 @@ import tensorflow as tf
 from srgan_tf.models.generator import save_generator
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.signals import ends_in_time
+from srgan_tf.system.terminal import counted
 from srgan_tf.training.distribution import Distribution
 from srgan_tf.training.monitoring import Monitor, NoMonitor
 from srgan_tf.training.optimizers import loss_scale
@@ -137,7 +138,7 @@ def refuse_skipped(
             np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
             where = f"; the last crops are in {kept}"
     raise UserError(
-        f"{most} steps in a row had gradients that are not finite; try a lower --learning_rate or"
+        f"{counted(most, 'step')} in a row had gradients that are not finite; try a lower --learning_rate or"
         f" --precision=float32{where}"
     )
 

@@ -26,7 +26,7 @@ from srgan_tf.models.vgg import build_vgg
 from srgan_tf.system.auto import AUTO
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.lock import run_lock
-from srgan_tf.system.terminal import say
+from srgan_tf.system.terminal import counted, say
 from srgan_tf.training import balance, colours, hardware, loop, run_folder, steps
 from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
@@ -120,7 +120,8 @@ def _train_in(folder, settings, resources):
     xla = hardware.compiles_step(settings.xla, resources.device, distribution.is_distributed)
     state = build_state(folder, settings, networks, xla, resumes)
     if is_done(state, settings):
-        print(f"{phase_name(settings)}: {state.progress.step} steps are done already; --steps trains longer")
+        step = state.progress.step
+        print(f"{phase_name(settings)}: {counted(step, 'step')} done already; --steps trains longer")
         write_missing_weights(state)
         return None
     found = find_facts(resources, networks)
@@ -154,7 +155,8 @@ def _train_in(folder, settings, resources):
             )
     if distribution.chief:
         write_missing_weights(state)
-    say(f"{phase_name(settings)}: {state.progress.step} steps done; the weights are in {folder}/generator.weights.h5")
+    done = counted(state.progress.step, "step")
+    say(f"{phase_name(settings)}: {done} done; the weights are in {folder}/generator.weights.h5")
     return crops
 
 

@@ -9,7 +9,7 @@ from srgan_tf.data.paired import Photographs, fit_pairs, scan_sides
 from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.signals import ends_in_time
-from srgan_tf.system.terminal import say
+from srgan_tf.system.terminal import counted, say
 from srgan_tf.training import hardware, run_folder
 from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
@@ -81,7 +81,7 @@ def find_validation(settings) -> Sequence[folders.Pair]:
         embedded = folders.embedded_scan("valid").pictures
         pairs = [folders.Pair(picture.path.stem, picture.path, None) for picture in embedded]
     where = settings.valid_dir or "embedded in scikit-image; --valid_dir names your own"
-    say(f"validation {len(pairs)} {'image' if len(pairs) == 1 else 'images'} ({where})")
+    say(f"validation {counted(len(pairs), 'image')} ({where})")
     fitting, note = folders.drop_mismatched_lr(pairs, settings.scale)
     if note:
         say(f"  {note}")

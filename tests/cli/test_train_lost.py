@@ -75,7 +75,7 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(run, t
     # Killed between the checkpoint and its weights, as an older version could be: they are written again.
     weights.unlink()
     status, out, _ = run(*flags)
-    assert status == 0 and "3 steps are done already" in out and weights.exists()
+    assert status == 0 and "3 steps done already" in out and weights.exists()
 
 
 @pytest.mark.parametrize("fault", ["folder", "picture"])

@@ -1,6 +1,6 @@
 import pytest
 
-from srgan_tf.system.terminal import printable, say
+from srgan_tf.system.terminal import counted, printable, say
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,10 @@ from srgan_tf.system.terminal import printable, say
 )
 def test_control_characters_are_escaped(text, shown):
     assert printable(text) == shown
+
+
+def test_one_thing_is_no_plural():
+    assert [counted(number, "step") for number in (0, 1, 2, 1000)] == ["0 steps", "1 step", "2 steps", "1,000 steps"]
 
 
 def test_each_line_is_one_line(capsys):
