@@ -37,6 +37,11 @@ def run(settings):
         raters = [rater for rater in raters if rater not in failed]
         if not raters:
             raise UserError("--exclude_failed leaves no rater; see the reasons above")
+    silent = [rater for rater in raters if not (rater.choices if isinstance(rater, PairRater) else rater.ratings)]
+    if len(silent) < len(raters):
+        for rater in silent:
+            say(f"{rater.name} ({rater.path}) has rated nothing and does not count")
+            raters.remove(rater)
     if isinstance(raters[0], PairRater):
         found = preferences(raters)
         text, draw, shown = mos_pairs_report.text(raters, found), mos_pairs_report.intervals, "the scores' intervals"

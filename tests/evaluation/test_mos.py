@@ -177,6 +177,17 @@ def test_score_prints_the_table_with_the_published_rows(tmp_path, monkeypatch, c
     assert evaluate.main(flags) == 0 and "3 raters" in capsys.readouterr().out
 
 
+def test_who_has_rated_nothing_does_not_count(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "ann.json", "ann", GOOD)
+    saved(tmp_path / "idle.json", "idle", {})
+    assert evaluate.main(["evaluate.py", "--mode=mos", "--score", "ann.json", "idle.json"]) == 0
+    out = capsys.readouterr().out
+    assert "1 rater, 8 ratings" in out and "idle (idle.json) has rated nothing and does not count" in out
+    assert evaluate.main(["evaluate.py", "--mode=mos", "--score", "idle.json"]) == 1
+    assert "idle.json: no ratings in it" in capsys.readouterr().err
+
+
 def test_the_table_does_without_the_package_of_the_agreement(monkeypatch):
     monkeypatch.setitem(sys.modules, "krippendorff", None)
     raters = [rater("a", {("p", "x"): 3}), rater("b", {("p", "x"): 4})]
