@@ -162,6 +162,10 @@ def refuse_lr(folder: Path | str, paths: Iterable[Path]) -> None:
     for path in paths:
         first, *others = path.relative_to(folder).parts
         if others and is_lr(first):
+            if hr := next(filter(_HR.fullmatch, folder_names(folder)), None):
+                raise UserError(
+                    f"{folder}: {first}/ is not LR of {hr}/ by its name; rename it, or name {folder / hr} alone"
+                )
             raise UserError(f"{folder}: has {first}/ but no HR/; put the originals into HR/")
         if found := [part for part in others[:-1] if is_lr(part)]:
             raise UserError(f"{folder}: has no HR/, but {path} is in {found[0]}/, a folder of LR; {advice}")

@@ -92,6 +92,7 @@ def test_lr_of_the_scale_factor_is_chosen(tmp_path, layout):
         (["LR_bicubic/X4/0801x4.png"], "has LR_bicubic/ but no HR/"),
         (["DIV2K_valid_LR_bicubic/X4/0801x4.png"], "has DIV2K_valid_LR_bicubic/ but no HR/"),
         (["LRbicx4/a.png", "original/a.png"], "has LRbicx4/ but no HR/"),
+        (["A_HR/a.png", "B_LR/b.png"], "B_LR/ is not LR of A_HR/ by its name; rename it, or name .*A_HR alone"),
         (["0801x4.png", "0802x4.png"], "all images are named as LR, 0801x4.png say"),
         (["hr_128/a.png", "lr_16/a.png"], "has lr_16/ but no HR/"),
         (["a_LR.png", "b_LR.png"], "all images are named as LR, a_LR.png say"),
@@ -112,6 +113,13 @@ def test_lr_is_never_taken_for_hr(tmp_path, names, said):
     with pytest.raises(UserError) as in_training:
         match_sides(scan_sides(tmp_path))
     assert str(in_training.value) == str(error.value)
+
+
+def test_training_says_which_lr_is_of_another_set(tmp_path):
+    put(tmp_path, "HR/a.png", "B_LR/b.png")
+    assert [pair.lr for pair in find_pairs(tmp_path)] == [None]
+    with pytest.raises(UserError, match="B_LR/ is not LR of HR/ by its name; rename it, or name .*HR alone"):
+        scan_sides(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["LR", "X4", "x4", "LR_bicubic", "LRbicx4", "DIV2K_valid_LR_bicubic_X4"])
