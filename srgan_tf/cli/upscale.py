@@ -21,7 +21,7 @@ from srgan_tf.cli.shared import (
     one_weights,
 )
 from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
-from srgan_tf.imaging.formats import KINDS
+from srgan_tf.imaging.formats import KINDS, kind_of
 from srgan_tf.inference.plan import STREAM, output_name, plan
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system.atomic import check_writable, keep_existing
@@ -120,11 +120,18 @@ class Settings(Limits):
             given = [sharp, ""] if self.strength == AUTO else [smooth, sharp]
         return [one_weights(text)[1] if text else None for text in given]
 
-    def check_map_target(self):
-        """Checks, before anything is computed, whether the map can be written."""
-        if self.invented:
-            keep_existing(Path(self.invented), self.overwrite)
-            check_writable(self.invented)
+    def check_map_target(self, jobs):
+        """Refuses, before anything is computed, a place that the map cannot be written to, such as a result's."""
+        if not self.invented:
+            return
+        path = Path(self.invented)
+        if path.resolve() in [job.target.resolve() for job in jobs if job.target]:
+            raise UsageError(f"--invented={path}: is where the upscaled image is written; give another file")
+        if path.is_dir():
+            raise UserError(f"{path}: a folder; name a file for the map")
+        kind_of(path)
+        keep_existing(path, self.overwrite)
+        check_writable(path)
 
 
 def run(settings):
@@ -146,7 +153,7 @@ def run(settings):
     if settings.faithful and (lossy := [job for job in jobs if _is_lossy(job.kind, settings.quality)]):
         where, kind = lossy[0].target or output, KINDS[lossy[0].kind]
         raise UsageError(f"{where}: {kind} would change the pixels again after --faithful; write PNG, --format=png")
-    settings.check_map_target()
+    settings.check_map_target(jobs + skipped)
     failures = []
     if jobs:
         upscaler = upscaler or load_upscaler(system, **options)

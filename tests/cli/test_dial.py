@@ -144,6 +144,15 @@ def test_the_map_of_an_image(run, weights, tmp_path):
         assert status == code and len(err) == 1 and said in err[0]
     status, _, err = run(*flags[:3], "--output=-", f"--invented={tmp_path}/streamed.png")
     assert status == 0 and len(err) == 1 and err[0].startswith(f"{tmp_path}/streamed.png: ")
+    (tmp_path / "e").mkdir()
+    for output, place, code, said in (  # before anything is upscaled
+        ([], "a_x4.png", 2, "is where the upscaled image is written"),
+        ([f"--output={tmp_path}/e/"], "e/a.png", 2, "is where the upscaled image is written"),
+        ([f"--output={tmp_path}/f.png"], "map.xyz", 1, "cannot be written as .xyz"),
+        ([f"--output={tmp_path}/f.png", "--overwrite"], "e", 1, "a folder; name a file for the map"),
+    ):
+        status, out, err = run(*flags[:3], *output, f"--invented={tmp_path}/{place}")
+        assert (status, out, len(err)) == (code, [], 1) and said in err[0]
     folder = ["--mode=upscale", f"--input={tmp_path}", f"--output={tmp_path}/c/", f"--invented={tmp_path}/d.png"]
     status, _, err = run(*folder)
     assert status == 2 and len(err) == 1 and "is the map of one image" in err[0]
