@@ -21,10 +21,16 @@ def to_array(image):
         image = _pillow_values(image)
     elif not isinstance(image, np.ndarray):
         raise ValueError(f"image must be a NumPy array or a PIL.Image. Received: {type(image).__name__}")
+    image = native(image)
     bands = image[..., None] if image.ndim == 2 else image
     if bands.dtype not in DTYPES or bands.ndim != 3 or bands.shape[2] not in (1, 2, 3, 4) or 0 in bands.shape:
         raise ValueError(f"image must be {_ACCEPTED}. Received: {image.dtype} {image.shape}")
     return bands
+
+
+def native(values):
+    """A NumPy array of any class and byte order as a plain one in the machine's byte order."""
+    return np.asarray(values, values.dtype.newbyteorder("="))
 
 
 def _pillow_values(image):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import sys
 import threading
 
@@ -23,6 +24,18 @@ _ALPHA_BYTES = 40  # float64 between the two axes of the resizing
 _ALPHA_MARGIN = 2  # LR pixels that bicubic upscaling sees beyond the one that a pixel lies in
 
 _lock = threading.Lock()  # one tile at a time in the whole process, since the memory is the process's
+_process: int | None = None  # that made the first Upscaler
+
+
+def refuse_fork() -> None:
+    """Raises a `RuntimeError` in a process that was forked from one that had called this: TensorFlow would hang."""
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise RuntimeError(
+            "TensorFlow hangs in a process that is forked after it was used; take multiprocessing.get_context('spawn'),"
+            " or make the first Upscaler after the fork"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +168,7 @@ class TileRunner:
 
     def _compute(self, values, position):
         """Computes padded tiles, and cuts the result to `position`; None if the memory did not suffice."""
+        refuse_fork()
         with _lock:
             try:
                 sr = self._graph(values.dtype.name, values.shape[3])(values, position).numpy()

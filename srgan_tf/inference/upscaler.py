@@ -16,7 +16,7 @@ from srgan_tf.inference import arrays, faithful, tiling
 from srgan_tf.inference.memory_budget import plan_tiles
 from srgan_tf.inference.networks import BlendedNetworks, EnsembledNetwork, load_network, to_inference_network
 from srgan_tf.inference.precision import FLOAT32
-from srgan_tf.inference.tile_runner import Strip, TileRunner, row_reach
+from srgan_tf.inference.tile_runner import Strip, TileRunner, refuse_fork, row_reach
 from srgan_tf.weights import DEFAULT_WEIGHTS, DIAL, find_pretrained, find_weights
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Upscaler:
     runs out, the tiles are halved and stay so.
 
     One `Upscaler` may be used from several threads: their tiles are computed one at a time (a lock). `max_memory` then
-    applies to each image separately.
+    applies to each image separately. Other processes must be spawned: TensorFlow hangs in a process that was forked
+    after TensorFlow had been used. An `Upscaler` with a weights file or pretrained weights can be pickled for them; it
+    is then made again from the same arguments.
 
     Args:
         weights: A weights file (`.weights.h5`, `.keras`); the name of pretrained weights, see `from_pretrained`; a
@@ -79,6 +81,7 @@ class Upscaler:
     Raises:
         UserError: There are no such weights, they are damaged, or Keras has another backend than TensorFlow, under
             which only G runs; or `toward` has another shape.
+        RuntimeError: The process was forked after the first `Upscaler` was made.
         ValueError: `tile` is negative, `max_memory` is not positive, `weights`, `precision` or `strength` is invalid,
             or one of `weights`, `toward` and `strength` is missing.
     """
@@ -95,10 +98,13 @@ class Upscaler:
         precision: str = FLOAT32,
         faithful: bool = False,
     ):
+        refuse_fork()
         if tile is not None and tile < 0:
             raise ValueError(f"tile must not be negative. Received: {tile}")
         if max_memory is not None and max_memory <= 0:
             raise ValueError(f"max_memory must be positive. Received: {max_memory}")
+        self._arguments = {"weights": weights, "toward": toward, "strength": strength, "ensemble": ensemble}
+        self._arguments["precision"] = precision
         if strength is not None or toward is not None:
             weights = _between(weights, toward, strength)
         network = _network(weights, precision)
@@ -111,10 +117,23 @@ class Upscaler:
         self.max_memory = max_memory
         self.faithful = faithful
 
+    def __reduce__(self):
+        weights = self._arguments["weights"]
+        if not (weights is None or isinstance(weights, (str, Path))):
+            raise TypeError("an Upscaler of a model cannot be pickled; save the model, and give the file as weights")
+        limits = {"tile": self.tile, "max_memory": self.max_memory, "faithful": self.faithful}
+        return partial(type(self), **self._arguments, **limits), ()
+
+    def __copy__(self):
+        other = object.__new__(type(self))  # with the same network, not by `__reduce__`
+        other.__dict__.update(self.__dict__)
+        return other
+
     def running(self, network: Callable) -> "Upscaler":
         """A copy that runs another network, without back-projection."""
         other = copy.copy(self)
         other.network, other.faithful, other._runner = network, False, TileRunner(network)
+        other._arguments = {"weights": network}
         return other
 
     @classmethod
@@ -152,6 +171,7 @@ class Upscaler:
 
         Raises:
             MemoryError: The memory does not suffice, even for the smallest tile.
+            RuntimeError: The process was forked after the first `Upscaler` was made.
             UserError: `max_memory` does not suffice.
             ValueError: `image` is something else, such as floating point.
         """
@@ -177,7 +197,7 @@ class Upscaler:
             received = getattr(images, "shape", type(images).__name__)
             raise ValueError(f"images must be a NumPy array (N, H, W, bands). Received: {received}")
         arrays.to_array(images[0])
-        return self._upscale_arrays(images)
+        return self._upscale_arrays(arrays.native(images))
 
     def _upscale_arrays(self, values, copies=1):
         """Upscales `(N, H, W, bands)`; the caller holds the result `copies` times."""
@@ -236,7 +256,7 @@ class Upscaler:
             UserError: As `upscale`.
             ValueError: An argument is out of its range, or `rows` returns another shape or type.
         """
-        dtype = np.dtype(dtype)
+        dtype = np.dtype(dtype).newbyteorder("=")
         if height < 1 or width < 1 or bands not in (1, 2, 3, 4) or dtype not in arrays.DTYPES:
             raise ValueError(
                 "an image has a pixel at least, 1 to 4 bands, and is uint8 or uint16."
@@ -320,6 +340,8 @@ def _checked(rows, like, top, bottom):
     """Calls the caller's `rows`, checks the result, and returns it as one image of a batch."""
     values = rows(top, bottom)
     expected = (bottom - top, *like.shape[2:])
+    if isinstance(values, np.ndarray):
+        values = arrays.native(values)
     if not isinstance(values, np.ndarray) or values.shape != expected or values.dtype != like.dtype:
         received = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise ValueError(f"rows({top}, {bottom}) must give {like.dtype} {expected}. Received: {received}")

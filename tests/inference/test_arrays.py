@@ -51,6 +51,20 @@ def test_arrays_keep_their_alpha(upscaler, bands):
     assert (upscaler.upscale(image) == twice(image)).all()
 
 
+def test_the_order_of_bytes_does_not_matter(upscaler):
+    image = np.random.default_rng(0).integers(0, 65536, (5, 4, 3), np.uint16)
+    large = image.astype(">u2")
+    assert (upscaler.upscale(large) == twice(image)).all()
+    assert (upscaler.upscale_batch(large[None])[0] == twice(image)).all()
+    strips = upscaler.upscale_strips(lambda top, bottom: large[top:bottom], 5, 4, 3, large.dtype)
+    assert (np.concatenate(list(strips)) == twice(image)).all()
+
+
+def test_a_matrix_is_gray(upscaler):
+    image = np.arange(20, dtype=np.uint8).reshape(5, 4)
+    assert (upscaler.upscale(image.view(np.matrix)) == twice(image)).all()
+
+
 def test_views_of_arrays_are_taken(upscaler):
     image = np.random.default_rng(0).integers(0, 256, (9, 8, 3), np.uint8)
     for view in (image[::2, ::-1], image[..., ::-1], image.transpose(1, 0, 2)):
