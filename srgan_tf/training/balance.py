@@ -1,5 +1,6 @@
 """Measures the weight of the VGG term, and the losses before the first step."""
 
+import math
 from collections.abc import Iterable
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.system.errors import UserError
 from srgan_tf.training import losses
 from srgan_tf.training.steps import loss_region, to_network
 
@@ -22,6 +24,9 @@ def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) ->
         batches: Batches `(lr, hr)`, uint8, with `CROPS` crops or more in all.
         features: A VGG19 of `models.vgg.build_vgg`.
         scale: Scale factor.
+
+    Raises:
+        UserError: Bicubic equals HR, as with crops of one colour, or the VGG distance is not finite.
     """
     mse, vgg, seen = 0.0, 0.0, 0
     for lr, hr in batches:
@@ -32,6 +37,11 @@ def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) ->
             vgg += float(losses.vgg(features(original, training=False), features(bicubic, training=False)))
             seen += 1
             if seen == CROPS:
+                if not (mse > 0 and 0 < vgg < math.inf):
+                    raise UserError(
+                        f"--vgg_loss_weight=auto: cannot be measured on these images (of bicubic, MSE {mse / seen:g},"
+                        f" VGG distance {vgg / seen:g}); give a number, or images with detail"
+                    )
                 return float(np.float32(mse / vgg))
     raise ValueError(f"Too few crops. Received: {seen}, needed: {CROPS}")
 
