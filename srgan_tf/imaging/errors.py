@@ -28,6 +28,9 @@ class PictureError(UserError):
         self.path = Path(path)
         self.reason = reason
 
+    def __reduce__(self):  # else it cannot be unpickled, and a `multiprocessing.Pool` in which it is raised hangs
+        return type(self), (self.path, self.reason)
+
 
 class UnsupportedPicture(Exception):
     """An image that is refused by a function that does not know its name; the message is the reason."""

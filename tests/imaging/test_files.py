@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import os
+import pickle
 import warnings
 
 import numpy as np
@@ -285,3 +286,11 @@ def test_a_palette_without_colors(tmp_path):
     path.write_bytes(data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :])
     with pytest.raises(UserError, match=r"a\.png: damaged: its palette is missing"):
         files.read_rgb(path)
+
+
+def test_an_error_of_an_image_goes_to_another_process(tmp_path):
+    with pytest.raises(UserError) as caught:
+        files.read_rgb(tmp_path / "none.png")
+    copied = pickle.loads(pickle.dumps(caught.value))
+    assert type(copied) is type(caught.value) and copied.reason == "no such file"
+    assert str(copied) == str(caught.value) == f"{tmp_path}/none.png: no such file"
