@@ -1,6 +1,7 @@
 """`srgan export`: writes a network for other software."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
@@ -15,6 +16,7 @@ FORMATS = (*SUFFIXES, "keras", "tensorlayerx")
 # Any other name is the folder of a SavedModel.
 ENDINGS = {suffix: name for name, suffix in SUFFIXES.items() if suffix} | {".keras": "keras", ".npz": "tensorlayerx"}
 TENSORLAYERX = "load_weights(..., format='npz_dict')"
+_FILE_ENDING = re.compile(r"\.(?!v\d)[a-z]\w*")  # .h5 or .onxx, but not that of model.v2 or model-1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,13 @@ class Settings:
     overwrite: bool = setting(False, "replace what exists already")
 
     def checked(self):
-        named = ENDINGS.get(Path(self.output).suffix.lower())
+        ending = Path(self.output).suffix
+        named = ENDINGS.get(ending.lower())
+        if self.format == AUTO and not named and _FILE_ENDING.fullmatch(ending.lower()):
+            raise UsageError(
+                f"{self.output}: no format ends in {ending}; take {', '.join(ENDINGS)}, or --format=savedmodel for a"
+                " folder of this name"
+            )
         kind = unless_auto(self.format) or named or "savedmodel"
         if named not in (None, kind):
             raise UsageError(f"{self.output}: named as {named}, but --format={kind}; change one or leave --format out")

@@ -188,7 +188,8 @@ def test_a_real_photograph(run, shared_data, tmp_path):
         ("model", [], "savedmodel"),
         ("model.onnx", [], "onnx"),
         ("MODEL.tflite", ["--precision=float16"], "litert"),
-        ("model.v2", ["--format=savedmodel"], "savedmodel"),
+        ("model.v2", [], "savedmodel"),
+        ("model.h5", ["--format=savedmodel"], "savedmodel"),
     ],
 )
 def test_export(run, generator, weights, tmp_path, monkeypatch, name, flags, expected):
@@ -263,6 +264,7 @@ USAGE = [
     (["--mode=export", "--weights=WEIGHTS", "--weights=b=WEIGHTS", "--output=x"], "already defined as"),
     (["--mode=export", "--weights=WEIGHTS", "--output=a.npz", "--precision=float16"], "is for --format=litert"),
     (["--mode=export", "--weights=WEIGHTS", "--output=a.onnx", "--format=savedmodel"], "a.onnx: named as onnx"),
+    (["--mode=export", "--weights=WEIGHTS", "--output=a.h5"], "a.h5: no format ends in .h5; take .onnx, .tflite"),
     (["--mode=export", "--weights=WEIGHTS", "--output=b.onnx", "--format=tensorlayerx"], "b.onnx: named as onnx, but"),
     (["--mode=export", "--weights=WEIGHTS", "--output=a", "--format=keras"], "a: the name of a whole Keras model must"),
     (["--mode=import", "--weights=WEIGHTS", "--krasserm=x"], "'weights'"),
