@@ -9,14 +9,15 @@ from tqdm import tqdm
 
 from srgan_tf.cli.command_line import report_failures
 from srgan_tf.cli.flags import setting, unless_auto
-from srgan_tf.cli.shared import INVENTED_HELP, Systems, check_invented, check_outside, load_mappers
-from srgan_tf.data.folders import pictures_by_name
+from srgan_tf.cli.shared import INVENTED_HELP, Systems, check_invented, check_outside, load_mappers, precision_notes
+from srgan_tf.data.folders import Pair, pictures_by_name
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.facts import INVENTED_TEXT, facts
 from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.memory import check_memory
+from srgan_tf.evaluation.picture_sets import is_readable
 from srgan_tf.evaluation.records import Pictures
-from srgan_tf.evaluation.systems import load_upscalers, with_baselines
+from srgan_tf.evaluation.systems import with_baselines
 from srgan_tf.imaging import files
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
@@ -54,8 +55,15 @@ def run(settings):
     report.check_target(settings.report, settings.overwrite)
     failures: list = []
     paths = pictures_by_name(Path(settings.input), failures.append)
-    external = {name: find_external_results(folder, name, list(paths)) for name, folder in results.items()}
-    upscalers, scale = load_upscalers(weights, settings.model, **settings.limits())
+
+    def is_left_out(name):
+        return not is_readable(Pair(name, paths[name], None))
+
+    external = {
+        system: find_external_results(folder, system, paths, is_left_out=is_left_out)
+        for system, folder in results.items()
+    }
+    upscalers, scale = settings.load(weights)
     systems = with_baselines(upscalers, scale)
     max_memory = unless_auto(settings.max_memory)
     pixel_bytes = showing_bytes(len(systems) + len(external) + 2 * len(settings.invented) + 1)  # and LR
@@ -83,8 +91,7 @@ def run(settings):
     threads = None if max_memory is None else 1
     with tqdm(shown(), total=len(paths), unit="image", leave=False, disable=None) as images:
         notes = report.write_comparison(settings.report, images, known, settings.overwrite, threads)
-    print(settings.precision_note(weights), end="")
-    say(f"Report: {settings.report}", *notes)
+    say(*precision_notes(upscalers.values()), f"Report: {settings.report}", *notes)
     return report_failures(failures)
 
 

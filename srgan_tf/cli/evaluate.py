@@ -34,6 +34,7 @@ from srgan_tf.evaluation.records import HR, Pictures, dial_name
 from srgan_tf.evaluation.systems import (
     NONE,
     find_scale,
+    generators_precision,
     load_dial,
     load_upscalers,
     named_results,
@@ -218,8 +219,7 @@ def _protocol(settings, weights, upscalers):
     from srgan_tf.evaluation import tables
 
     net = settings.lpips_net if settings.lpips else None
-    precision = settings.precision_chosen() if weights else None
-    sentences = tables.protocol(net, settings.rgb, precision, settings.faithful)
+    sentences = tables.protocol(net, settings.rgb, generators_precision(upscalers.values()), settings.faithful)
     if settings.strength:
         sentences["strength"] = dial_text(*weights, any(upscaler.blended for upscaler in upscalers.values()))
     if settings.ensemble:

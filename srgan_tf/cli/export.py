@@ -6,6 +6,7 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
 from srgan_tf.cli.shared import BLENDED_NOTE, ONE_WEIGHTS_HELP, STRENGTH_HELP, TOWARD_HELP, check_dial, one_weights
+from srgan_tf.evaluation.systems import say_if_emulated
 from srgan_tf.inference.export_formats import MAX_MEGAPIXELS, PRECISIONS, SUFFIXES
 from srgan_tf.system import quiet
 from srgan_tf.system.atomic import keep_existing
@@ -15,8 +16,8 @@ from srgan_tf.system.terminal import say
 FORMATS = (*SUFFIXES, "keras", "tensorlayerx")
 # Any other name is the folder of a SavedModel.
 ENDINGS = {suffix: name for name, suffix in SUFFIXES.items() if suffix} | {".keras": "keras", ".npz": "tensorlayerx"}
-TENSORLAYERX = "load_weights(..., format='npz_dict')"
 _FILE_ENDING = re.compile(r"\.(?!v\d)[a-z]\w*")  # .h5 or .onxx, but not that of model.v2 or model-1.5
+TENSORLAYERX = "load_weights(..., format='npz_dict')"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ def run(settings):
     from srgan_tf.models.whole_model import write_model
 
     generator, metadata = _load(path, settings)
+    say_if_emulated(settings.precision)  # the check takes a minute then
     if settings.strength != AUTO:
         name = f"{name} toward {settings.toward}, at strength {settings.strength:g},"
     writers = {"keras": (write_model, "keras.models.load_model"), "tensorlayerx": (write_tensorlayerx, TENSORLAYERX)}

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from srgan_tf.cli.flags import AUTO, setting, unless_auto
-from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
+from srgan_tf.cli.shared import WEIGHTS_HELP, Limits, precision_notes
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.memory import require_memory
 from srgan_tf.evaluation.systems import load_upscalers, named_weights
@@ -82,7 +82,7 @@ def run(settings):
         identity = digest if upscaler.precision == FLOAT32 else f"{digest} {upscaler.precision}"
         methods[name] = Method(identity, upscaler.upscale_batch)
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
-    say(known["protocol"], *settings.precision_note(weights).splitlines(), "")
+    say(known["protocol"], *precision_notes(upscalers.values()), "")
     folder = Path(settings.output)
     with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite", 2 * embedder.length)) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:

@@ -7,11 +7,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from srgan_tf.cli.flags import setting, unless_auto
-from srgan_tf.cli.shared import Systems, TestSet, find_results
+from srgan_tf.cli.shared import Systems, TestSet, find_results, precision_notes
 from srgan_tf.evaluation.benchmark import BASELINES
 from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.picture_sets import fit_sets, sizes, subset
-from srgan_tf.evaluation.systems import find_scale
+from srgan_tf.evaluation.systems import find_scale, with_baselines
 from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
@@ -55,9 +55,10 @@ def run(settings):
     external = [find_results(results, each) for each in sets]
     versions = len(weights) + bool(settings.model) + len(results) + len(BASELINES) + 1  # and HR
     pixels = (math.prod(size) for each in sets for size in sizes(each.pairs))
-    systems, scale = settings.beside(pixels, showing_bytes(versions)).load(weights)
+    upscalers, scale = settings.beside(pixels, showing_bytes(versions)).load(weights)
     sets, notes = fit_sets(sets, scale)
-    say(*notes, *settings.precision_note(weights).splitlines())
+    systems = with_baselines(upscalers, scale)
+    say(*notes, *precision_notes(upscalers.values()))
     total = sum(len(each.pairs) for each in sets)
     versions_made = all_versions(sets, systems, external, scale, unless_auto(settings.max_memory))
     with tqdm(versions_made, total=total, unit="image", leave=False, disable=None) as shown:

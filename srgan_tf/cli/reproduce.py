@@ -15,6 +15,7 @@ from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
 from srgan_tf.evaluation.facts import facts
 from srgan_tf.evaluation.picture_sets import find_sets, fit_sets, sizes
 from srgan_tf.evaluation.systems import SELFEX, load_systems
+from srgan_tf.inference.precision import choose_precision
 from srgan_tf.system.atomic import atomic_file, check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
@@ -68,7 +69,9 @@ def run(settings):
         if not one.bicubic_lr
     ]
     if not failures:  # means of fewer images are not to be compared
-        known = facts(weights, protocol=tables.protocol(lpips and lpips.net, False, settings.precision_chosen()))
+        known = facts(
+            weights, protocol=tables.protocol(lpips and lpips.net, False, choose_precision(settings.precision))
+        )
         with atomic_file(settings.output) as partial:
             partial.write_text(reproduction.page(scored, manifest, known, faces), encoding="utf-8")
         say(settings.output)

@@ -8,10 +8,18 @@ from srgan_tf.data.downloads import SETS, find_set
 from srgan_tf.data.folders import Pair, abbreviate, embedded_pictures
 from srgan_tf.evaluation.external_results import find_external_results
 from srgan_tf.evaluation.memory import networks_share
-from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets
-from srgan_tf.evaluation.systems import DEFAULT_SCALE, NONE, SELFEX, load_systems, named_results, named_weights
+from srgan_tf.evaluation.picture_sets import PictureSet, find_ignored, find_sets, is_readable
+from srgan_tf.evaluation.systems import (
+    DEFAULT_SCALE,
+    NONE,
+    SELFEX,
+    generators_precision,
+    load_upscalers,
+    named_results,
+    named_weights,
+)
 from srgan_tf.imaging.degradation.ranges import parse_ranges
-from srgan_tf.inference.precision import FLOAT32, PRECISIONS, choose_precision
+from srgan_tf.inference.precision import FLOAT32, PRECISIONS
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError
 from srgan_tf.system.terminal import say
@@ -84,17 +92,6 @@ class Limits:
             return self
         return dataclasses.replace(self, max_memory=networks_share(self.max_memory, pixels, pixel_bytes))
 
-    def precision_chosen(self):
-        """The precision of SRGAN and SRResNet; TensorFlow must have been imported."""
-        return choose_precision(self.precision)
-
-    def precision_note(self, weights):
-        """A line to print, with its newline, if there are weights and the precision is not float32; else empty."""
-        chosen = self.precision_chosen() if weights else FLOAT32
-        if chosen == FLOAT32:
-            return ""
-        return f"SRGAN and SRResNet computed in {chosen}; --precision=float32 turns it off\n"
-
 
 @dataclasses.dataclass(frozen=True)
 class Systems(Limits):
@@ -110,8 +107,8 @@ class Systems(Limits):
         return weights, named_results(self.results, weights)
 
     def load(self, weights):
-        """The systems and the scale factor; see `evaluation.systems.load_systems`."""
-        return load_systems(weights, self.model, **self.limits())
+        """The `Upscaler`s by name, and the scale factor; see `evaluation.systems.load_upscalers`."""
+        return load_upscalers(weights, self.model, **self.limits())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +168,13 @@ class PhotoDegradation:
         return Degradation(scale, self.degradation_strength, parse_ranges(self.degradation_ranges), seed)
 
 
+def precision_notes(upscalers):
+    """The lines to print, one or none, where SRGAN and SRResNet are among `Upscaler`s and not computed in float32."""
+    chosen = generators_precision(upscalers)
+    if chosen not in (None, FLOAT32):
+        yield f"SRGAN and SRResNet computed in {chosen}; --precision=float32 turns it off"
+
+
 def load_lpips(given, net="alexnet"):
     """LPIPS with the weights of `--lpips`; None if that is empty."""
     if not given:
@@ -222,8 +226,15 @@ def one_weights(text):
 
 def find_results(results, picture_set):
     """The external results for a test set: a dict from system to a dict from an image's name to its file."""
-    names = [pair.name for pair in picture_set.pairs]
-    return {name: find_external_results(folder, name, names, picture_set.name) for name, folder in results.items()}
+    pairs = {pair.name: pair for pair in picture_set.pairs}
+
+    def is_left_out(name):
+        return not is_readable(pairs[name])
+
+    return {
+        system: find_external_results(folder, system, pairs, picture_set.name, is_left_out)
+        for system, folder in results.items()
+    }
 
 
 def check_outside(flag, path, folder_flag, folder):

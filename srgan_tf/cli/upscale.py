@@ -19,11 +19,11 @@ from srgan_tf.cli.shared import (
     Limits,
     check_dial,
     one_weights,
+    precision_notes,
 )
 from srgan_tf.evaluation.systems import DEFAULT_SCALE, SELFEX, load_upscaler
 from srgan_tf.imaging.formats import KINDS, kind_of
 from srgan_tf.inference.plan import STREAM, output_name, plan
-from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system.atomic import check_writable, keep_existing
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import say
@@ -171,7 +171,7 @@ def run(settings):
     if output != STREAM:
         say(*_summary(output, jobs, skipped, len(failures), len(unreadable)))
         if len(jobs) > len(failures):
-            _say_how(upscaler, settings)
+            _say_how(upscaler)
     if settings.invented and not failures:
         failures = _write_map(settings, upscaler or load_upscaler(system, **options))
     return report_failures(unreadable + failures)
@@ -189,9 +189,8 @@ def _is_one_picture(source):
     return source != STREAM and not os.path.isdir(source) and (os.path.exists(source) or not glob.has_magic(source))
 
 
-def _say_how(upscaler, settings):
-    if upscaler.precision != FLOAT32:
-        print(settings.precision_note(upscaler), end="")
+def _say_how(upscaler):
+    say(*precision_notes([upscaler]))
     if upscaler.blended:
         say(BLENDED_NOTE)
 

@@ -1,7 +1,7 @@
 """The pictures that other systems have made of a test set, so that they are scored as our own are."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from srgan_tf.data.folders import Pair, abbreviate, find_pictures
@@ -13,7 +13,13 @@ from srgan_tf.system.errors import UserError
 _SUFFIXES = re.compile(r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$", re.IGNORECASE)
 
 
-def find_external_results(folder: Path | str, system: str, names: Iterable[str], set_name: str = "") -> dict[str, Path]:
+def find_external_results(
+    folder: Path | str,
+    system: str,
+    names: Iterable[str],
+    set_name: str = "",
+    is_left_out: Callable[[str], bool] = lambda name: False,
+) -> dict[str, Path]:
     """One picture of a system, its path, for each picture of a test set.
 
     They belong together if their relative paths without file extension are the same, after the suffixes of the stem are
@@ -25,6 +31,8 @@ def find_external_results(folder: Path | str, system: str, names: Iterable[str],
         system: The system's name.
         names: Names of the test set's pictures, as `data.folders.Pair` has them.
         set_name: The test set's name.
+        is_left_out: Whether a picture, by its name, can be scored for no system, so that none of this one is needed.
+            It is asked only where there is none.
 
     Raises:
         UserError: There is no such folder, pictures are missing, or two could be meant.
@@ -44,7 +52,7 @@ def find_external_results(folder: Path | str, system: str, names: Iterable[str],
             raise UserError(f"{either}: either could be {system}'s image of {name}; remove one")
         if fitting:
             found[name] = fitting[0]
-        else:
+        elif not is_left_out(name):
             missing.append(name)
     if missing:
         what = f"no image of {system} for {abbreviate(missing)}"

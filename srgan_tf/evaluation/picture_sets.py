@@ -108,6 +108,16 @@ def sizes(pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
             yield files.probe(pair.hr)
 
 
+def is_readable(pair: Pair) -> bool:
+    """Whether the files of a pair can be read."""
+    try:
+        for path in filter(None, (pair.hr, pair.lr)):
+            files.read_rgb(path)
+    except UserError:  # it is reported when it is scored
+        return False
+    return True
+
+
 def find_cropped(pairs: Iterable[Pair], scale: int) -> list[str]:
     """The names of HR images, among those that can be read, that are cropped at the right and bottom because a side is
     not a multiple of `scale`."""

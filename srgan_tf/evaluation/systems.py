@@ -1,16 +1,23 @@
 """The systems to score or show: networks, systems without weights, and folders of external results."""
 
+import functools
 import os
+import sys
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srgan_tf.evaluation.benchmark import BASELINES
 from srgan_tf.evaluation.records import HR, LR, dial_name
+from srgan_tf.inference.precision import emulation_note
 from srgan_tf.models.generator_weights import read_scale
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, UserError
+from srgan_tf.system.terminal import say
 from srgan_tf.weights import find_weights
+
+if TYPE_CHECKING:
+    from srgan_tf.inference.upscaler import Upscaler
 
 SELFEX = "selfex"  # models.selfex, a system without weights
 RESERVED = (*BASELINES, HR, LR, SELFEX)  # names that no weights can have
@@ -81,7 +88,23 @@ def load_upscaler(weights: str | Path | None = None, *, scale: int = DEFAULT_SCA
     from srgan_tf.inference.upscaler import Upscaler
 
     network = SelfExemplars(scale) if weights == SELFEX else weights
-    return Upscaler(network, **options)
+    upscaler = Upscaler(network, **options)
+    say_if_emulated(upscaler.precision)
+    return upscaler
+
+
+@functools.cache  # said once
+def say_if_emulated(number_format: str) -> None:
+    """Says on standard error, before anything is computed, that a number format is slow here; see `precision`."""
+    import tensorflow as tf
+
+    if note := emulation_note(number_format, on_gpu=bool(tf.config.list_physical_devices("GPU"))):
+        say(note, file=sys.stderr)
+
+
+def generators_precision(upscalers: Iterable["Upscaler"]) -> str | None:
+    """What SRGAN and SRResNet are computed in; None without either, since other networks are always in float32."""
+    return next((each.precision for each in upscalers if hasattr(each.network, "precision")), None)
 
 
 def load_upscalers(weights: Mapping[str, Path], model: str = "", **options):
@@ -123,4 +146,4 @@ def load_systems(weights: Mapping[str, Path], model: str = "", **options):
 def with_baselines(upscalers: Mapping, scale: int):
     """The systems by name, functions from LR to SR, both uint8 `(H, W, 3)`: `Upscaler`s first, then the baselines."""
     systems = {name: upscaler.upscale for name, upscaler in upscalers.items()}
-    return systems | {name: partial(baseline, factor=scale) for name, baseline in BASELINES.items()}
+    return systems | {name: functools.partial(baseline, factor=scale) for name, baseline in BASELINES.items()}

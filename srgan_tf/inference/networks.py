@@ -67,7 +67,9 @@ class BlendedNetworks(tf.Module):
 
     def __init__(self, start, end, strength):
         super().__init__(name="blended_networks")
-        self.scale, self.precision = start.scale, getattr(start, "precision", FLOAT32)
+        self.scale = start.scale
+        if hasattr(start, "precision"):
+            self.precision = start.precision
         self.margin = max(start.margin, end.margin)
         self.filters = max(start.filters, end.filters) + _HELD_FILTERS
         self._start, self._end, self._strength = start, end, strength

@@ -36,6 +36,14 @@ def choose_precision(precision: str = AUTO) -> str:
     return "bfloat16" if cpu_flags() & _CPU_FLAGS and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0" else FLOAT32
 
 
+def emulation_note(number_format: str, on_gpu: bool) -> str:
+    """A line that says so where a CPU, as far as its extensions are known, has no products of bfloat16; else ""."""
+    flags = cpu_flags()
+    if on_gpu or number_format != "bfloat16" or not flags or flags & _CPU_FLAGS:
+        return ""
+    return "bfloat16 is emulated, much slower than float32: this CPU has neither AMX nor AVX512_BF16"
+
+
 def cpu_flags() -> set[str]:
     """The extensions of the CPU's instruction set, as Linux on x86 names them; none elsewhere."""
     try:

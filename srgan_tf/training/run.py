@@ -7,6 +7,7 @@ from pathlib import Path
 from srgan_tf.data import folders
 from srgan_tf.data.paired import Photographs, fit_pairs, scan_sides
 from srgan_tf.evaluation.validation import usable_pairs
+from srgan_tf.inference.precision import emulation_note
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.signals import ends_in_time
 from srgan_tf.system.terminal import counted, say
@@ -32,6 +33,8 @@ def train(settings) -> None:
     settings = dataclasses.replace(settings, precision=hardware.set_precision(settings.precision, device))
     xla = "on" if hardware.compiles_step(settings.xla, device, distribution.is_distributed) else "off"
     print(f"device     {device.name}; precision {settings.precision}; XLA {xla}; strategy {distribution}")
+    if note := emulation_note(settings.precision.removeprefix("mixed_"), on_gpu=device.kind == "GPU"):
+        print(f"  {note}")
     resources = Resources(device, distribution, find_photographs(settings), find_validation(settings))
 
     with distribution.lost_worker_errors(settings.run_dir):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from srgan_tf.evaluation import memory
+from srgan_tf.evaluation import memory, systems
 from srgan_tf.evaluation.html import showing_bytes
 from srgan_tf.evaluation.lpips import weight_shapes, write_weights
 from srgan_tf.imaging import files
@@ -103,7 +103,7 @@ def test_an_impossible_place_is_named_before_anything_is_scored(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").touch()
-    for function in ("shared.load_systems", "evaluate.load_upscalers"):
+    for function in ("shared.load_upscalers", "evaluate.load_upscalers"):
         monkeypatch.setattr(f"srgan_tf.cli.{function}", lambda *_, **__: pytest.fail("came too late"))
     status, _, err = run(*f"{flags}={tmp_path / place}".split(), f"--data={two_sets}")
     assert status == 1 and len(err) == 1 and f"{tmp_path / place}: {message}" in err[0]
@@ -160,6 +160,36 @@ def test_missing_results_are_named_before_anything_is_scored(run, two_sets, tmp_
     monkeypatch.setattr("srgan_tf.cli.evaluate.score_set", lambda *_, **__: pytest.fail("came too late"))
     status, _, err = run(f"--data={two_sets}", f"--results=theirs={tmp_path / 'theirs'}")
     assert status == 1 and len(err) == 1 and "no image of theirs for b" in err[0]
+
+
+def test_the_precision_is_said_of_networks_that_have_one(run, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr("srgan_tf.inference.precision.cpu_flags", lambda: {"avx2"})
+    files.write(tmp_path / "data" / "a.png", noise(40, 48))
+    said = "SRGAN and SRResNet computed in bfloat16"
+    flags = [f"--data={tmp_path / 'data'}", "--precision=bfloat16"]
+    systems.say_if_emulated.cache_clear()
+    status, out, err = run(*flags, "--weights=espcn")
+    assert status == 0 and err == [] and not any(said in line for line in out)
+    status, out, err = run(*flags, "--weights=espcn", f"--weights=own={weights}")
+    assert status == 0 and any(said in line for line in out)
+    assert len(err) == 1 and err[0].startswith("bfloat16 is emulated")
+    study = [f"--output={tmp_path / 'study.html'}", "--mode=mos", "--make", *flags]
+    status, out, _ = run(*study, "--weights=espcn")
+    assert status == 0 and not any(said in line for line in out)
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "compare"])
+def test_no_result_is_needed_of_an_image_that_cannot_be_read(run, tmp_path, mode):
+    files.write(tmp_path / "data" / "a.png", noise(40, 48))
+    whole = (tmp_path / "data" / "a.png").read_bytes()
+    (tmp_path / "data" / "b.png").write_bytes(whole[: len(whole) // 2])
+    files.write(tmp_path / "theirs" / "a.png", noise(40, 48) if mode == "evaluate" else noise(160, 192))
+    given = [f"--data={tmp_path / 'data'}", "--verbose"]
+    if mode == "compare":
+        given = ["--mode=compare", f"--input={tmp_path / 'data'}", f"--report={tmp_path / 'report'}"]
+    status, out, err = run(*given, "--weights=none", f"--results=theirs={tmp_path / 'theirs'}")
+    assert status == 1 and len(err) == 1 and "b.png: " in err[0] and "theirs" not in err[0]
+    assert mode == "compare" or row(out, "theirs")[0] == "∞"
 
 
 def test_lpips(run, tmp_path):

@@ -54,6 +54,13 @@ def test_the_folder_of_the_set_is_preferred(folder):
     assert find_external_results(made, "theirs", ["baby"], "other")["baby"] == made / "baby.png"
 
 
+def test_nothing_is_needed_for_a_picture_that_is_left_out(folder):
+    made = folder("a.png")
+    assert find_external_results(made, "theirs", "ab", is_left_out=lambda name: name == "b") == {"a": made / "a.png"}
+    with pytest.raises(UserError, match="no image of theirs for c; add it"):
+        find_external_results(made, "theirs", "abc", is_left_out=lambda name: name == "b")
+
+
 def test_missing_pictures_are_named(folder):
     made = folder("a.png", "g.png")
     with pytest.raises(UserError) as caught:

@@ -6,7 +6,7 @@ from srgan_tf.evaluation.metrics import psnr
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference import precision
-from srgan_tf.inference.precision import choose_precision
+from srgan_tf.inference.precision import choose_precision, emulation_note
 from srgan_tf.inference.upscaler import Upscaler
 
 
@@ -28,6 +28,21 @@ def test_auto_is_bfloat16_where_the_cpu_multiplies_it(monkeypatch, flags, chosen
     assert Upscaler("espcn", precision="auto").precision == Upscaler("srgan").precision == "float32"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     assert choose_precision() == "float32"
+
+
+@pytest.mark.parametrize(
+    "given, on_gpu, flags, is_said",
+    [
+        ("bfloat16", False, {"avx2"}, True),
+        ("bfloat16", False, {"avx512_bf16"}, False),
+        ("bfloat16", False, set(), False),  # a system that does not say
+        ("bfloat16", True, {"avx2"}, False),
+        ("float32", False, {"avx2"}, False),
+    ],
+)
+def test_bfloat16_that_is_emulated_is_said(monkeypatch, given, on_gpu, flags, is_said):
+    monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
+    assert emulation_note(given, on_gpu).startswith("bfloat16 is emulated") == is_said
 
 
 @pytest.mark.parametrize("capability, chosen", [((7, 0), "float16"), ((9, 0), "float16"), ((6, 1), "float32")])
