@@ -212,7 +212,7 @@ def build_page(
     limit = f"{max_pixels / 1e6:g} megapixels at most; PNG, JPEG, WebP, TIFF, BMP or GIF."
     with gr.Blocks(title="srgan", analytics_enabled=False, delete_cache=(_LOOK_SECONDS, KEEP_SECONDS)) as page:
         gr.Markdown(
-            f"# Four times as large\nA photograph, upscaled by SRGAN. {limit} It is not kept after you leave the page."
+            f"# Larger images\nA photograph, upscaled by SRGAN. {limit} It is not kept after you leave the page."
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=280):
