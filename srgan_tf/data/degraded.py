@@ -1,4 +1,4 @@
-"""Degraded pictures: LR of whole photographs, with a record of what was drawn, from which others can make the same."""
+"""Degrades whole photographs, and records what was drawn, so that others can reproduce it."""
 
 import dataclasses
 import hashlib
@@ -7,8 +7,6 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import features
 
 from srgan_tf.data.folders import Pair
@@ -29,15 +27,15 @@ def check_set_target(folder: Path | str, overwrite: bool = False) -> None:
 
 
 def write_set(pairs: Iterable[Pair], folder: Path | str, degradation: Degradation) -> list[UserError]:
-    """Writes the degraded set of some pictures: copies of the files in `HR/`, PNG files in `LR/`, and `RECORD`.
+    """Writes the degraded set of some images: copies of the files in `HR/`, PNG files in `LR/`, and `RECORD`.
 
-    The folder is complete or not there; see `check_set_target`. LR files that the pictures have are not looked at.
+    The folder is written completely or not at all; see `check_set_target`. LR files of the pairs are ignored.
 
     Returns:
-        Why pictures were left out.
+        The errors of images that were left out.
 
     Raises:
-        UserError: No picture is left, or the folder cannot be written.
+        UserError: No image is left, or the folder cannot be written.
     """
     drawn: dict[str, dict] = {}
     failures: list[UserError] = []
@@ -56,7 +54,7 @@ def write_set(pairs: Iterable[Pair], folder: Path | str, degradation: Degradatio
 
 
 def write_picture(source: Path, target: Path, degradation: Degradation) -> None:
-    """Writes LR of one picture, and beside it the record under the same name with the suffix `.json`.
+    """Writes LR of one image, and beside it the record with the same name and the suffix `.json`.
 
     Raises:
         UserError: It cannot be read, or one of them cannot be written.
@@ -78,12 +76,8 @@ def _degrade(path, name, degradation):
     except (MemoryError, OSError) as error:  # OSError: a side that JPEG cannot hold
         what = reason(error) if str(error) else "out of memory"
         raise PictureError(path, f"cannot be degraded ({what}); cut it into smaller images") from None
-    return lr, {"number": chain.number, "sha256": pixels_digest(lr), "steps": chain.record()}
-
-
-def pixels_digest(pixels: NDArray[np.uint8]) -> str:
-    """The SHA-256 of the values of a picture `(H, W, 3)`, row by row, in hexadecimal."""
-    return hashlib.sha256(pixels.tobytes()).hexdigest()
+    digest = hashlib.sha256(lr.tobytes()).hexdigest()
+    return lr, {"number": chain.number, "sha256": digest, "steps": chain.record()}
 
 
 def _copy(source, target):

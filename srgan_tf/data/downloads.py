@@ -1,4 +1,4 @@
-"""Known test and training sets by name: fetched once into a cache folder, checked and unpacked."""
+"""Downloads known test and training sets by name into a cache folder, checks and unpacks them."""
 
 import dataclasses
 import errno
@@ -25,21 +25,15 @@ from srgan_tf.system.terminal import printable
 
 _RETRY_DELAYS = (1, 2, 4)  # seconds before each retry
 _TIMEOUT = (10, 30)  # seconds, to connect and between two chunks
-_CHUNK_BYTES = 1 << 14  # so much can be lost when a connection breaks
-_MAX_EXPANSION = 4  # times its size that an archive may expand to; PNG files in a ZIP hardly do
+_CHUNK_BYTES = 1 << 14  # the most that is lost when a connection breaks
+_MAX_EXPANSION = 4  # of the unpacked size to the size of an archive; ZIP hardly compresses PNG files
 _NO_ROOM = "make room or set SRGAN_CACHE to another folder"
 
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A ZIP file on a server.
-
-    Attributes:
-        file: Its name in the cache folder.
-        url: Where it is.
-        size: In bytes, None if not known beforehand.
-        sha256: In hexadecimal, None if not known beforehand.
-    """
+    """A ZIP file on a server: its name in the cache folder, and its URL, size in bytes and hexadecimal SHA-256, which
+    are None if not known beforehand."""
 
     file: str
     url: str
@@ -49,13 +43,13 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class NamedSet:
-    """Some pictures of an archive.
+    """A set of images in an archive.
 
     Attributes:
         archive: The `Archive`.
-        member: Pattern of their names in it, with the groups `stem` and, where there are LR files, `role`: HR or LR.
-        count: Number of HR pictures.
-        pixels: `pixels_digest` of the published pictures, None if not known.
+        member: Pattern of their names in it, with the groups `stem` and, if there are LR files, `role`: HR or LR.
+        count: Number of HR images.
+        pixels: `pixels_digest` of the published images; None if unknown.
     """
 
     archive: Archive
@@ -123,9 +117,9 @@ def _not_as_published(archive, path, what):
 
 
 def _download_rest(archive, path):
-    """Writes what `_part(path)` lacks of the archive, over one connection."""
+    """Downloads what is missing in `_part(path)`, over one connection."""
     part = _part(path)
-    # Only a known SHA-256 can prove that the parts of a resumed download are of one file.
+    # Only a known SHA-256 can prove that all parts of a resumed download are of the same file.
     have = part.stat().st_size if archive.sha256 and part.exists() else 0
     if have and have == archive.size:
         return
@@ -147,7 +141,7 @@ def _download_rest(archive, path):
         total = have + int(length) if length.isdecimal() else archive.size
         if archive.size not in (None, total):
             raise _not_as_published(archive, path, f"{total:,} bytes instead of {archive.size:,}")
-        require_free_bytes(part.parent, 2 * total - have if total else 0, _NO_ROOM)  # the pictures take as much again
+        require_free_bytes(part.parent, 2 * total - have if total else 0, _NO_ROOM)  # unpacking takes as much again
         with (
             open(part, "ab" if have else "wb") as file,
             tqdm(total=total, initial=have, desc=archive.file, unit="B", unit_scale=True, disable=None) as bar,
@@ -163,7 +157,7 @@ def _download_rest(archive, path):
 
 
 def _fetch(archive, path):
-    """Brings the archive to `path`, unless it is there already."""
+    """Downloads the archive to `path`, unless it is there already."""
     if path.exists() and _is_published(archive, path):
         return
     _report(f"Fetching {archive.url} into {path.parent}")
@@ -173,7 +167,7 @@ def _fetch(archive, path):
             break
         except _TransientError as error:
             reason = str(error)
-        except requests.RequestException as error:  # whose own text is no line for a user
+        except requests.RequestException as error:  # its own message is too technical
             lost = isinstance(error, (requests.ConnectionError, requests.Timeout))
             host = urlsplit(archive.url).netloc
             reason = f"no connection to {host}" if lost else f"the connection to {host} broke off"
@@ -197,10 +191,10 @@ def _is_published(archive, path):
 
 
 def _members(archive, named):
-    """A dict from `("HR" or "LR", stem)` to the member of the open archive; what is unsafe or incomplete is refused."""
+    """A dict from `("HR" or "LR", stem)` to the members of an open archive; refuses unsafe or incomplete archives."""
     found = {}
     for info in archive.infolist():
-        name = PureWindowsPath(info.filename)  # which knows both kinds of slashes, and drives
+        name = PureWindowsPath(info.filename)  # it knows both kinds of slashes, and drives
         if name.anchor or ".." in name.parts or stat.S_ISLNK(info.external_attr >> 16):
             raise zipfile.BadZipFile(f"unsafe, it leads out of its folder: {info.filename!r}")
         if match := re.fullmatch(named.member, info.filename):
@@ -218,10 +212,10 @@ def _members(archive, named):
 
 
 def pixels_digest(folder: Path | str) -> str:
-    """A hash of the pixels of a set, whatever its PNG files in `HR/` and `LR/` are called and however they are encoded.
+    """A hash of the pixels of a set, independent of names and encoding of its PNG files in `HR/` and `LR/`.
 
     Returns:
-        The SHA-256 of the sorted SHA-256 of every picture's role, height, width and 8-bit RGB values; hexadecimal.
+        The SHA-256 of the sorted SHA-256 of every image's role, height, width and 8-bit RGB values; hexadecimal.
 
     Raises:
         UserError: A picture cannot be read.
@@ -251,12 +245,12 @@ def _unpack(path, named, target):
                 with archive.open(info) as source, open(partial / role / f"{stem}.png", "wb") as output:
                     shutil.copyfileobj(source, output)
         if named.archive.sha256 is None:
-            digest = pixels_digest(partial)  # which also shows that every picture can be read
+            digest = pixels_digest(partial)  # this also checks that every image can be read
             if named.pixels not in (None, digest):
                 raise zipfile.BadZipFile("other pixels than the published images")
         os.replace(partial, target)
     except (PictureError, OSError, *DAMAGE) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before the file
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset before the file's start
             raise
         what = f"{error.path.name}: {error.reason}" if isinstance(error, PictureError) else reason(error)
         advice = "remove it to fetch it again, or unpack it yourself into HR/ and LR/ and name the folder of these"
@@ -266,11 +260,11 @@ def _unpack(path, named, target):
 
 
 def find_set(text: str | Path) -> Path:
-    """The folder of a set, fetched if need be.
+    """The folder of a set, which is downloaded if need be.
 
-    Fetching shows its progress on a terminal and resumes an interrupted download, if the server can. A set that
-    has been fetched needs no network. An archive is removed once all its sets are unpacked. Processes that want the
-    same archive wait for each other. Each set has a folder of its name in `system.disk.cache_folder`.
+    Progress is shown on a terminal, and an interrupted download is resumed, if the server can. A set that has been
+    downloaded needs no network. An archive is removed once all its sets are unpacked. Processes that need the same
+    archive wait for each other. Each set has a folder of its name in `system.disk.cache_folder`.
 
     Args:
         text: An existing folder, or the name of a set in `SETS`, in any case. A folder is preferred.
@@ -279,8 +273,8 @@ def find_set(text: str | Path) -> Path:
         The folder as a `Path`; that of a set holds `HR/` and, if the archive has MATLAB's 4x LR files, `LR/`.
 
     Raises:
-        UserError: Neither a folder nor a known set; or the set cannot be fetched, is not the published one, or finds
-            no room.
+        UserError: It is neither a folder nor a known set; or the set cannot be downloaded, is not the published one, or
+            the disk is too full.
     """
     if os.path.isdir(text):
         return Path(text)

@@ -1,4 +1,4 @@
-"""Finds, checks and pairs the pictures of a folder."""
+"""Finds, checks and pairs the images of a folder."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ _MAX_IN_ERROR = 3  # files that an error names
 
 @dataclasses.dataclass(frozen=True)
 class PictureFile:
-    """A picture on disk: `height` and `width` in pixels, the EXIF orientation applied."""
+    """An image file: `height` and `width` in pixels, after the EXIF orientation."""
 
     path: Path
     height: int
@@ -32,11 +32,11 @@ class PictureFile:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a folder holds.
+    """The images of a folder, in the order of their relative paths.
 
     Attributes:
-        pictures: The usable ones, in the order of their relative paths.
-        skipped: The others with the reason, in the same order.
+        pictures: The usable images.
+        skipped: The other files, each with the reason.
     """
 
     pictures: tuple[PictureFile, ...]
@@ -56,7 +56,7 @@ class Scan:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A picture to evaluate on: its name, the original, and its LR file or None if that is to be made."""
+    """An image to evaluate on: its name, its HR file, and its LR file, or None if LR is to be made."""
 
     name: str
     hr: Path
@@ -65,7 +65,7 @@ class Pair:
 
 @contextlib.contextmanager
 def without_gc() -> Iterator[None]:
-    """Without Python's garbage collector, which goes through all of TensorFlow while a long list grows: seconds."""
+    """Disables Python's garbage collector, which takes seconds in all of TensorFlow while a long list grows."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -77,7 +77,7 @@ def without_gc() -> Iterator[None]:
 
 @without_gc()
 def sizes(folder: Path | str) -> dict[str, tuple[int, int] | str | None]:
-    """What the files below a folder are, see `scan`: by path the `(height, width)`, or why it is no usable picture.
+    """The files below a folder, see `scan`, by path: the `(height, width)`, or the reason why it is not usable.
 
     Raises:
         UserError: There is no such folder.
@@ -95,15 +95,15 @@ def sizes(folder: Path | str) -> dict[str, tuple[int, int] | str | None]:
 
 @without_gc()
 def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
-    """Divides files into the usable pictures and the others.
+    """Divides files into usable images and others.
 
     Args:
-        found: Pairs of a path and its `(height, width)`, or why it is none, or None for what is passed over.
+        found: Pairs of a path and its `(height, width)`, or the reason why it is not usable, or None to ignore it.
         min_side: See `scan`.
-        name: Of the folder, for errors.
+        name: Name of the folder, for errors.
 
     Raises:
-        UserError: There is no usable picture.
+        UserError: There is no usable image.
     """
     pictures, skipped = [], []
     for path, size in found:
@@ -123,11 +123,11 @@ def select(found: Iterable, min_side: int, name: Path | str) -> Scan:
 
 
 def scan(folder: Path | str, min_side: int = 1) -> Scan:
-    """Finds the usable pictures below a folder, by their headers and whether they are truncated; see `files.probe`.
+    """Finds the usable images below a folder, by their headers; see `files.probe`.
 
-    Files that have a side below `min_side` pixels, are truncated or no pictures are skipped, and folders that may not
-    be read; what is `walk.is_leftover` is passed over in silence. Of a large folder the sizes are cached for the next
-    call; see `data.listing`.
+    Files that have a side below `min_side` pixels, are truncated or not images, and folders that cannot be read are
+    skipped; what `walk.is_leftover` is ignored. The sizes of a large folder are cached for the next call; see
+    `data.listing`.
 
     Raises:
         UserError: There is no such folder, or nothing usable in it.
@@ -136,11 +136,11 @@ def scan(folder: Path | str, min_side: int = 1) -> Scan:
 
 
 def embedded_pictures() -> dict[str, Path]:
-    """The photographs that scikit-image's wheel carries, by name ("astronaut"), for a first try without a data set;
-    nothing is downloaded.
+    """The photographs in scikit-image's wheel, by name ("astronaut"), for a first try without a data set and without a
+    download.
 
     Raises:
-        UserError: scikit-image is not installed, or without its pictures.
+        UserError: scikit-image is not installed, or without its images.
     """
     package = importlib.util.find_spec("skimage")  # importing it would take a second
     if package is not None and package.submodule_search_locations:
@@ -152,7 +152,7 @@ def embedded_pictures() -> dict[str, Path]:
 
 
 def embedded_scan(which: Literal["train", "valid"], min_side: int = 1) -> Scan:
-    """`scan` over the embedded photographs: of `"valid"` those named in `EMBEDDED_VALIDATION`, of `"train"` the others.
+    """`scan` of the embedded photographs: for `"valid"` those in `EMBEDDED_VALIDATION`, for `"train"` the others.
 
     Raises:
         UserError: As `embedded_pictures`, or none is large enough.
@@ -164,10 +164,10 @@ def embedded_scan(which: Literal["train", "valid"], min_side: int = 1) -> Scan:
 
 
 def pictures_by_name(folder: Path | str, on_error: OnError | None = None) -> dict[str, Path]:
-    """Picture files below a folder by their relative path without suffix; `on_error` as of `walk.find_pictures`.
+    """The images below a folder by their relative path without suffix; for `on_error` see `walk.find_pictures`.
 
     Raises:
-        UserError: There is no such folder, no picture in it, or two have one name.
+        UserError: There is no such folder, no image in it, or two have one name.
     """
     problems: list[UserError] = []
     found = find_pictures(folder, problems.append if on_error else None)
@@ -189,10 +189,10 @@ def named(paths: Iterable[Path], folder: Path | str) -> dict[str, Path]:
 
 
 def without_roles(named: Mapping[str, Path]) -> dict[str, Path]:
-    """Pictures by their names without the endings that say HR or LR and the scale factor, `layouts.ROLE`.
+    """Images by their names without endings for HR or LR and the scale factor, `layouts.ROLE`.
 
     Raises:
-        UserError: Two have one name then.
+        UserError: Two then have one name.
     """
     return _distinct((layouts.without_role(name), path) for name, path in named.items())
 
@@ -206,35 +206,35 @@ def _distinct(named):
 
 
 def abbreviate(paths: Iterable) -> str:
-    """The first of some paths as text, and how many more there are."""
+    """The first paths as text, and the number of the others."""
     paths = sorted(paths)
     more = f" and {len(paths) - _MAX_IN_ERROR} more" if len(paths) > _MAX_IN_ERROR else ""
     return ", ".join(map(printable, paths[:_MAX_IN_ERROR])) + more
 
 
 def find_pairs(folder: Path | str, scale: int = 4, on_error: OnError | None = None) -> list[Pair]:
-    """The pictures of a test set, each with its LR file if there are any; sorted by name, the HR file's relative path
-    without suffix.
+    """The images of a test set with their LR files, if there are any, sorted by name: the relative path of HR without
+    suffix.
 
-    HR and LR files are a pair if their relative paths without suffix are the same. Where they are not, these endings
-    are removed first: `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, several of them, with `-` for `_`, in any case.
-    So `HR/baby_HR.png` and `LR/babyx4.png` are a pair.
+    HR and LR files are a pair if their relative paths without suffix are equal, or are equal after endings are removed:
+    `_HR`, `_LR`, `x4`, `_x4`, `_SRF_4`, `_bicubic`, also several of them, with `-` for `_`, in any case. So
+    `HR/baby_HR.png` and `LR/babyx4.png` are a pair.
 
     Args:
-        folder: One with `HR/` and, if the LR files are given, `LR/` in it, in any case; one in another layout that
-            `data.layouts` knows; or a plain folder of HR pictures.
-        scale: Scale factor, by which LR is chosen where there are several.
+        folder: A folder with `HR/` and optionally `LR/` in it, in any case; one in another layout of `data.layouts`; or
+            a plain folder of HR images.
+        scale: Scale factor, by which LR is chosen if there are several.
         on_error: See `walk.find_pictures`.
 
     Raises:
-        UserError: There is no such folder, no picture in it, a partner is missing, two files have one name, there are
+        UserError: There is no such folder, no image in it, a partner is missing, two files have one name, there are
             several sets, or LR that would be taken for HR.
     """
     return pairs_of(layouts.find_set(folder, scale), on_error)
 
 
 def pairs_of(sides: layouts.Sides, on_error: OnError | None = None) -> list[Pair]:
-    """`find_pairs` of the two folders of a test set."""
+    """`find_pairs` for the two folders of a test set."""
     names = pictures_by_name(sides.hr, on_error=on_error)
     if sides.lr == sides.hr:
         layouts.refuse_lr(sides.hr, names.values())
@@ -249,7 +249,7 @@ def pairs_of(sides: layouts.Sides, on_error: OnError | None = None) -> list[Pair
 
 
 def match(hr: Mapping[str, Path], lr: Mapping[str, Path], folder: Path) -> dict[Path, Path]:
-    """The LR file of each HR file: that of its name, or of its name without the endings of `layouts.ROLE`.
+    """The LR file of each HR file: with the same name, or the same name without the endings of `layouts.ROLE`.
 
     Raises:
         UserError: A partner in `folder` is missing, or two files have one name.
@@ -264,11 +264,11 @@ def match(hr: Mapping[str, Path], lr: Mapping[str, Path], folder: Path) -> dict[
 
 
 def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, ...], str]:
-    """Leaves out the LR files of a set that was made for another scale factor, so that LR is made of HR.
+    """Leaves out LR files that were made for another scale factor, so that LR is made from HR.
 
     Returns:
-        `(pairs, note)`: the pairs, without LR files if all of these are HR divided by one other whole number; and a
-        clause that says so, or "". Files that cannot be read do not count.
+        `(pairs, note)`: the pairs, without LR files if all of these are HR divided by another whole number; and a
+        clause that says so, or "". Files that cannot be read are ignored.
     """
     known = [factors for pair in pairs if pair.lr for factors in [_factors(pair)] if factors is not None]
     common = set.intersection(*known) if known else set()
@@ -279,7 +279,7 @@ def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, .
 
 
 def _factors(pair):
-    """The whole numbers by which HR may have been divided to LR, None if a file cannot be read."""
+    """The possible whole factors between HR and LR; None if a file cannot be read."""
     try:
         (height, width), lr = files.probe(pair.hr), files.probe(pair.lr)
     except UserError:  # it is reported when it is scored

@@ -1,4 +1,4 @@
-"""The layouts in which test sets are published: which folder, or which names, are HR and which are LR.
+"""The layouts of published test sets: which folders, or which names, are HR and LR.
 
 HR/ with LR/, or GT/ with LQ/; HR/ with LR_bicubic/X4/ or X4/ (EDSR); DIV2K_valid_HR/ with DIV2K_valid_LR_bicubic/X4/
 (DIV2K); GTmod12/ with LRbicx4/ (BasicSR); image_SRF_4/ with names in _HR and _LR (SelfExSR), or in _HR and _LR4
@@ -23,15 +23,14 @@ _LR = re.compile(
 )
 _SCALED = re.compile(rf"x(?P<scale>[2-48]){_SUB}", re.IGNORECASE)
 _SELFEXSR = re.compile(r"image_SRF_(?P<scale>[2-48])", re.IGNORECASE)
-_KINDS = ("", "bic", "bicubic")  # of LR, the first that is there; any other comes last
+_KINDS = ("", "bic", "bicubic")  # kinds of LR by preference, before any other
 _NAMED_HR = re.compile(r"[_-]H[RQ]([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_LR = re.compile(r"[_-]L[RQ][_-]?(bicubic)?([_-]?x?\d)?$", re.IGNORECASE)
 _NAMED_SCALE = re.compile(r"[_-]?x\d$", re.IGNORECASE)
 _NAMED_LR_OR_SCALE = re.compile(f"{_NAMED_LR.pattern}|{_NAMED_SCALE.pattern}", re.IGNORECASE)
-_LONGEST = len("_LR_bicubic_x4")  # that they match
-ROLE = re.compile(
-    r"([_-]([HL][RQ]\d?|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE
-)  # endings of names that are removed
+_LONGEST = len("_LR_bicubic_x4")  # the longest match of these
+# Endings of names, which are removed to find pairs.
+ROLE = re.compile(r"([_-]([HL][RQ]\d?|bicubic|SRF[_-]?\d)|[_-]?x\d)+$", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +38,9 @@ class Sides:
     """The two folders of a test set.
 
     Attributes:
-        name: Of the set.
-        hr: Where the originals are.
-        lr: Where the LR files are; None if there are none; `hr` if both are there and the names say which is which.
+        name: The name of the set.
+        hr: The folder of HR.
+        lr: The folder of LR; None without LR; `hr` if both are in one folder and told apart by their names.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Sides:
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-    """A folder of LR: what its name says."""
+    """A folder of LR, with the scale and the kind in its name."""
 
     path: Path
     scale: int | None
@@ -59,8 +58,8 @@ class _Candidate:
 
 
 def find_sides(folder: Path | str, scale: int) -> list[Sides]:
-    """The test sets whose two sides lie directly in a folder: itself, or those that are named before `_HR`; none if it
-    is a plain folder. The scale factor says which LR is chosen where there are several.
+    """The test sets whose two folders lie directly in a folder: the folder itself, or sets named before `_HR`; none if
+    it is a plain folder. If there are several LR, that of the scale factor is chosen.
 
     Raises:
         UserError: Two folders could be HR, or LR.
@@ -86,7 +85,7 @@ def find_sides(folder: Path | str, scale: int) -> list[Sides]:
 
 
 def find_set(folder: Path | str, scale: int) -> Sides:
-    """The one test set whose sides lie in a folder; of a plain folder, both sides are the folder itself.
+    """The single test set in a folder; of a plain folder, both sides are the folder itself.
 
     Raises:
         UserError: There are several sets, or see `find_sides`.
@@ -114,7 +113,7 @@ def _candidate(folder, found):
 
 
 def _candidates(folder, found):
-    """The LR folders that a folder stands for: itself, or those of each scale in it."""
+    """The folder itself as LR, or the folders for each scale in it."""
     own = _candidate(folder, found)
     inside = [_candidate(own.path, each) for each in map(_SCALED.fullmatch, folder_names(own.path)) if each]
     if own.scale is not None or not inside:
@@ -123,7 +122,7 @@ def _candidates(folder, found):
 
 
 def _by_scale(candidates, scale):
-    """Those of the scale factor; else those of the smallest other, which are then left out with a note."""
+    """The candidates of the scale factor; else those of the smallest other, which are left out later with a note."""
     fitting = [each for each in candidates if each.scale in (None, scale)]
     others = sorted(candidates, key=lambda each: each.scale or 0)
     return fitting or [each for each in others if each.scale == others[0].scale]
@@ -149,8 +148,8 @@ def _only(folder, paths):
 
 
 def refuse_lr(folder: Path | str, paths: Iterable[Path]) -> None:
-    """Refuses a plain folder of HR that is, or has in it, one that is named as LR: it would be scored as HR. `paths`
-    are those of the pictures below it.
+    """Refuses a plain folder of HR that is named as LR, or contains such a folder, which would be scored as HR. `paths`
+    are those of the images below it.
 
     Raises:
         UserError: Names the folder.
@@ -172,22 +171,22 @@ def refuse_lr(folder: Path | str, paths: Iterable[Path]) -> None:
 
 
 def is_lr(name: str) -> bool:
-    """Whether a folder is named as one of LR."""
+    """Whether the name of a folder says LR."""
     return _LR.fullmatch(name) is not None or _SCALED.fullmatch(name) is not None
 
 
 def without_role(name: str) -> str:
-    """The name of a picture without the endings that say HR or LR and the scale factor, `ROLE`."""
+    """The name of an image without the endings of `ROLE`."""
     folder, slash, stem = name.rpartition("/")
     return folder + slash + (ROLE.sub("", stem) or stem)
 
 
 def find_lr(folder: Path | str, found: Mapping[str, tuple[int, int] | str | None]) -> set[str]:
-    """The LR files below a plain folder of photographs to train on, see `divide_by_names`, of what `data.folders.sizes`
-    has found there.
+    """The LR files, see `divide_by_names`, in a plain folder of photographs to train on; `found` is the result of
+    `data.folders.sizes`.
 
-    A few of many may be named as LR by chance: where others are named neither as LR nor as HR, and none that is named
-    as LR has a partner, there is no LR.
+    A few names may look like LR by chance: if some files are named neither as LR nor as HR, and none that is named as
+    LR has a partner, there is no LR.
 
     Raises:
         UserError: See `refuse_lr` and `divide_by_names`.
@@ -219,7 +218,7 @@ def find_lr(folder: Path | str, found: Mapping[str, tuple[int, int] | str | None
 
 
 def _may_hold_lr(folder, paths):
-    """Whether anything is named as LR, for 350,000 paths in 0.2 s."""
+    """Whether anything is named as LR; a fast check, 0.2 s for 350,000 paths."""
     folders = {path.rpartition(os.sep)[0] for path in paths}
     names = {_name_of(Path(folder))}.union(*(each.split(os.sep) for each in folders))
     if any(map(is_lr, names)):
@@ -231,16 +230,16 @@ def _may_hold_lr(folder, paths):
 def divide_by_names(
     folder: Path | str, named: Mapping[str, Path], size: Callable[[Path], tuple[int, int]] = files.probe
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Divides the pictures of one folder into HR and LR, by their names: `_HR` and `_LR`, or LR in `x4`.
+    """Divides the images of one folder into HR and LR by their names: `_HR` and `_LR`, or `x4` for LR.
 
-    A picture whose name ends in x4 is LR if there is another without, and larger; `size` gives the `(height, width)` of
-    one, or raises `UserError`.
+    An image whose name ends in x4 is LR if there is a larger one of the same name without x4. `size` returns the
+    `(height, width)` of a file, or raises `UserError`.
 
     Returns:
         `(hr, lr)`: two dicts from name to path; the second is empty if there is no LR.
 
     Raises:
-        UserError: All are named as LR; or there are others besides those that are named as HR and LR.
+        UserError: All are named as LR; or besides those named as HR and LR there are others.
     """
     lr = {name: path for name, path in named.items() if _NAMED_LR.search(name)}
     hr = {name: path for name, path in named.items() if _NAMED_HR.search(name)}
@@ -249,7 +248,7 @@ def divide_by_names(
         path = next(iter(rest.values()))
         raise UserError(f"{path}: is neither named _HR nor _LR, as the others are; rename it, or put it elsewhere")
     if not lr:
-        # Where more than one is there and all are named x4, all are LR: a single one may be called so by chance.
+        # If there are several and all are named x4, all are LR; a single one may be named so by chance.
         all_scaled = len(named) > 1 and all(map(_NAMED_SCALE.search, named))
         lr = {name: path for name, path in named.items() if all_scaled or _is_downscaled(name, named, size)}
         hr, rest = {name: path for name, path in named.items() if name not in lr}, {}
@@ -260,7 +259,7 @@ def divide_by_names(
 
 
 def _is_downscaled(name, named, size):
-    """Whether a picture is another one's LR by its name, and smaller."""
+    """Whether an image is LR of another one: by its name, and because it is smaller."""
     path, original = named[name], named.get(_NAMED_SCALE.sub("", name))
     if original in (None, path):
         return False

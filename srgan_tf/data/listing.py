@@ -1,4 +1,4 @@
-"""The sizes of all pictures of a folder; those of a large one are cached from one run to the next."""
+"""Finds the sizes of all images in a folder; those of a large folder are cached for the next run."""
 
 import concurrent.futures
 import contextlib
@@ -20,8 +20,8 @@ from srgan_tf.system.bounded import LISTING_BYTES, read_bounded
 from srgan_tf.system.disk import cache_folder
 from srgan_tf.system.errors import DAMAGE, UserError
 
-LARGE = 10_000  # files of a folder whose sizes are cached; fewer are probed in a second or two
-MANY = 10_000  # files that are probed by processes
+LARGE = 10_000  # sizes of so many files and more are cached; fewer are probed in a second or two
+MANY = 10_000  # so many files and more are probed by processes
 _CHUNK = 500  # files that a process probes at a time
 _VERSION = 2
 _COLUMNS = ("names", "bytes", "times", "heights", "widths")
@@ -30,18 +30,18 @@ _COLUMNS = ("names", "bytes", "times", "heights", "widths")
 def probe_files(folder: Path | str | None, paths: list) -> list[tuple[int, int] | str | None]:
     """Probes files, see `imaging.files.probe`.
 
-    Those of a large folder are probed by several processes, and their sizes are written to a file in the cache folder
-    (the environment variable SRGAN_CACHE, else `srgan_tf` in the user's), so that the next call only probes files that
-    are new, or whose length or time of modification has changed. What an interrupted call has probed is cached, too.
-    A script that calls this must be importable without doing so (`if __name__ == "__main__":`), as the processes do it.
+    Files of a large folder are probed by several processes, and their sizes are written to a file in
+    `system.disk.cache_folder`, so that the next call only probes files that are new, or whose length or time of
+    modification has changed. An interrupted call caches what it has probed. A script that calls this must be importable
+    without calling it (`if __name__ == "__main__":`), since the processes import it.
 
     Args:
-        folder: The cache is for this folder; None if the files are of none.
+        folder: The folder to cache for; None: no cache.
         paths: Files below it, as `str`.
 
     Returns:
-        A list with the `(height, width)` of each, or the reason why it is no usable picture, or None for what is no
-        file at all, like a pipe.
+        A list with the `(height, width)` of each, or the reason why it is not a usable image, or None if it is not a
+        regular file, such as a pipe.
     """
     found: list[tuple[int, int] | str | None] = [None] * len(paths)
     stats, wanted = {}, []
@@ -85,7 +85,7 @@ def _probe_many(paths):
 
 
 def _probe_by_processes(paths):
-    """As by threads, which Python's lock makes slower than a single one where the disk is fast."""
+    """As `_probe_by_threads`; with a fast disk, Python's lock makes several threads slower than one."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     done = 0
     with tqdm(total=len(paths), desc="listing", unit="image", disable=None) as bar:
@@ -103,12 +103,12 @@ def _probe_by_processes(paths):
                         yield from results
                 finally:
                     pool.shutdown(wait=False, cancel_futures=True)
-        except concurrent.futures.process.BrokenProcessPool:  # no memory for it, or a script that cannot be imported
+        except concurrent.futures.process.BrokenProcessPool:  # too little memory, or a script that cannot be imported
             yield from _probe_by_threads(paths[done:])
 
 
 class _SizeCache:
-    """The cached sizes of a folder's pictures."""
+    """The cached sizes of a folder's images."""
 
     def __init__(self, folder):
         self._folder = os.path.realpath(folder)
@@ -128,12 +128,12 @@ class _SizeCache:
         return len(self._cached)
 
     def size(self, path, status):
-        """`(height, width)` of a file that has not changed, else None."""
+        """`(height, width)` of a file that has not changed; else None."""
         cached = self._cached.get(path[self._start :])
         return cached[2:] if cached and cached[:2] == (status.st_size, status.st_mtime_ns) else None
 
     def write(self, found):
-        """Caches the sizes among `(path, status, size or reason)`; where it cannot, the next call probes again."""
+        """Caches the sizes among `(path, status, size or reason)`; errors are ignored."""
         sized = [
             (path[self._start :], status.st_size, status.st_mtime_ns, *result)
             for path, status, result in found

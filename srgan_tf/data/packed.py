@@ -1,7 +1,7 @@
 """Photographs decoded once into a few large files, from which crops are read without decoding.
 
-A packed folder holds `photographs-00000.tfrecord` and so on, and `manifest.json`, which says where each picture is. A
-shard has a `tf.train.Example` for each picture, and any reader of TFRecords reads it:
+A packed folder holds the shards `photographs-00000.tfrecord` and so on, and `manifest.json` with the place of each
+image. A shard has a `tf.train.Example` for each image, and can be read by any reader of TFRecords:
 
 - `name`, bytes: the path in the folder of the photographs.
 - `height` and `width`, int64.
@@ -34,7 +34,7 @@ class OtherVersion(UserError):
 
 
 class _Header(TypedDict):
-    """What every version's manifest begins with."""
+    """The part of the manifest that all versions have."""
 
     format: Literal["photographs packed by srgan_tf"]
     version: int
@@ -55,15 +55,15 @@ class _Content(_Header):
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One of the large files.
+    """One of the large files; until it is written, offsets and size are 0, and `sha256` is empty.
 
     Attributes:
         file: Its name in the folder, see `shard_name`.
-        pictures: `(name, height, width, offset)` of each. `name` is the path in the source folder, POSIX; the values
-            begin at the byte `offset` of the file, 0 while it is still to be written.
-        size: Of the file, in bytes; 0 while it is still to be written.
-        skipped: `(name, reason)` of those that could not be decoded.
-        sha256: Of the file, hexadecimal; empty while it is still to be written.
+        pictures: `(name, height, width, offset)` of each image. `name` is the POSIX path in the source folder; the
+            values start at byte `offset` of the file.
+        size: Size of the file, bytes.
+        skipped: `(name, reason)` of images that could not be decoded.
+        sha256: Of the file, hexadecimal.
     """
 
     file: str
@@ -74,13 +74,13 @@ class Shard:
 
     @property
     def values(self) -> int:
-        """How many bytes of values the pictures have; some more are in the file."""
+        """Bytes of all images' values; the file has some more."""
         return sum(3 * height * width for _, height, width, _ in self.pictures)
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says: of `source` a hash of the names, sizes and times of the files that were packed."""
+    """The content of `manifest.json`; `source` is a hash of the names, sizes and times of the packed files."""
 
     source: str
     shards: tuple[Shard, ...]
@@ -95,7 +95,7 @@ class Manifest:
 
 
 def is_packed(folder: Path | str) -> bool:
-    """Whether a folder holds packed photographs, be they damaged; no folder, `""`, holds none."""
+    """Whether a folder holds packed photographs, even damaged ones; False for `""`, no folder."""
     if not folder:
         return False
     path = Path(folder, MANIFEST)
@@ -127,7 +127,7 @@ def read_manifest(folder: Path | str) -> Manifest:
 
 
 def _shard(content, number):
-    """The `Shard` of a manifest; its lists, which are long, are checked by columns."""
+    """The `Shard` of a manifest. Its lists are long, so they are checked by columns."""
     if content["file"] != shard_name(number):
         raise ValueError(f"a file {content['file']!r}")
     for name, kinds in (("pictures", (str, int, int, int)), ("skipped", (str, str))):
@@ -149,8 +149,7 @@ def _checked_rows(rows, kinds, name):
 
 
 def scan(folder: Path | str, min_side: int = 1) -> Scan:
-    """`data.folders.scan` of a packed folder: what it would give of the folder that was packed, and in that order; the
-    paths are those that the pictures would have in `folder`.
+    """As `data.folders.scan` of the folder that was packed, with the paths that the images would have in `folder`.
 
     Raises:
         UserError: The folder is not completely packed, damaged, or has nothing usable.
@@ -182,7 +181,7 @@ def sizes(folder: Path | str) -> dict[str, tuple[int, int]]:
 
 
 def check_size(path: Path, size: int) -> None:
-    """Refuses a shard that is not whole.
+    """Refuses a shard of the wrong size.
 
     Raises:
         UserError: It is missing, or not of `size` bytes.
@@ -200,10 +199,10 @@ def _damaged(path, what):
 
 
 class PackedStore(Store):
-    """Crops of packed photographs. Only the rows of a crop are read; the system caches what is in demand.
+    """Crops of packed photographs, of which only the rows of a crop are read; the system caches them.
 
-    The file is opened for each crop: a memory map would save that, but kill the process where a file is truncated or a
-    disk fails, and hold up all threads while it waits for the disk.
+    The file is opened for each crop. A memory map would avoid that, but would kill the process if a file is truncated
+    or a disk fails, and block all threads while it waits for the disk.
     """
 
     @without_gc()

@@ -25,23 +25,23 @@ from srgan_tf.system.terminal import say
 _LOCK = ".lock"
 _SHARD_BYTES = 1 << 30  # of a file, about
 _MAX_SHARDS = 500
-_LENGTH, _CHECKSUM = 12, 4  # bytes of a TFRecord before its content, the length and a checksum of that; and behind it
-_OVERHEAD = 400  # bytes of a record beside the values and the name, at most
+_LENGTH, _CHECKSUM = 12, 4  # bytes of a TFRecord before its content (length and checksum), and after it
+_OVERHEAD = 400  # upper bound of the bytes of a record besides the values and the name
 
 
 def pack(pictures, source: Path | str, folder: Path | str, workers: int = 2) -> Manifest:
     """Decodes photographs once and writes them into `folder`, see `data.packed`.
 
     Training reads it faster than a folder of JPEGs and, with the same seed, sees the same batches. It takes three bytes
-    a pixel, some five times what the JPEGs take.
+    per pixel, some five times as much as JPEGs.
 
-    Files are written atomically. So the next call resumes one that was stopped, and a call for a folder that is
-    complete checks every file's SHA-256 and writes again what is damaged. Pictures that cannot be decoded are left out.
+    Files are written atomically, so that the next call resumes an interrupted one. A call for a complete folder checks
+    the SHA-256 of every file, and repairs damaged ones. Images that cannot be decoded are left out.
 
     Args:
-        pictures: Of the `data.folders.scan` of the photographs, all that can be used at any crop size.
+        pictures: All usable images of the `data.folders.scan` of the photographs.
         source: The folder of the photographs.
-        folder: Where to; made if need be.
+        folder: The folder to write to; made if need be.
         workers: Threads that decode.
 
     Raises:
@@ -73,7 +73,7 @@ def pack(pictures, source: Path | str, folder: Path | str, workers: int = 2) -> 
 
 
 def _plan(pictures, source):
-    """A `Manifest` of what is to be written; the same whenever the photographs are the same."""
+    """The `Manifest` of what is to be written, a function of the photographs alone."""
     digest = hashlib.sha256()
     total = sum(3 * picture.height * picture.width for picture in pictures)
     limit = max(_SHARD_BYTES, total // _MAX_SHARDS)
@@ -96,7 +96,7 @@ def _plan(pictures, source):
 
 @contextlib.contextmanager
 def _locked(folder):
-    """Refuses a folder that holds something else, or into which another process packs."""
+    """Locks a folder; refuses one that holds something else, or into which another process packs."""
     if folder.exists() and not packed.is_packed(folder):
         if not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir()):
             raise UserError(f"{folder}: is there already and not packed photographs; name a new folder")
@@ -112,7 +112,7 @@ def _locked(folder):
 
 
 def _existing(plan, folder):
-    """The manifest in the folder; None where there is none or it is damaged."""
+    """The manifest in the folder; None if there is none or it is damaged."""
     if not packed.is_packed(folder):
         return None
     try:
@@ -175,21 +175,21 @@ def _write_shard(shard, source, folder, workers, bar):
 
 @contextlib.contextmanager
 def _os_errors():
-    """Makes TensorFlow's errors of writing, "FILE; REASON", those of the system."""
+    """Makes TensorFlow's errors in writing, "FILE; REASON", `OSError`s."""
     try:
         yield
     except tf.errors.OpError as error:
         raise OSError(error.message.rpartition("; ")[2]) from None
-    except UnicodeDecodeError as error:  # the message, where the file's name is no UTF-8
+    except UnicodeDecodeError as error:  # of the message, if the file's name is not UTF-8
         raise OSError(error.object.decode(errors="replace").rpartition("; ")[2]) from None
 
 
 def _record(name, pixels):
-    """The `tf.train.Example` of a picture, and the byte of it where the values begin."""
+    """The serialized `tf.train.Example` of an image, and the byte at which its values start."""
     values = pixels.tobytes()
     height, width, _ = pixels.shape
     example = tf.train.Example()
-    features = example.features.feature  # filled in place: a message in another is copied
+    features = example.features.feature  # filled in place, since passing messages would copy them
     features["name"].bytes_list.value.append(os.fsencode(name))
     features["height"].int64_list.value.append(height)
     features["width"].int64_list.value.append(width)
@@ -199,7 +199,7 @@ def _record(name, pixels):
 
 
 def _decode(source, picture):
-    """The values `(H, W, 3)` of a picture, or why there are none."""
+    """The values `(H, W, 3)` of an image, or the reason why it cannot be decoded."""
     name, height, width, _ = picture
     try:
         pixels = files.read_rgb(source / name)

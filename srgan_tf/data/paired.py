@@ -1,4 +1,4 @@
-"""Pairs to train on: HR photographs, and LR of them that was made elsewhere, by another camera or scanner say."""
+"""Pairs to train on: HR photographs and given LR, for example by another camera or scanner."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from srgan_tf.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Photographs:
-    """Pictures of a `data.folders.Scan` to train on, and the folder, packed or not, that they are in; "" if in none."""
+    """The images of a `data.folders.Scan` to train on, and their folder, packed or not; "" without one."""
 
     folder: Path | str
     pictures: tuple[PictureFile, ...]
@@ -22,7 +22,7 @@ class Photographs:
         return packed.is_packed(self.folder)
 
     def store(self, scale: int, cache_bytes: int) -> Store:
-        """Where their crops come from; see `Store` and `PhotographStore`."""
+        """The store of their crops; see `Store` and `PhotographStore`."""
         if self.is_packed:
             return packed.PackedStore(self.folder, self.pictures, scale)
         return PhotographStore(self.pictures, scale, cache_bytes)
@@ -30,8 +30,8 @@ class Photographs:
 
 @dataclasses.dataclass(frozen=True)
 class PairScan:
-    """What a folder of pairs holds: the HR pictures of the usable ones, with what is skipped of either side, and their
-    LR pictures, in the same order."""
+    """The pairs of a folder: the usable HR images, with skipped files of both sides, and their LR images in the same
+    order."""
 
     hr: Scan
     lr: tuple[PictureFile, ...]
@@ -39,16 +39,16 @@ class PairScan:
 
 @folders.without_gc()
 def scan_sides(folder: Path | str, scale: int = 4, min_side: int = 1) -> list[tuple[Path, Scan]]:
-    """Finds the photographs of a folder, or HR and LR of one that `data.folders.find_pairs` takes for pairs.
+    """Finds the photographs of a folder or, if `data.folders.find_pairs` finds pairs in it, HR and LR.
 
     Args:
-        folder: Packed or not; in one of the layouts of `data.layouts`, or plain. Of many photographs, a few that are
-            named as LR by chance are none; see `data.layouts.find_lr`.
-        scale: Factor between HR and LR, by which LR is chosen where there are several.
-        min_side: See `data.folders.scan`; of LR, all are taken.
+        folder: Packed or not; in one of the layouts of `data.layouts`, or plain. A few names that look like LR by
+            chance do not count; see `data.layouts.find_lr`.
+        scale: Factor between HR and LR, by which LR is chosen if there are several.
+        min_side: See `data.folders.scan`; it does not apply to LR.
 
     Returns:
-        One `(folder, scan)`; or two, of HR and of LR, both of one folder where the names tell them apart.
+        One `(folder, scan)`; or two, of HR and of LR, which may be of the same folder.
 
     Raises:
         UserError: There is only LR, there are several sets, or nothing usable.
@@ -70,7 +70,8 @@ def _reader(folder):
 
 
 def match_sides(sides: list[tuple[Path, Scan]]) -> dict[Path, Path]:
-    """The LR file of each HR file, of the skipped ones too, of the two of `scan_sides`; see `data.folders.match`.
+    """The LR file of each HR file, including skipped ones, of the two `sides` of `scan_sides`; see
+    `data.folders.match`.
 
     Raises:
         UserError: A picture has no partner, or two have one name.
@@ -85,8 +86,8 @@ def _set_folder(sides):
 
 
 def fit_pairs(sides: list[tuple[Path, Scan]], scale: int) -> PairScan:
-    """The usable pairs of the two of `scan_sides`: by their names, as `data.folders.find_pairs` does, and by their
-    sizes, LR being as large as HR divided by the scale factor, rounded down.
+    """The usable pairs of the two `sides` of `scan_sides`: matched by name as in `data.folders.find_pairs`, and LR must
+    have the size of HR divided by the scale factor, rounded down.
 
     Raises:
         UserError: A picture has no partner, two have one name, or no pair is usable.
@@ -115,6 +116,6 @@ def fit_pairs(sides: list[tuple[Path, Scan]], scale: int) -> PairScan:
 
 
 def _entries(scan: Scan) -> dict[Path, PictureFile | str]:
-    """What each picture of a scan is, or why it is skipped."""
+    """The images of a scan by path; for skipped ones the reason."""
     found: dict[Path, PictureFile | str] = {path: why for path, why in scan.skipped if is_picture(str(path))}
     return found | {picture.path: picture for picture in scan.pictures}

@@ -16,7 +16,7 @@ from srgan_tf.data.store import JpegCrops, Store
 from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.resize import resize_matrix
 
-_MAX_CROPS_PER_CALL = 16  # that one call of Python brings
+_MAX_CROPS_PER_CALL = 16  # read by one call of Python
 
 
 def batches(
@@ -32,21 +32,21 @@ def batches(
     degradation: Degradation | None = None,
     lr_store: Store | None = None,
 ) -> Iterable:
-    """The batches number `start` to `stop - 1` of a run, or a share of each.
+    """Batches number `start` to `stop - 1` of a run, or a share of each.
 
     Args:
         store: A `data.store.Store`.
-        sampler: A `data.sampling.Sampler` of its pictures' sizes.
+        sampler: A `data.sampling.Sampler` for the sizes of its images.
         start: Number of the first batch.
-        stop: Number after that of the last batch.
+        stop: Number after the last batch.
         workers: Threads that read and decode.
-        share: The positions in the batch of the crops that are wanted, int `(n,)`, rising: the shares of several
-            workers make up the batch of one, and each decodes no more than its own. None: all.
-        xla: Compile `make_pairs`, which makes it some five times as fast.
-        on_device: Call `make_pairs` on the device that computes where a batch is taken, instead of in these threads on
-            the CPU.
-        degradation: Makes LR, a chain drawn for each crop; it is called in these threads. None: MATLAB's bicubic.
-        lr_store: Where LR comes from instead, the partners of the pictures in `store`, in the same order.
+        share: The positions in the batch of the crops to return, int `(n,)`, increasing. Each worker reads only its own
+            share. None: all.
+        xla: Whether to compile `make_pairs`, which is then some five times as fast.
+        on_device: Whether to call `make_pairs` on the device that takes the batch, instead of in these threads on the
+            CPU.
+        degradation: Makes LR by a chain drawn for each crop, in these threads. None: MATLAB's bicubic.
+        lr_store: The store of LR images, the partners of those in `store` in the same order; None: LR is made from HR.
 
     Returns:
         An iterable of `(lr, hr)`: uint8 `(n, crop_size / scale, crop_size / scale, 3)` and uint8
@@ -56,19 +56,19 @@ def batches(
     places = np.arange(batch_size) if share is None else np.asarray(share)
     count = _samples_per_call(places, k)
     side, lr_side = sampler.crop_size + 4 * scale, sampler.crop_size // scale
-    rounds = sampler.block // batch_size  # batches to which the samples of a block give one crop each
-    firsts = np.add.outer(np.arange(rounds) * batch_size, places[::count]).ravel()  # sample of each call of a block
+    rounds = sampler.block // batch_size  # batches that take one crop of every sample of a block
+    firsts = np.add.outer(np.arange(rounds) * batch_size, places[::count]).ravel()  # first sample of each call
     first_block, skipped = divmod(start, rounds * k)
     blocks = -(-stop // (rounds * k))
 
     def crops(store, first, side, corners):
-        """Crops `(count, k, side, side, 3)`, at corners that follow from those in HR, and the flips `(count, k)`."""
+        """Crops `(count, k, side, side, 3)` and their flips `(count, k)`; `corners` maps those in HR to the store's."""
         types = (tf.uint8, tf.string, tf.int32, tf.int32, tf.int32, tf.int32)
         read = functools.partial(_read, store, sampler, count, side, corners)
         *loaded, flips = tf.numpy_function(read, [first], types, stateful=False)
         return tf.ensure_shape(_decode(*loaded), [count, k, side, side, 3]), tf.ensure_shape(flips, [count, k])
 
-    # Nothing here branches on a tensor in Python; AutoGraph's reading of it all would take seconds at every start.
+    # Without AutoGraph, which would take seconds at every start; nothing here branches on a tensor in Python.
     @tf.autograph.experimental.do_not_convert
     def load(number):
         block, call = number // len(firsts), number % len(firsts)
@@ -99,14 +99,14 @@ def batches(
 
 
 def _samples_per_call(share, crops_per_image):
-    """How many samples one call of Python brings: they are consecutive, and divide every run of the share."""
+    """The number of consecutive samples that one call reads: a divisor of the length of every run of the share."""
     runs = np.split(share, np.flatnonzero(np.diff(share) != 1) + 1)
     most = max(_MAX_CROPS_PER_CALL, crops_per_image) // crops_per_image
     return max(n for n in range(1, most + 1) if all(len(run) % n == 0 for run in runs))
 
 
 def _read(store, sampler, count, side, corners, first):
-    """The arguments of `_decode` for samples from number `first` on, and the flips, int32 `(count, k)`."""
+    """The arguments of `_decode` for `count` samples from number `first` on, and the flips, int32 `(count, k)`."""
     samples = sampler.samples(int(first), count)
     k = sampler.crops_per_image
     encoded = np.full(count, b"", object)
@@ -125,10 +125,10 @@ def _read(store, sampler, count, side, corners, first):
 
 
 def _decode(padded, encoded, boxes, rows, columns):
-    """Adds the crops of JPEGs that are still encoded to those, `(n, k, side, side, 3)`, that are decoded.
+    """Decodes the JPEGs in `encoded`, and fills their crops into `padded`, `(n, k, side, side, 3)`.
 
-    TensorFlow and Pillow both decode by libjpeg-turbo and, asked for the exact transform, to the same values. `encoded`
-    has the JPEG of a sample or nothing; boxes, rows and columns are those of `data.store.JpegCrops`.
+    With the exact transform, TensorFlow decodes to the same values as `imaging.files.read_rgb`. `encoded` has the JPEG
+    of a sample or nothing; boxes, rows and columns are those of `data.store.JpegCrops`.
     """
 
     def decode(arguments):
@@ -212,20 +212,20 @@ def make_pairs(padded, flips, lr=None, *, scale):
 
 
 def degrade(padded, scale):
-    """MATLAB's bicubic on crops: the LR crops that the whole pictures' LR would have there, pixel for pixel.
+    """MATLAB's bicubic on crops: exactly the crops of the whole images' LR.
 
-    The kernel is summed tap by tap instead of by a matrix product: XLA makes one loop of it, and a GPU does not round
-    it to TF32.
+    The kernel is summed tap by tap instead of by a matrix product: XLA compiles it to one loop, and a GPU does not
+    round it to TF32.
 
     Args:
         padded: uint8 `(B, S + 4 scale, S + 4 scale, 3)` tensor of static shape: HR crops with a margin of `2 scale`,
-            which is how far the kernel reaches.
+            the reach of the kernel.
         scale: Factor.
 
     Returns:
         uint8 `(B, S / scale, S / scale, 3)` tensor.
     """
-    # All rows but the outermost two, which see beyond the margin, hold the same weights, each `scale` further.
+    # All rows have the same weights, shifted by `scale`, except for the outermost two, which see beyond the margin.
     weights = resize_matrix(8 * scale, 8)[[2]].toarray()[0]
     # The weights are multiples of 2^-12 at a scale of 4 and of 2^-16 at 8, the values have 8 bits: sums are exact.
     values = tf.cast(padded, tf.float32 if scale <= 4 else tf.float64)

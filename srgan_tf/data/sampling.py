@@ -1,6 +1,6 @@
-"""Which crops make up a batch: a pure function of the seed and the batch's number.
+"""Draws the crops of a batch, as a pure function of the seed and the batch's number.
 
-A run that resumes from a checkpoint sees what it would have seen, and nothing of the input need be saved.
+So a run that resumes from a checkpoint sees the same batches, and no state of the input need be saved.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ _PHILOX_WORDS = 4  # random numbers that Philox generates at once
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Consecutive samples: pictures that are decoded once and give `k = crops_per_image` crops each.
+    """Consecutive samples: images that are decoded once for `k = crops_per_image` crops each.
 
     Attributes:
-        pictures: int `(n,)`, indices.
+        pictures: int `(n,)`, indices of images.
         corners: int `(n, k, 2)`, rows and columns of the crops' top left corners in HR, multiples of the scale.
         flips: int32 `(n, k)` in [0, 8), the flips and rotations: transposed if bit 0 is set, then flipped top to bottom
             if bit 1 is, then left to right if bit 2 is.
@@ -30,25 +30,25 @@ class Samples:
 
 
 class Sampler:
-    """Draws the pictures, the corners and the flips and rotations of every crop of a run.
+    """Draws image, corner, and flips and rotations of every crop of a run.
 
-    Pictures are sampled without replacement: each once an epoch, in an order of that epoch's own. From each sample
-    `crops_per_image` crops are drawn at uniform positions on the grid of LR pixels, in one of eight orientations.
+    Images are sampled without replacement: each once an epoch, in a new order each epoch. `crops_per_image` crops of
+    each sample are drawn at uniform positions on the grid of LR pixels, in one of eight orientations.
 
-    The crops of a sample go to different batches: those of a block of samples are interleaved, crop 0 of all samples
-    before crop 1 of all and so on. No batch has two crops of one picture, also where two epochs meet, if there are
-    three times as many pictures as a block has samples; with fewer they are kept apart as far as can be.
+    The crops of a sample go to different batches: in a block of samples, crop 0 of all samples comes before crop 1 of
+    all, and so on. No batch has two crops of one image, also between two epochs, if there are three times as many
+    images as samples in a block; with fewer images, their crops are kept apart as far as possible.
 
     Args:
-        sizes: The pictures' `(height, width)`, each at least `crop_size`.
+        sizes: The images' `(height, width)`, each at least `crop_size`.
         crop_size: Side of the HR crop, pixels, a multiple of `scale`.
-        batch_size: Crops a batch.
+        batch_size: Crops in a batch.
         scale: Factor between HR and LR.
         seed: In [0, 2**32).
         crops_per_image: Crops of one sample.
 
     Attributes:
-        block: Samples of a block, a multiple of `batch_size`; it gives `crops_per_image` times as many crops.
+        block: Samples in a block, a multiple of `batch_size`; a block has `crops_per_image` times as many crops.
     """
 
     def __init__(self, sizes, *, crop_size: int, batch_size: int, scale: int, seed: int, crops_per_image: int = 1):
@@ -79,18 +79,18 @@ class Sampler:
         return Samples(pictures, corners, (drawn[..., 2] % np.uint64(8)).astype(np.int32))
 
     def _random(self, stream, count, position=0):
-        """uint64 `(count,)`. NumPy keeps a bit generator's raw numbers as they are, other than its distributions."""
+        """uint64 `(count,)`. NumPy never changes the raw numbers of a bit generator, but may change distributions."""
         return np.random.Philox(key=self._seed | stream << 64, counter=position).random_raw(count)
 
     def _shuffled(self, epoch):
         return self._random(_EPOCHS + epoch, len(self._grids)).argsort(kind="stable")
 
     def _make_order(self, epoch):
-        """The pictures in the order of an epoch: those that ended the epoch before do not begin this one."""
+        """The images in the order of an epoch, which does not start with those that ended the epoch before."""
         order = self._shuffled(epoch)
         if epoch == 0 or not self._min_gap:
             return order
-        # An epoch ends as it was shuffled, because at most its first two thirds are moved.
+        # Only the first two thirds of an epoch may be reordered, so its end is known without its order.
         head, rest = np.split(order, [2 * self._min_gap])
         recent = np.isin(head, self._shuffled(epoch - 1)[-self._min_gap :])
         return np.concatenate([head[~recent], head[recent], rest])

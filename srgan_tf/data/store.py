@@ -1,4 +1,4 @@
-"""Crops of photographs from their files, read only as far as they are needed."""
+"""Reads crops of photographs, decoding no more of a file than needed."""
 
 import abc
 import collections
@@ -16,18 +16,18 @@ from srgan_tf.imaging.header import read_header
 from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.errors import UserError
 
-# The chroma at the edge of a decoded box lacks its neighbour: one column is wrong, a whole block is left out.
+# The chroma at the edge of a decoded box is wrong, since its neighbour is missing: one column, so a block is cut off.
 _EDGE = 8
-_MAX_PENDING = 1024  # JPEGs handed to the decoder, more than can be in flight at once
+_MAX_PENDING = 1024  # JPEGs that the decoder may hold, more than can be in flight at once
 
 
 @dataclasses.dataclass(frozen=True)
 class JpegCrops:
-    """Crops of a JPEG that is still to be decoded, but only in a box around them.
+    """Crops of a JPEG that is still to be decoded, in a box around the crops.
 
     Attributes:
-        data: The file.
-        box: int32 `(4,)`: top, left, height and width in the picture, pixels.
+        data: The content of the file.
+        box: int32 `(4,)`: top, left, height and width in the image, pixels.
         rows: int32 `(n, side)`: the rows of each crop within the box.
         columns: int32 `(n, side)`: its columns.
     """
@@ -39,11 +39,8 @@ class JpegCrops:
 
 
 class Store(abc.ABC):
-    """Crops of the pictures of a `data.folders.Scan`, which are cut to multiples of `scale` at the bottom and the
-    right.
-
-    A crop is a square; where it reaches beyond the picture, it repeats the picture's border.
-    """
+    """Square crops of the images of a `data.folders.Scan`, which are cut to multiples of `scale` at the bottom and the
+    right. Beyond the image, a crop repeats the image's border."""
 
     def __init__(self, pictures, scale):
         self._pictures = pictures
@@ -57,7 +54,7 @@ class Store(abc.ABC):
 
     @contextlib.contextmanager
     def unwrapped_errors(self) -> Iterator[None]:
-        """Raises the `UserError` of `crops` as it is, where tf.data has wrapped it in an error of its own.
+        """Raises the `UserError` of `crops` instead of the error in which tf.data wraps it.
 
         A JPEG that was read but cannot be decoded becomes a `UserError`, too.
         """
@@ -71,18 +68,18 @@ class Store(abc.ABC):
             raise
 
     def _undecodable(self, message):
-        """A `UserError` that names the file, if `message` is a decoder's and the file can be found, else None."""
+        """A `UserError` that names the file, if `message` is of a decoder and the file can be found; else None."""
         return None
 
     def crops(self, index: int, corners: np.ndarray, side: int) -> list[np.ndarray] | JpegCrops:
-        """Crops of a picture, by its number: of `side` rows and columns, from corners `(n, 2)`, which may be negative.
+        """Crops of image number `index`: `side` rows and columns from corners `(n, 2)`, which may be negative.
 
         Returns:
-            A list of `n` uint8 `(side, side, 3)`, which may be views of a cached picture: not to be written to. Or a
-            `JpegCrops`, of which a decoder makes the same.
+            A list of `n` uint8 `(side, side, 3)`, not to be written to, since they may be views of a cached image. Or a
+            `JpegCrops` with the same crops, still to be decoded.
 
         Raises:
-            UserError: The file cannot be read any more, or holds another picture.
+            UserError: The file cannot be read any more, or holds another image.
         """
         picture = self._pictures[index]
         steps = np.arange(side)
@@ -100,7 +97,7 @@ class Store(abc.ABC):
 
 
 def cut(pixels, rows, columns, top=0):
-    """Crops of pixels that begin at row `top` of the picture that `rows` and `columns` count in."""
+    """Crops of `pixels`, which start at row `top` of the image; `rows` and `columns` count in the image."""
     crops = []
     for down, across in zip(rows - top, columns):
         inner = pixels[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
@@ -111,11 +108,11 @@ def cut(pixels, rows, columns, top=0):
 
 
 class PhotographStore(Store):
-    """Crops of picture files; decoded photographs are cached in memory while there is room, `cache_bytes`.
+    """Crops of image files; decoded photographs are cached in memory up to `cache_bytes`.
 
-    Photographs are never evicted, so that with too little room a part of them is always in memory, which a
-    least-recently-used rule would not give under shuffling. Where there is no room, a JPEG is to be decoded only around
-    its crops; other files are decoded whole.
+    Photographs are never evicted: then a part of them always comes from memory, while least-recently-used eviction
+    would hardly ever find one after shuffling. A JPEG that is not cached is decoded only around its crops; other files
+    are decoded as a whole.
     """
 
     def __init__(self, pictures, scale, cache_bytes):
@@ -143,7 +140,7 @@ class PhotographStore(Store):
     def _undecodable(self, message):
         if "JPEG" not in message:
             return None
-        import tensorflow as tf  # only here: it takes seconds
+        import tensorflow as tf  # here, since it takes seconds
 
         for path in list(self._pending):
             try:
@@ -156,14 +153,14 @@ class PhotographStore(Store):
         return None
 
     def _reserve_cache(self, index, picture):
-        """Takes room in the cache for a picture, once; whether it has some."""
+        """Reserves room in the cache for an image, once; returns whether it has room."""
         needed = 3 * (picture.height - picture.height % self._scale) * (picture.width - picture.width % self._scale)
         with self._lock:
             if index not in self._cache:
                 if needed > self._cache_bytes_left:
                     return False
                 self._cache_bytes_left -= needed
-                self._cache[index] = None  # until it is decoded; another thread may decode it, too
+                self._cache[index] = None  # until it is decoded; other threads may decode it meanwhile
             return True
 
 
@@ -173,11 +170,11 @@ def _changed(picture, height, width):
 
 
 def _jpeg_crops(picture, rows, columns):
-    """A `JpegCrops`; None if the file is no JPEG or one that TensorFlow does not decode as `files.read_rgb` does."""
+    """A `JpegCrops`; None if the file is not a JPEG, or TensorFlow decodes it differently from `files.read_rgb`."""
     try:
         data = picture.path.read_bytes()
         header = read_header(io.BytesIO(data))
-    except Exception:  # reading the whole picture reports it
+    except Exception:  # `files.read_rgb` reports it
         return None
     if header.kind != "jpeg" or header.channels not in (1, 3) or header.orientation != 1:
         return None

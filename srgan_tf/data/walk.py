@@ -1,4 +1,4 @@
-"""Walks through folders of photographs."""
+"""Finds files in folders of photographs."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from srgan_tf.imaging.formats import READABLE_SUFFIXES
 from srgan_tf.system.errors import UserError, reason
 
 OnError = Callable[[UserError], object]
-# Pictures, too, which the reader refuses by name.
+# Suffixes of image formats that the reader refuses.
 _OTHER_PICTURES = frozenset(
     ".heic .heif .hif .avif .jxl .jp2 .j2k .jpx .jxr .svg .svgz .psd .dng .gpr .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2"
     " .raf .orf .rw2 .rwl .pef .srw .x3f .3fr .fff .iiq .mos .mef .erf .dcr .kdc .mrw".split()
 )
-# What other programs leave in folders of photographs: thumbnails of network drives, macOS's archives, bins.
+# Files and folders of other programs: thumbnails of network drives, macOS's archives, bins.
 _LEFTOVERS = frozenset(
     {
         "@eadir",
@@ -39,9 +39,7 @@ def is_leftover(name: str) -> bool:
 
 
 def find_files(folder: Path | str, on_error: OnError | None = None) -> list[str]:
-    """All files below a folder, but what is `is_leftover` in it.
-
-    Links are followed, but no folder is entered twice.
+    """All files below a folder, except for what `is_leftover`. Links are followed, but no folder is entered twice.
 
     Args:
         folder: Searched with all its subfolders.
@@ -49,7 +47,7 @@ def find_files(folder: Path | str, on_error: OnError | None = None) -> list[str]
 
     Returns:
         A list of strings, since `Path`s of a large folder would take seconds to sort; sorted by their POSIX path
-        relative to `folder`. Links to nothing are among them, pipes and the like are not.
+        relative to `folder`. It contains broken links, but no pipes and the like.
 
     Raises:
         UserError: There is no such folder.
@@ -71,7 +69,7 @@ def find_files(folder: Path | str, on_error: OnError | None = None) -> list[str]
 
 
 def folder_names(folder: Path | str) -> list[str]:
-    """The names of the folders in a folder, sorted, but what is `is_leftover`; none where it cannot be read."""
+    """The sorted names of the folders in a folder, except for what `is_leftover`; none if it cannot be read."""
     return [entry.name for entry in _entries(folder, lambda error: None) if _is(entry, os.DirEntry.is_dir)]
 
 
@@ -90,7 +88,7 @@ def _report(problem, on_error):
 
 
 def _is(entry, kind):
-    """Whether an entry leads to a folder, or to a file; not where nobody may look."""
+    """Whether an entry is a folder, or a file; False without permission to see it."""
     try:
         return kind(entry)
     except OSError:
@@ -98,21 +96,21 @@ def _is(entry, kind):
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file is a picture by its suffix, be it one that cannot be read here."""
+    """Whether a file is an image by its suffix, also of a format that cannot be read here."""
     return _suffix(path) in READABLE_SUFFIXES or _suffix(path) in _OTHER_PICTURES
 
 
 def find_pictures(folder: Path | str, on_error: OnError | None = None) -> list[Path]:
-    """The picture files below a folder, by their suffix; they are not opened.
+    """The image files below a folder, by their suffix; they are not opened.
 
-    Hidden files and folders, and those that other programs leave, are left out. Links are followed, but no folder is
-    entered twice. A kind that cannot be read here, a camera's raw file say, is left out where another picture of its
-    name is beside it.
+    Hidden files and folders, and leftovers of other programs, are left out. Links are followed, but no folder is
+    entered twice. A file of a format that cannot be read here, such as a camera's raw file, is left out if another
+    image with its name is beside it.
 
     Args:
         folder: Searched with all its subfolders.
-        on_error: Called with the error of each subfolder that cannot be read, and of each link that leads nowhere and
-            is not named as a picture; None: it is raised. A link that is so named is among the pictures.
+        on_error: Called with the error of each subfolder that cannot be read, and of each broken link without the
+            suffix of an image; None: it is raised. Broken links with such a suffix are among the images.
 
     Returns:
         A list of paths, sorted by their path relative to `folder`.

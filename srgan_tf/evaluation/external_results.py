@@ -1,4 +1,4 @@
-"""The pictures that other systems have made of a test set, so that they are scored as our own are."""
+"""Finds the images that other systems made of a test set, to score them like our own."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -20,27 +20,27 @@ def find_external_results(
     set_name: str = "",
     is_left_out: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, Path]:
-    """One picture of a system, its path, for each picture of a test set.
+    """The path of a system's image for each image of a test set.
 
-    They belong together if their relative paths without file extension are the same, after the suffixes of the stem are
-    taken off: the system's own name, then `_SR`, `x4`, `_SRF_4`, `_HR` and the like, in any case. So with the name
-    SelfExSR `img_001_SRF_4_SelfExSR.png` is a picture of `img_001.png`, though `img_001_SRF_4_SRCNN.png` is beside it.
+    They match if their relative paths without file extension are equal after removing endings: the system's own name,
+    then `_SR`, `x4`, `_SRF_4`, `_HR` and the like, in any case. So for the system SelfExSR,
+    `img_001_SRF_4_SelfExSR.png` matches `img_001.png`, even with `img_001_SRF_4_SRCNN.png` beside it.
 
     Args:
-        folder: Where the pictures are; or where a folder of the test set's name is, in any case, that holds them.
+        folder: The folder of the images; or one that contains a folder with the test set's name, in any case.
         system: The system's name.
-        names: Names of the test set's pictures, as `data.folders.Pair` has them.
+        names: The names of the test set's images, see `data.folders.Pair`.
         set_name: The test set's name.
-        is_left_out: Whether a picture, by its name, can be scored for no system, so that none of this one is needed.
-            It is asked only where there is none.
+        is_left_out: Whether an image, by its name, cannot be scored for any system, so that none of this system is
+            needed. It is only called for missing images.
 
     Raises:
-        UserError: There is no such folder, pictures are missing, or two could be meant.
+        UserError: There is no such folder, images are missing, or a match is ambiguous.
     """
     folder = _folder_of_set(Path(folder), system, set_name)
     own = re.compile(rf"[_-]{re.escape(system)}$", re.IGNORECASE)
     stems = {path: path.relative_to(folder).with_suffix("").as_posix() for path in find_pictures(folder)}
-    # The first of these keys that fits counts: of files with the system's name, of the whole stem, of any other.
+    # Files are matched first by names that contain the system's, then by whole stems, then by any other names.
     with_name = {path: _without_suffixes(own.sub("", stem)) for path, stem in stems.items() if own.search(stem)}
     others = {path: _without_suffixes(stem) for path, stem in stems.items()}
     found, missing = {}, []
@@ -76,7 +76,7 @@ def _with_key(keys, key):
 
 
 def load_external_result(path: Path, pair: Pair, hr: Image, scale: int) -> Image:
-    """What another system made of a pair: uint8 RGB of HR's size; `UserError` if it cannot be read or does not fit."""
+    """Another system's image for a pair, uint8 RGB of HR's size; `UserError` if it cannot be read or does not fit."""
     image = files.read_rgb(path)
     if crop_to_multiple(image, scale).shape != hr.shape:
         raise UserError(f"{path}: {size_text(image)} is not {size_text(hr)}, what {pair.hr} has; replace one")

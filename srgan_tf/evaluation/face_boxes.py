@@ -1,4 +1,4 @@
-"""Where the face of an image is: MTCNN (Zhang et al. 2016), as davidsandberg/facenet aligns faces for FaceNet."""
+"""Finds faces by MTCNN (Zhang et al. 2016), as davidsandberg/facenet aligns them for FaceNet."""
 
 import functools
 
@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 from srgan_tf.system.errors import UserError
 
-DETECTOR_BYTES = 400 << 20  # of memory that MTCNN takes with 16 images
+DETECTOR_BYTES = 400 << 20  # memory of MTCNN with 16 images
 MARGIN = 16  # added on each side, pixels: `align_dataset_mtcnn.py --margin 32`
-# The median of what is found in LFW, deep-funneled, for a face that is not found: left, top, width, height.
+# The median box in LFW, deep-funneled, for images in which no face is found: left, top, width, height.
 _MEDIAN = (79, 64, 91, 123)
 
 
 def face_boxes(images: NDArray[np.uint8]) -> list[tuple[slice, slice]]:
-    """The rows and columns of the face that each image of LFW is about, with a margin around it.
+    """The rows and columns of the face in each image of LFW, with a margin around it.
 
-    Of several faces it is the large one in the middle: with the largest area less twice its centre's squared distance
-    from the image's, as `align_dataset_mtcnn.py` has it.
+    Of several faces, the one with the largest area less twice the squared distance of its centre from the image's is
+    taken, as in `align_dataset_mtcnn.py`.
 
     Args:
-        images: uint8 RGB `(N, 250, 250, 3)`. Which ones are given together moves a side by a pixel or two in some.
+        images: uint8 RGB `(N, 250, 250, 3)`. Boxes may move by a pixel or two with the other images of the batch.
 
     Raises:
         UserError: The package `mtcnn` is not installed.

@@ -1,8 +1,8 @@
 """The slides' last experiment: does super-resolution help FaceNet to verify the small faces of LFW?
 
 A face is cropped at 160x160, downscaled by MATLAB's bicubic to 20x20 ... 60x60, rounded to 8 bits, upscaled four times
-by each method, bicubic among them, and resized to 160x160 by MATLAB's bicubic, which at 40x40 has nothing to do. It is
-verified as by `validate_on_lfw.py --distance_metric 1 --use_flipped_images --subtract_mean` of davidsandberg/facenet.
+by each method (one is bicubic), and resized to 160x160 by MATLAB's bicubic, if it has another size. It is verified as
+by `validate_on_lfw.py --distance_metric 1 --use_flipped_images --subtract_mean` of davidsandberg/facenet.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ from srgan_tf.system.errors import file_errors, user_errors
 SIZES = (20, 30, 40, 50, 60)  # sides of the downscaled faces, pixels
 HR = "HR"
 FALSE_ACCEPT_RATES = (1e-2, 1e-3)
-_PROTOCOL = "2"  # part of each cache key: to be raised with any change of what an embedding is made of
-_CHUNK = 16  # faces taken up at a time
+_PROTOCOL = "2"  # part of each cache key; raise it with any change that changes embeddings
+_CHUNK = 16  # faces at a time
 Faces = NDArray[np.uint8]  # RGB, (N, H, W, 3)
 Embeddings = dict[tuple[int, str], NDArray[np.float32]]  # by size and method
 
@@ -40,12 +40,12 @@ class Method:
 
 
 def bicubic(scale: int) -> Method:
-    """The baseline of all other methods."""
+    """Bicubic upscaling, the baseline of the other methods."""
     return Method(f"bicubic {scale}", lambda lr: np.stack([upscale_bicubic(face, scale) for face in lr]))
 
 
 class EmbeddingCache:
-    """The embeddings of `length` numbers that were made before, in an SQLite data base, so that none is computed twice.
+    """A cache of embeddings with `length` numbers, in an SQLite database.
 
     Raises:
         UserError: The file cannot be opened, or is something else.
@@ -62,7 +62,7 @@ class EmbeddingCache:
         self._file.close()
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
-        """The embedding of a key, `(D,)`; None if there is none, or it is damaged: not D finite numbers."""
+        """The embedding of a key, `(length,)`; None if there is none, or it is damaged."""
         with self._user_errors():
             found = self._file.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
         if not found or not isinstance(found[0], bytes) or len(found[0]) != 4 * self._length:
@@ -89,22 +89,22 @@ def embed_faces(
     crop: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Embeddings:
-    """Makes the embeddings of all faces, at all `SIZES`, by all methods, and of the faces themselves.
+    """Computes the embeddings of all faces at all `SIZES` by all methods, and of the original faces.
 
     Args:
-        paths: Of the pictures.
-        methods: By their names.
+        paths: The images.
+        methods: The methods by name.
         embedder: A `facenet.Embedder`.
-        cache: Of earlier embeddings.
+        cache: The cache of earlier embeddings.
         crop: See `lfw.read_faces`.
-        progress: Called with the number of embeddings that were found or made.
+        progress: Called with the number of embeddings that were found or computed.
 
     Returns:
         A dict from `(size, method's name)`, and `(160, HR)`, to float32 `(len(paths), 2 D)`: of the face, then of its
         mirror image.
 
     Raises:
-        UserError: A picture cannot be read; what was made until then is kept.
+        UserError: An image cannot be read; embeddings until then are in the cache.
     """
     original = Method(HR, lambda faces: faces)
     wanted = {(SIDE, HR): original} | {(size, name): method for size in SIZES for name, method in methods.items()}
@@ -133,12 +133,12 @@ def embed_faces(
 
 
 def embeddings_bytes(images: int, methods: int, length: int) -> int:
-    """Memory that `embed_faces` takes for what it returns, which it holds twice at the end."""
+    """Memory of the result of `embed_faces`, which is held twice at the end."""
     return 2 * 4 * 2 * length * images * (methods * len(SIZES) + 1)
 
 
 def degraded(faces: Faces, size: int, upscale: Callable[[Faces], Faces]) -> Faces:
-    """Faces as a method, see `Method`, restores them from `size` pixels a side; both uint8 `(N, 160, 160, 3)`."""
+    """Downscales faces, uint8 `(N, 160, 160, 3)`, to `size`, and restores them by a method, see `Method`."""
     large = upscale(np.stack([_resized(face, size) for face in faces]))
     return np.stack([_resized(face, SIDE) for face in large])
 
@@ -154,15 +154,15 @@ def _digest(path):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a method verifies the pairs at a size.
+    """The verification of the pairs by a method at a size.
 
     Attributes:
         size: Side of the downscaled faces, pixels.
-        method: Its name.
+        method: Name of the method.
         accuracy: See `verification.accuracy`.
         true_accept_rates: At each of `FALSE_ACCEPT_RATES`.
-        distances: Of the pairs, each as its own fold measures it; see `verification.centred_distances`.
-        against_bicubic: See `verification.mcnemar`; None for bicubic and for the faces themselves.
+        distances: Of the pairs, each as in its own fold; see `verification.centred_distances`.
+        against_bicubic: See `verification.mcnemar`; None for bicubic and for the original faces.
     """
 
     size: int
@@ -174,7 +174,7 @@ class Result:
 
 
 def verify(pairs: Sequence[FacePair], paths: Sequence[Path], embeddings: Embeddings) -> list[Result]:
-    """Verifies all pairs, whose pictures are among `paths`, by what `embed_faces` made of these."""
+    """Verifies all pairs by the embeddings that `embed_faces` computed for `paths`, which hold the pairs' images."""
     places = {path: place for place, path in enumerate(paths)}
     first = [places[pair.first] for pair in pairs]
     second = [places[pair.second] for pair in pairs]
@@ -196,7 +196,7 @@ def verify(pairs: Sequence[FacePair], paths: Sequence[Path], embeddings: Embeddi
 
 
 def as_json(results: Iterable[Result], facts: Mapping) -> str:
-    """The figures as text, JSON."""
+    """The results as JSON text."""
     rows = [
         {
             "size": each.size,

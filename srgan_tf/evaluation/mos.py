@@ -1,4 +1,4 @@
-"""The statistics of a study of opinions: from the raters' files to mean opinion scores."""
+"""Mean opinion scores from the raters' files of a study."""
 
 import dataclasses
 import math
@@ -18,12 +18,12 @@ from srgan_tf.system.json_files import check_shape, read_json
 
 SCORES = range(1, 6)
 CONFIDENCE = 0.95  # of the intervals of the means
-_MAX_SHOWN = 100  # test sets, and systems
-_MIN_GAP = 1.0  # points that a rater's mean of HR must be above that of nearest
+_MAX_SHOWN = 100  # test sets, and systems, in the figure
+_MIN_GAP = 1.0  # points by which a rater's mean of HR must exceed that of nearest
 
 
 class _Rating(TypedDict):
-    """A score of a rater's file; one that was asked for says which."""
+    """A score in a rater's file; in the calibration with the expected score."""
 
     set: str
     picture: str
@@ -33,7 +33,7 @@ class _Rating(TypedDict):
 
 
 class _Choice(TypedDict):
-    """Which of two systems a rater chose; where a certain one was asked for, it says which."""
+    """A choice between two systems in a rater's file; in the calibration with the expected one."""
 
     set: str
     picture: str
@@ -62,13 +62,13 @@ class _SavedChoices(_Saved):
 
 @dataclasses.dataclass(frozen=True)
 class Rater:
-    """What one rater said in a study of scores.
+    """The scores of one rater.
 
     Attributes:
         name: As given, or else the page's number.
-        path: Of the file.
-        study: Which page it was.
-        calibration: Dict from system, nearest and HR, to the score given where the page asked for a certain one.
+        path: The rater's file.
+        study: The identifier of the page.
+        calibration: Dict from system, nearest and HR, to the score in the calibration.
         ratings: Dict from `(set, picture, system)` to the score, 1 to 5.
     """
 
@@ -79,11 +79,8 @@ class Rater:
     ratings: Mapping[tuple[str, str, str], int]
 
     def fault(self) -> str | None:
-        """Why this rater fails the calibration, or None.
-
-        Where the page asks for certain scores, the rater gives others; or, later and blind, does not find the originals
-        better by a point than nearest neighbour.
-        """
+        """Why this rater fails the calibration, or None: other scores in the calibration than the page asks for; or,
+        later and blind, a mean for HR that is not a point above that of nearest neighbour."""
         for system, expected in EXPECTED.items():
             given = self.calibration.get(system)
             if given != expected:
@@ -101,12 +98,12 @@ class Rater:
 
 @dataclasses.dataclass(frozen=True)
 class Opinion:
-    """What the raters think of a system on a test set.
+    """The opinion of all raters on a system on a test set.
 
     Attributes:
         mean: The mean opinion score, 1 to 5: the mean of the raters' means.
         margin: Half of its 95 % confidence interval, see `mean_and_margin`.
-        counts: How often each score was given, 1 to 5.
+        counts: The number of times that each score, 1 to 5, was given.
     """
 
     set: str
@@ -117,10 +114,10 @@ class Opinion:
 
 
 def read_raters(paths: Iterable[Path | str]) -> list[Rater] | list[PairRater]:
-    """Reads the files that raters saved, as `PairRater`s if the study is of pairs.
+    """Reads the raters' files; `PairRater`s if they compared pairs.
 
     Raises:
-        UserError: A file is missing, damaged or not a rater's, a rater is there twice, or the studies differ.
+        UserError: A file is missing, damaged or not a rater's, two are of one rater, or they are of different studies.
     """
     raters: list = []
     known: dict[str, Path] = {}
@@ -207,10 +204,10 @@ def opinions(raters: Iterable[Rater]) -> list[Opinion]:
 
 
 def mean_and_margin(values: Sequence[float]) -> tuple[float, float | None]:
-    """A mean and half of its 95 % confidence interval, by Student's t, which is None for a single value.
+    """The mean of the raters' means and half of its 95 % confidence interval by Student's t, None for a single value.
 
-    The values are the raters' own means, since a rater's scores are not independent of each other: the interval says
-    what other raters would have found, on the same pictures.
+    The interval is over raters, since the scores of one rater are not independent: it says what to expect of other
+    raters on the same images.
     """
     if len(values) < 2:
         return fmean(values), None
@@ -219,8 +216,8 @@ def mean_and_margin(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def agreement(raters: Sequence[Rater]) -> float | None:
-    """Krippendorff's alpha of the raters, for ordinal scores: 1 is perfect agreement, 0 is chance; None for a single
-    rater, or where all scores are the same.
+    """Krippendorff's alpha of the raters for ordinal scores: 1 is perfect agreement, 0 is chance; None for a single
+    rater, or if all scores are equal.
 
     Raises:
         UserError: The package `krippendorff` is not installed.

@@ -1,31 +1,31 @@
-"""The design of a study of opinions: how many raters it needs, and which pairs they compare."""
+"""The design of a study of opinions: the number of raters, and the pairs that they compare."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
-SIGNIFICANCE, POWER = 0.05, 0.8  # the t test's, two-sided
+SIGNIFICANCE, POWER = 0.05, 0.8  # of a two-sided t test
 _TEST = f"paired t test, two-sided at {SIGNIFICANCE:g}, power {POWER:g}"
-TOLD_APART = 0.2  # points between two mean opinion scores
-PREFERENCE = 0.6  # part of the choices that are for one of two systems
-MAX_PAIRS = 200  # that a rater compares: a quarter of an hour at 4 or 5 s each; BT.500 allows half an hour
-# Of the difference of two systems' scores on a picture, standard deviations of what differs between raters: what a
-# rater finds on all pictures, and what he finds on this one besides. Computed from the 24 people's scores, 1 to 5, of
-# 9 systems on 8 scenes in VQEG's experiment HD3 (2010; published in Netflix's package `sureal`): variance components,
-# the mean of all 36 pairs of systems.
+TOLD_APART = 0.2  # points between two mean opinion scores to detect
+PREFERENCE = 0.6  # share of the choices for one of two systems to detect
+MAX_PAIRS = 200  # for each rater: a quarter of an hour at 4 or 5 s each; BT.500 allows half an hour
+# Standard deviations of the difference of two systems' scores on an image between raters: of the part that is the same
+# on all images, and of the part that changes from image to image. These are variance components of the scores, 1 to 5,
+# of 24 people for 9 systems on 8 scenes in VQEG's experiment HD3 (2010; published in Netflix's package `sureal`), the
+# mean of all 36 pairs of systems.
 _BETWEEN_RATERS, _BETWEEN_PICTURES = 0.32, 0.79
 
 
 def raters_needed(difference: float, deviation: float) -> int:
-    """How many raters a paired t test needs to find a difference, by its power under the noncentral t distribution.
+    """The number of raters for a paired t test to find a difference, by its power (noncentral t distribution).
 
     Args:
         difference: Between the means of two systems, above 0.
         deviation: Standard deviation of the raters' own differences, above 0.
 
     Returns:
-        The least number, 2 or more, with a power of `POWER` at `SIGNIFICANCE`.
+        The smallest number, 2 or more, with a power of `POWER` at `SIGNIFICANCE`.
     """
 
     def power(raters):
@@ -42,16 +42,12 @@ def raters_needed(difference: float, deviation: float) -> int:
 
 
 def score_deviation(pictures: int) -> float:
-    """What `raters_needed` is to assume of a rater's mean difference between two systems, in points of five.
-
-    Args:
-        pictures: Of each system, 1 or more.
-    """
+    """The standard deviation to assume for a rater's mean difference between two systems on so many images, points."""
     return math.hypot(_BETWEEN_RATERS, _BETWEEN_PICTURES / math.sqrt(pictures))
 
 
 def scores_plan(pictures: Mapping[str, int]) -> str:
-    """The raters that a study of scores needs, in a line; `pictures` has how many there are, by the test set's name."""
+    """The number of raters for a study of scores, in a line; `pictures` is the number of images by test set."""
     found = []
     for name, count in pictures.items():
         deviation = score_deviation(count)
@@ -63,12 +59,11 @@ def scores_plan(pictures: Mapping[str, int]) -> str:
 
 
 def pairs_plan(pictures: Mapping[str, int], systems: int) -> str:
-    """The raters that a study of pairs needs, in a line; `pictures` as of `scores_plan`.
+    """The number of raters for a study of pairs, in a line; `pictures` is the number of images by test set.
 
-    A rater's share of choices between two systems has a standard deviation of 0.5 / sqrt(n), n of them being
-    independent.
+    A rater's share of n independent choices between two systems has a standard deviation of 0.5 / sqrt(n).
     """
-    part = rounds_each(sum(pictures.values()), systems) / all_rounds(systems)  # of the pictures, for two systems
+    part = rounds_each(sum(pictures.values()), systems) / all_rounds(systems)  # share of images where two systems meet
     found = [
         f"{raters_needed(PREFERENCE - 0.5, 0.5 / math.sqrt(count * part))} on {name} ({count * part:g} choices a rater)"
         for name, count in pictures.items()
@@ -80,7 +75,7 @@ def pairs_plan(pictures: Mapping[str, int], systems: int) -> str:
 
 
 def rounds_each(pictures: int, systems: int) -> int:
-    """How many rounds the systems, 2 or more, play on each picture: all, if `MAX_PAIRS` allows; at least one."""
+    """The number of rounds of the tournament on each image: all if `MAX_PAIRS` allows, at least one."""
     return min(max(1, MAX_PAIRS // (pictures * (systems // 2))), all_rounds(systems))
 
 
@@ -92,14 +87,14 @@ def all_rounds(systems: int) -> int:
 def pairs_of(number: int, pictures: int, systems: Sequence[str]) -> list[tuple[str, str]]:
     """The pairs of systems that are compared on picture `number`, from 0.
 
-    All of them, if a rater has no more than `MAX_PAIRS` so; else rounds of a tournament by the circle method, other
-    ones on the next picture: on each picture all systems appear equally often, and over the pictures all pairs do (a
-    balanced incomplete design: David 1988, The Method of Paired Comparisons, chapter 5). The first and the last of the
-    systems meet in the first round.
+    All pairs, if a rater then has no more than `MAX_PAIRS`; else some rounds of a tournament by the circle method, and
+    the next rounds on the next image. On each image all systems appear equally often, and over the images all pairs do
+    (a balanced incomplete design: David 1988, The Method of Paired Comparisons, chapter 5). The first and the last
+    system meet in the first round.
     """
     ring: list[str | None] = list(systems)
     if len(ring) % 2:
-        ring.insert(1, None)  # whoever meets it has no comparison in this round
+        ring.insert(1, None)  # the system that meets it pauses in this round
     rounds = []
     for _ in range(len(ring) - 1):
         facing = zip(ring[: len(ring) // 2], reversed(ring))

@@ -1,4 +1,4 @@
-"""The page on which raters give opinion scores or compare pairs: one HTML file, which loads and sends nothing."""
+"""Writes the page on which raters give scores or compare pairs: one HTML file, which loads and sends nothing."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError
 
 WORST = "nearest"
-EXPECTED = {WORST: 1, HR: 5}  # of the calibration, as the paper has it for 20 pictures (section 3.3)
+EXPECTED = {WORST: 1, HR: 5}  # in the calibration, which the paper has for 20 images (section 3.3)
 SCORES_FORMAT, PAIRS_FORMAT = "srgan_tf mos 1", "srgan_tf pairs 1"  # of a rater's file
 
 
@@ -27,20 +27,17 @@ def all_versions(
     scale: int,
     max_memory: int | None = None,
 ) -> Iterator[tuple[str, str, dict[str, Image]]]:
-    """What a study shows: every system's version of every picture, and HR.
+    """Yields every system's version of every image, and HR, as `(set, picture, layers)`, see `write_study`.
 
     Args:
         sets: The test sets.
-        systems: Dict from name to a function of LR, see `benchmark.score_set`.
-        external: For each set what `benchmark.score_set` takes.
+        systems: See `benchmark.score_set`.
+        external: For each set, see `benchmark.score_set`.
         scale: Scale factor of all systems.
-        max_memory: Bytes that the process may have at its peak. None: any.
-
-    Yields:
-        `(set, picture, layers)`, see `write_study`.
+        max_memory: Bytes that the process may have at its peak. None: no limit.
 
     Raises:
-        UserError: A picture cannot be read or does not fit, or `max_memory` does not suffice.
+        UserError: An image cannot be read or does not fit, or `max_memory` does not suffice.
     """
     for each, theirs in zip(sets, external):
         pixel_bytes = showing_bytes(len(systems) + len(theirs) + 1)  # and HR
@@ -58,28 +55,28 @@ def write_study(
 ) -> int:
     """Writes the page of a study.
 
-    Of scores: the first picture's nearest and HR are shown first, with the score that is asked for; then every system's
-    version of every picture. Of pairs: the first picture's nearest and HR first, with the one that is to be chosen;
-    then two versions of a picture at a time, see `mos_design.pairs_of`, each on the left for half of the raters. All
-    are without a name, in another random order for each rater.
+    It starts with a calibration: nearest and HR of the first image, with the score, or the one, to choose. Then a study
+    of scores shows every system's version of every image; a study of pairs shows two versions of an image at a time,
+    see `mos_design.pairs_of`, each on the left for half of the raters. Versions have no names, and each rater sees them
+    in another random order.
 
     Args:
-        path: Of the HTML file.
-        title: Of the study, which raters see.
+        path: The HTML file.
+        title: The title of the study, which raters see.
         shown: Iterable of `(set, picture, layers)`: two names, and a dict from system to uint8 RGB `(H, W, 3)`, with
             "nearest" first and "HR" last.
-        pictures: How many `shown` has, for a study of pairs. None: of scores.
+        pictures: Length of `shown`, for a study of pairs. None: a study of scores.
 
     Returns:
-        How many images, or pairs of images, a rater sees.
+        The number of images, or pairs of images, that a rater sees.
 
     Raises:
-        UserError: There is no picture, they exceed `html.MAX_BYTES`, or the file cannot be written.
+        UserError: There is no image, they exceed `html.MAX_BYTES`, or the file cannot be written.
     """
     template = read_template("srgan_tf.evaluation", "mos.html")
     ask = _ask_scores if pictures is None else _ask_pairs
     items: list[dict] = []
-    images: list[list[int]] = []  # of each item, as numbers in `encoded`
+    images: list[list[int]] = []  # of each item, as indices in `encoded`
     encoded: list[str] = []
     size = 0
     for number, (set_name, picture, layers) in enumerate(shown):
@@ -118,7 +115,7 @@ def write_study(
 
 
 def _ask_scores(number, systems, _):
-    """What is asked about a picture: for each question its part of the rater's file, and the systems that it shows."""
+    """Yields the questions about an image: the part of each in the rater's file, and the systems that it shows."""
     if number == 0:
         yield from (({"system": system, "expected": score}, [system]) for system, score in EXPECTED.items())
     yield from (({"system": system}, [system]) for system in systems)

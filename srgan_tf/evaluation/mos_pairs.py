@@ -1,4 +1,4 @@
-"""The statistics of a study of pairs: from the raters' choices to scores of the Bradley-Terry model."""
+"""Scores of the Bradley-Terry model from the raters' choices in a study of pairs."""
 
 import dataclasses
 import math
@@ -13,20 +13,20 @@ from srgan_tf.evaluation.mos_page import EXPECTED, WORST
 from srgan_tf.evaluation.records import HR
 
 CONFIDENCE = 0.95  # of the intervals of the scores
-_MOST_WRONG = 0.25  # of a rater's choices between HR and nearest
-_NO_VARIANCE = 1e-12  # of a difference of scores, by rounding, where all raters chose alike
+_MOST_WRONG = 0.25  # largest share of nearest in a rater's choices between HR and nearest
+_NO_VARIANCE = 1e-12  # variance of a difference of scores that is due to rounding, if all raters chose alike
 
 
 @dataclasses.dataclass(frozen=True)
 class PairRater:
-    """What one rater chose in a study of pairs.
+    """The choices of one rater.
 
     Attributes:
         name: As given, or else the page's number.
-        path: Of the file.
-        study: Which page it was.
-        calibration: The system chosen where the page asked for HR; None if the rater did not get there.
-        choices: Dict from `(set, picture, both systems)` to the one that was chosen.
+        path: The rater's file.
+        study: The identifier of the page.
+        calibration: The system chosen in the calibration, which asks for HR; None if the rater did not get there.
+        choices: Dict from `(set, picture, both systems)` to the chosen system.
     """
 
     name: str
@@ -36,11 +36,8 @@ class PairRater:
     choices: Mapping[tuple[str, str, frozenset[str]], str]
 
     def fault(self) -> str | None:
-        """Why this rater fails the calibration, or None.
-
-        Where the page asks for HR, the rater chooses nearest neighbour; or, later and blind, does so for more than a
-        quarter of the pictures.
-        """
+        """Why this rater fails the calibration, or None: nearest neighbour where the page asks for HR; or, later and
+        blind, instead of HR for more than a quarter of the images."""
         if self.calibration != HR:
             return f"chose {self.calibration or 'nothing'} where {HR} was asked for"
         own = [winner for (_, _, systems), winner in self.choices.items() if systems == EXPECTED.keys()]
@@ -53,19 +50,19 @@ class PairRater:
 
 @dataclasses.dataclass(frozen=True)
 class Preference:
-    """How a system does against the others on a test set.
+    """The preference for a system on a test set.
 
     Attributes:
         set: The test set's name.
         system: The system's name.
-        score: Of the Bradley-Terry model, the mean of all finite ones 0: a system is preferred to another in 1 / (1 +
-            exp(-d)) of the choices, d the difference of their scores. Infinite if no finite one is most likely, see
-            `preferences`; NaN if it is not known which of the two infinities.
+        score: Score of the Bradley-Terry model, where all finite scores have mean 0: a system is preferred to another
+            in 1 / (1 + exp(-d)) of the choices, d being the difference of their scores. Infinite if there is no finite
+            maximum of the likelihood, see `preferences`; NaN if its sign is unknown.
         margin: Half of the score's 95 % confidence interval; None if the score is not finite.
-        chosen: How often it was chosen.
-        shown: How often it was compared.
-        p: Of the difference to the next system; None of the last one, where one of the scores is not finite, or
-            where all raters chose alike.
+        chosen: Number of times that the system was chosen.
+        shown: Number of times that it was compared.
+        p: p-value of the difference to the next system; None for the last one, if one of the scores is not finite, or
+            if all raters chose alike.
     """
 
     set: str
@@ -80,15 +77,14 @@ class Preference:
 def preferences(raters: Sequence[PairRater]) -> list[Preference]:
     """Bradley-Terry scores, set by set, the best system first.
 
-    The intervals say what other raters would have chosen, on the same pictures: a rater's choices are not independent
-    of each other, so that the covariance is clustered by rater, and Student's t has a degree of freedom less than there
-    are raters. (In simulated studies of 2 to 26 raters with tastes of their own, 94 to 97 % of the intervals held the
-    true score; of those that took all choices as independent, 82 to 91 %.) Of a single rater, they say what he would
-    choose another time, if his choices were independent.
+    The intervals say what to expect of other raters on the same images. A rater's choices are not independent, so the
+    covariance is clustered by rater, and Student's t has one degree of freedom less than there are raters. (In studies
+    simulated with 2 to 26 raters of different tastes, 94 to 97 % of the intervals contained the true score; with all
+    choices taken as independent, 82 to 91 %.) With a single rater, the choices are taken as independent.
 
-    A maximum of the likelihood exists only among systems each of which was chosen over each other, be it by way of
-    third ones (Ford 1957). The largest such group has finite scores; whoever always, or never, is chosen against it has
-    an infinite one.
+    The likelihood has a maximum only among systems each of which was chosen over every other one, directly or by way of
+    others (Ford 1957). The largest such group has finite scores; a system that was always, or never, chosen against the
+    group has an infinite score.
     """
     by_set: dict[str, list[tuple[int, str, str]]] = {}  # set -> (rater, winner, loser)
     for number, rater in enumerate(raters):
@@ -102,7 +98,7 @@ def _of_set(set_name, choices):
     systems = sorted({system for _, *both in choices for system in both})
     places = {system: place for place, system in enumerate(systems)}
     raters = list(dict.fromkeys(number for number, _, _ in choices))
-    wins = np.zeros((len(raters), len(systems), len(systems)))  # how often each chose the row over the column
+    wins = np.zeros((len(raters), len(systems), len(systems)))  # times that each rater chose row over column
     for number, winner, loser in choices:
         wins[raters.index(number), places[winner], places[loser]] += 1
     total = wins.sum(0)
@@ -126,7 +122,7 @@ def _of_set(set_name, choices):
 
 
 def _variance(covariance, weights):
-    """The variance of a sum of scores with weights; at least 0, which rounding may miss."""
+    """The variance of a weighted sum of scores; rounding cannot make it negative."""
     return max(0.0, float(weights @ covariance @ weights))
 
 
@@ -134,11 +130,11 @@ def connected(wins: NDArray[np.float64]) -> tuple[NDArray[np.int_], NDArray[np.f
     """The systems that can have finite scores: the largest group that is strongly connected by choices.
 
     Args:
-        wins: How often the row's system was chosen over the column's, `(systems, systems)`.
+        wins: Times that the row's system was chosen over the column's, `(systems, systems)`.
 
     Returns:
-        `(group, scores)`: the group's numbers, none if no two systems were each chosen over the other; and a score for
-        each system: 0 in the group, infinity of whoever is better or worse than all of it, NaN of others.
+        `(group, scores)`: the indices of the group, none if no two systems were each chosen over the other; and a score
+        for each system: 0 in the group, plus or minus infinity if it is better or worse than the group, else NaN.
     """
     _, labels = sparse.csgraph.connected_components(wins, connection="strong")
     group = np.flatnonzero(labels == np.bincount(labels).argmax())
@@ -156,13 +152,13 @@ def bradley_terry(wins: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     """The scores of the Bradley-Terry model by maximum likelihood, P(i over j) = 1 / (1 + exp(s_j - s_i)).
 
     Args:
-        wins: How often each rater chose the row's system over the column's, `(raters, systems, systems)`; their sum
-            strongly connected, see `connected`.
+        wins: Times that each rater chose the row's system over the column's, `(raters, systems, systems)`; their sum
+            must be strongly connected, see `connected`.
 
     Returns:
-        `(scores, covariance)`: `(systems,)`, the mean 0, and `(systems, systems)`. The covariance of two raters or more
-        is clustered by rater (Liang and Zeger 1986, with G / (G - 1) of G raters), of one it is the inverse of the
-        information, of which the choices are taken as independent.
+        `(scores, covariance)`: `(systems,)` with mean 0, and `(systems, systems)`. With two raters or more the
+        covariance is clustered by rater (Liang and Zeger 1986, with the factor G / (G - 1) for G raters); with one it
+        is the inverse of the information, as for independent choices.
     """
     total = wins.sum(0)
 
@@ -196,9 +192,9 @@ def bradley_terry(wins: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 
 
 def agreement(raters: Sequence[PairRater]) -> float | None:
-    """How often two raters agree on a pair, as Kendall's u: 1 is always, 0 is in half of the cases, chance.
+    """Kendall's u of the raters: 1 is perfect agreement, 0 is agreement on half of the pairs, chance.
 
-    It is that of Kendall and Babington Smith (1940), of all pairs that two raters have in common; None without any.
+    Kendall and Babington Smith (1940), over all pairs that two raters have in common; None without any.
     """
     same = shared = 0
     for key in {key for rater in raters for key in rater.choices}:

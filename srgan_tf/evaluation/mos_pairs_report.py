@@ -1,4 +1,4 @@
-"""The report of a study of pairs: the table of the Bradley-Terry scores, and a figure of their intervals."""
+"""The report of a study of pairs: a table of the Bradley-Terry scores, and a figure of their intervals."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from srgan_tf.evaluation.tables import UNKNOWN, aligned
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import counted
 
-_LEAST_P = 0.001  # below which only that is said
+_LEAST_P = 0.001  # smaller p-values are shown as below it
 
 
 def text(raters: Sequence[PairRater], found: Sequence[Preference]) -> str:
-    """What the raters prefer, `mos_pairs.preferences`, and how far they agree; without a newline at the end.
+    """The preferences, `found` by `mos_pairs.preferences`, and the agreement; without a newline at the end.
 
     Raises:
         UserError: There are no choices.
@@ -63,7 +63,7 @@ def table(found: Sequence[Preference]) -> str:
 
 
 def intervals(found: Sequence[Preference]) -> bytes:
-    """The finite scores with their intervals: a panel a test set, a point a system; a PNG file."""
+    """A PNG file of the finite scores with their intervals: a panel for each test set, a point for each system."""
     sets = list(dict.fromkeys(preference.set for preference in found))
     own = [[preference for preference in found if preference.set == set_name] for set_name in sets]
     figure = Figure(figsize=(2 + 4 * len(sets), 1.4 + 0.34 * max(map(len, own))), layout="constrained")

@@ -1,4 +1,4 @@
-"""The report of a study of mean opinion scores: the slides' table, and the distributions of the scores."""
+"""The report of a study of mean opinion scores: the slides' table, and a figure of the distributions."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _COLORS = ("#b2182b", "#ef8a62", "#d9d9d9", "#67a9cf", "#2166ac")
 
 
 def text(raters: Sequence[Rater], found: Sequence[Opinion]) -> str:
-    """What the raters found, `mos.opinions`, and how far they agree; without a newline at the end.
+    """The opinions, `found` by `mos.opinions`, and the agreement; without a newline at the end.
 
     Raises:
         UserError: There are no ratings.
@@ -60,7 +60,7 @@ def table(found: Sequence[Opinion]) -> str:
 
 
 def distributions(found: Sequence[Opinion]) -> bytes:
-    """How often each score was given, as bars: a panel a test set, a bar a system; a PNG file."""
+    """A PNG file of the shares of each score as bars: a panel for each test set, a bar for each system."""
     sets = list(dict.fromkeys(opinion.set for opinion in found))
     own = [[opinion for opinion in found if opinion.set == set_name] for set_name in sets]
     longest = max(map(len, own))

@@ -1,4 +1,4 @@
-"""The published figures that ours stand beside: Ledig et al. 2017, tables 1 and 2 (arXiv 1609.04802v5), 4x."""
+"""The published scores of Ledig et al. 2017, tables 1 and 2 (arXiv 1609.04802v5), 4x."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ _COLUMNS = ("psnr", "paper_ssim", "mos")
 
 @dataclasses.dataclass(frozen=True)
 class PublishedSet:
-    """A test set's rows, and how many pictures they are means of."""
+    """The rows of a test set, and the number of its images."""
 
     pictures: int
     rows: tuple[Score, ...]
@@ -74,15 +74,14 @@ _OTHER_NAMES = {"bsds100": "bsd100", "b100": "bsd100"}
 
 
 def set_key(name: str) -> str:
-    """A test set's name as `NAMES` has it, if it is one of them; in any case and with or without `-`, `_` and spaces:
-    "Set5", "set_14", "BSDS100"."""
+    """The name of a test set as in `NAMES`, from a name in any case, with or without `-`, `_` and spaces: "Set5",
+    "set_14", "BSDS100"."""
     key = re.sub(r"[-_ ]", "", name.lower())
     return _OTHER_NAMES.get(key, key)
 
 
 def find(name: str) -> PublishedSet | None:
-    """The published figures of a test set, whose name is as `set_key` takes it; None if the paper does not have the
-    set."""
+    """The published scores of a test set, for a name that `set_key` knows; None if the paper does not have the set."""
     key = set_key(name)
     if key not in _SETS:
         return None

@@ -1,4 +1,4 @@
-"""The page `srgan reproduce` writes: every row of the slides' tables, ours beside it, and where ours comes from."""
+"""The page of `srgan reproduce`: every row of the slides' tables beside ours, and where ours comes from."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ _SHOWN = [metric for metric in METRICS if metric.key in ("psnr", "paper_ssim", "
 
 @dataclasses.dataclass(frozen=True)
 class Counterpart:
-    """What stands beside a published system.
+    """Our system beside a published one.
 
     Attributes:
-        system: Its name among ours; empty if there is none.
-        command: What scores it, with `SET` for the test set; or what would train it.
-        why: Why the two differ, a sentence; `{steps}` and `{data}` of the manifest's entry in it.
+        system: Its name; empty if there is none.
+        command: The command that scores it, with `SET` for the test set; or that would train it.
+        why: A sentence on why the two differ, with `{steps}` and `{data}` of the manifest's entry.
     """
 
     system: str
@@ -76,10 +76,10 @@ def page(
     """The page, in Markdown.
 
     Args:
-        scored: Test sets of the paper.
-        manifest: That of the pretrained weights, see `weights.read_manifest`.
-        facts: What the figures were made with; texts and dicts of texts.
-        faces: What `read_faces` returned.
+        scored: The scores on the paper's test sets.
+        manifest: The manifest of the pretrained weights, see `weights.read_manifest`.
+        facts: The facts behind the scores, texts and dicts of texts.
+        faces: The results of `read_faces`.
     """
     parts = [
         "# Reproduction",

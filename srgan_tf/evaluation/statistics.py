@@ -1,4 +1,4 @@
-"""How sure a difference between two systems is."""
+"""Confidence intervals of differences between systems."""
 
 import dataclasses
 import itertools
@@ -18,8 +18,8 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The mean of a metric of `system` less that of `baseline` over the pictures that both have, how many these are,
-    and its 95 % interval, which is NaN with fewer than two."""
+    """The mean of a metric of `system` minus `baseline` over the images that both have, its 95 % interval, which is NaN
+    with fewer than two images, and their number."""
 
     system: str
     baseline: str
@@ -31,10 +31,10 @@ class Difference:
 
 
 def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metric, seed: int = 0) -> Difference | None:
-    """Compares two systems on the pictures of a test set; None if no picture has a finite value of both.
+    """Compares two systems on the images of a test set; None if no image has finite values of both.
 
-    The interval is the percentile bootstrap over pictures (Efron 1979): the means of 9999 draws of as many pictures,
-    with replacement. It says what other pictures like these would give; five pictures say little.
+    The interval is the percentile bootstrap over images (Efron 1979): means of 9999 resamples with replacement. It
+    says what to expect for other, similar images; with five images it says little.
     """
     ours, theirs = (
         {score.picture: score[metric.key] for score in scores if score.system == name} for name in (system, baseline)
@@ -62,7 +62,7 @@ def difference(scores: Sequence[Score], system: str, baseline: str, metric: Metr
 
 
 def differences(scored: SetScores) -> list[Difference]:
-    """What follows a table on request: each system against bicubic, then our own, each against those after it; of the
+    """The differences to show after a table: each system against bicubic, then all pairs of our own systems; for all
     metrics that were measured."""
     ours = [system for system in scored.systems if system not in BASELINES]
     pairs = [(system, "bicubic") for system in (*scored.systems, *scored.external) if system != "bicubic"]

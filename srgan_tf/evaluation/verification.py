@@ -1,6 +1,6 @@
-"""Face verification: LFW's protocol, and the significance of the difference between two of its accuracies.
+"""Face verification by LFW's protocol, and the significance of the difference between two accuracies.
 
-A pair is accepted, as of one person, where the distance of its embeddings is below a threshold.
+A pair is accepted as one person if the distance of its embeddings is below a threshold.
 """
 
 import dataclasses
@@ -20,11 +20,10 @@ class Accuracy:
 
 
 def best_threshold(distances: ArrayLike, same: ArrayLike) -> float:
-    """The threshold with the most pairs, `(N,)`, classified correctly; the middle one of those that are equally
-    good."""
+    """The threshold that classifies most of the pairs, `(N,)`, correctly; of several, the middle one."""
     order = np.argsort(distances, kind="stable")
     values, found = np.asarray(distances)[order], np.asarray(same)[order]
-    # Between two neighbours, as well as below and above all: how many are correct with everything before it accepted.
+    # For each place of the threshold, before, between and after the sorted distances: the number of correct pairs.
     correct = np.concatenate([[0], found.cumsum()]) + np.concatenate([(~found)[::-1].cumsum()[::-1], [0]])
     bounds = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
     possible = np.concatenate([[True], values[1:] > values[:-1], [True]])
@@ -33,14 +32,13 @@ def best_threshold(distances: ArrayLike, same: ArrayLike) -> float:
 
 
 def centred_distances(first: NDArray, second: NDArray, folds: ArrayLike) -> NDArray[np.floating]:
-    """The distances of pairs, of whose embeddings `(N, D)` one is in `first` and one in `second`, as each of the F
-    folds measures them: from the mean of all embeddings of the other folds' pairs.
+    """The distances of pairs of embeddings, `first` and `second`, both `(N, D)`, for each of the F folds: the mean of
+    all embeddings of the other folds is subtracted from both.
 
     This is what `validate_on_lfw.py --subtract_mean --distance_metric 1` of davidsandberg/facenet does.
 
     Returns:
-        `(F, N)`, squared and Euclidean, of embeddings whose length is 1 again: 2 - 2 cos. A row for each fold, in their
-        order.
+        `(F, N)`, a row for each fold: squared Euclidean distances of the embeddings, normalised again: 2 - 2 cos.
     """
     rows = []
     for fold in np.unique(folds):
@@ -79,7 +77,7 @@ def roc(distances: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDA
     """The true accept rate (TAR) of pairs, `(N,)`, against the false accept rate (FAR), over all thresholds.
 
     Returns:
-        `(far, tar)`, both rising from 0 to 1; of equal distances, all are accepted together.
+        `(far, tar)`, both rising from 0 to 1; pairs with equal distances are accepted together.
     """
     order = np.argsort(distances, kind="stable")
     values, found = np.asarray(distances)[order], np.asarray(same)[order]
@@ -89,18 +87,18 @@ def roc(distances: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDA
 
 
 def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> float:
-    """The largest TAR at a FAR of at most `far`, all pairs together."""
+    """The largest TAR at a FAR of at most `far`, over all pairs."""
     accepted, true = roc(distances, same)
     return float(true[accepted <= far].max())
 
 
 def mcnemar(correct: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """McNemar's exact test of whether two methods are equally good on the same pairs, by which each classifies
+    """McNemar's exact test of whether two methods are equally good on the same pairs, by the pairs that each classifies
     correctly.
 
     Returns:
-        `(gained, lost, p)`: pairs that only the method classifies correctly, those that only the baseline does, and the
-        p-value, two-sided.
+        `(gained, lost, p)`: the number of pairs that only the method, or only the baseline, classifies correctly; and
+        the two-sided p-value.
     """
     gained, lost = int((correct & ~baseline).sum()), int((baseline & ~correct).sum())
     return gained, lost, float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0

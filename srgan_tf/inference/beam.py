@@ -1,4 +1,4 @@
-"""Upscales the pictures of a file system on many machines: an Apache Beam pipeline around the exported SavedModel."""
+"""Upscales the images of a file system on many machines: an Apache Beam pipeline around the exported SavedModel."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from srgan_tf.system.errors import UserError, exit_status
 from srgan_tf.system.terminal import say
 
 SCRIPT = "srgan_tf.inference.beam"
-_MOST = 1e9  # of megapixels, or GB
+_MOST = 1e9  # megapixels, or GB
 
 try:
     import apache_beam
@@ -74,14 +74,14 @@ def positive(text):
 
 
 def _absolute(path):
-    """A path on this computer made absolute, since workers may start in other folders; without a / at the end."""
+    """A path without a / at the end; a local one is made absolute, since workers may start in other folders."""
     if FileSystems.get_scheme(path) is None:
         path = os.path.abspath(os.path.expanduser(path))
     return path.rstrip("/")
 
 
 def _root_and_pattern(text, has_list):
-    """The folder that the names below it are relative to, and the pattern for all of them."""
+    """The folder to which the names of images are relative, and the pattern of all of them."""
     path = _absolute(text)
     fixed = re.match(r"[^*?[]*", path)[0]
     if fixed == path and (has_list or _matches(f"{path}/**")):
@@ -97,7 +97,7 @@ def _matches(pattern):
 
 
 def prepare(settings):
-    """Checks the settings; returns what `build` takes after the pipeline, as a dict."""
+    """Checks the settings; returns the arguments of `build` after the pipeline, a dict."""
     output = _absolute(settings.output)
     paths = {"--model": _absolute(settings.model), "--input": settings.input, "--output": output}
     if settings.list:
@@ -135,10 +135,10 @@ def run(argv):
     settings, flags = parse(argv)
     options = PipelineOptions(flags)
     if options.view_as(StandardOptions).runner is None:
-        # Beam's DirectRunner would fetch another program, Prism, which knows nothing of processes.
+        # Beam's DirectRunner would download another program, Prism, which cannot use several processes.
         options.view_as(StandardOptions).runner = "FnApiRunner"
         unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
-        if unknown:  # Another runner may know it, and Beam hands it on.
+        if unknown:  # with another runner, Beam passes it on
             raise UserError(f"--{min(unknown)}: no such flag (--help lists ours)")
     FileSystems.set_options(options)
     job = prepare(settings)
@@ -147,11 +147,11 @@ def run(argv):
     result = pipeline.run()
     result.wait_until_finish()
     output = job["layout"].output
-    # What an interrupted run, or a worker that died, has left.
+    # Remove leftovers of an interrupted run or of a worker that died.
     (unfinished,) = FileSystems.match([f"{output}**{beam_steps.UNFINISHED}"])
     for metadata in unfinished.metadata_list:
         with contextlib.suppress(OSError):
-            # As a pattern, which some file systems take it for, since a folder's name may have brackets in it.
+            # Some file systems take the path as a pattern, and a folder's name may contain brackets.
             FileSystems.delete([re.sub(r"[*?[]", "?", metadata.path)])
     counts = {beam_steps.UPSCALED: 0, beam_steps.EXISTING: 0, beam_steps.BAD: 0}
     for counter in result.metrics().query(MetricsFilter().with_namespace(beam_steps.METRICS_NAMESPACE))["counters"]:

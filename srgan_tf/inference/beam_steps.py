@@ -1,4 +1,4 @@
-"""The steps of the Beam pipeline: find the pictures, read them in batches, upscale with the exported SavedModel."""
+"""The steps of the Beam pipeline: find the images, read them in batches, upscale them by the exported SavedModel."""
 
 import contextlib
 import dataclasses
@@ -33,12 +33,12 @@ from srgan_tf.system.errors import UserError
 from srgan_tf.system.memory import free_host_bytes, resident_bytes
 
 BAD_PICTURES = "bad-pictures.jsonl"
-UNFINISHED = ".unfinished"  # ends the names of files that are being written
+UNFINISHED = ".unfinished"  # suffix of files that are being written
 METRICS_NAMESPACE = "srgan_tf"
 UPSCALED, EXISTING, BAD = "upscaled", "skipped", "bad"  # the counters
 _CONFIG = ("scale", "margin", "filters")
-BATCH_PIXELS = 2**15  # LR pixels of a batch; a larger picture has enough work in it, and goes alone
-MAX_WAITING_BYTES = 2**26  # of files that wait for others of their size
+BATCH_PIXELS = 2**15  # LR pixels of a batch; a larger image is enough work alone
+MAX_WAITING_BYTES = 2**26  # of files that wait for others of the same size
 
 
 class Picture(NamedTuple):
@@ -51,7 +51,7 @@ class Picture(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a file: `reason` says why it has no result, or is None."""
+    """The outcome for a file: `reason` says why it has no result; None if it has one."""
 
     source: str
     reason: str | None
@@ -59,12 +59,12 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the pictures lie, and where their results are written. All workers must see both.
+    """The folders of the images and of their results. All workers must see both.
 
     Attributes:
-        root: The folder that the names of the pictures are relative to; ends in /.
+        root: The folder to which names of images are relative; ends in /.
         output: The folder of the results; ends in /.
-        kind: Of all results, a key of `formats.KINDS`; None: by each name.
+        kind: The format of all results, a key of `formats.KINDS`; None: by each name.
     """
 
     root: str
@@ -72,7 +72,7 @@ class Layout:
     kind: str | None = None
 
     def find(self, pattern):
-        """What `with_target` gives for the picture files that a pattern matches, by their suffix; no leftovers."""
+        """Yields the results of `with_target` for the image files that a pattern matches, except for leftovers."""
         (match,) = FileSystems.match([pattern])
         for metadata in match.metadata_list:
             name = metadata.path[len(self.root) :]
@@ -81,7 +81,7 @@ class Layout:
                 yield from self.with_target(name)
 
     def with_target(self, name):
-        """The name of a picture's result with its own, both relative; as "bad" an `Outcome` if there can be none."""
+        """Yields `(name of the result, name)` of an image, both relative; or, as "bad", an `Outcome`."""
         name = name.removeprefix(self.root)
         path = PurePosixPath(name)
         if FileSystems.get_scheme(name) or path.is_absolute() or ".." in path.parts:
@@ -103,17 +103,17 @@ def _bad(source, reason):
 
 
 class ReadInBatches(beam.DoFn):
-    """Reads the pictures that have no result yet, and puts small ones of one size and type together.
+    """Reads the images that have no result yet, and batches small ones of one size and type.
 
-    Input: `(target, names)`, as `Layout.with_target` gives them, grouped. Output: lists of `Picture`; as "bad" the
-    `Outcome` of those that cannot be upscaled, such as of more than `max_pixels`.
+    Input: `(target, names)`, the grouped results of `Layout.with_target`. Output: lists of `Picture`; as "bad" the
+    `Outcome` of images that cannot be upscaled, for example because of more than `max_pixels`.
     """
 
     def __init__(self, layout, max_pixels=MAX_PIXELS, overwrite=False):
         self._layout, self._max_pixels, self._overwrite = layout, max_pixels, overwrite
 
     def start_bundle(self):
-        self._waiting = {}  # lists of pictures by height, width, bands and type
+        self._waiting = {}  # lists of images by height, width, bands and type
         self._waiting_bytes = 0
 
     def process(self, element):
@@ -154,13 +154,13 @@ class ReadInBatches(beam.DoFn):
             self.start_bundle()
 
     def _content(self, source):
-        limit = 2**20 + 16 * self._max_pixels  # twice what RGBA of 16 bits takes
+        limit = 2**20 + 16 * self._max_pixels  # twice the size of RGBA with 16 bits
         try:
             with _open(source) as file:
                 content = file.read(limit + 1)
         except FileNotFoundError:
             raise PictureError(source, "no such file") from None
-        except Exception as error:  # every file system has errors of its own
+        except Exception as error:  # every file system has its own errors
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             raise PictureError(source, f"cannot be read ({reason})") from None
         if len(content) > limit:
@@ -177,11 +177,10 @@ class ReadInBatches(beam.DoFn):
 
 
 def read_model_config(model):
-    """What an exported SavedModel, in a folder on any file system that Beam knows, says of its network: `scale`,
-    `margin` and `filters`.
+    """The `scale`, `margin` and `filters` of the network in an exported SavedModel, on any file system of Beam.
 
     Raises:
-        UserError: There is no SavedModel, or none of this package.
+        UserError: There is no SavedModel of this package.
     """
     if not FileSystems.exists(f"{model}/saved_model.pb"):
         raise UserError(f"{model}: no SavedModel; `srgan export` writes one")
@@ -197,8 +196,8 @@ class ExportedGenerator:
     """The generator of a SavedModel as a network, see `networks`.
 
     Args:
-        folder: The SavedModel's, on this computer.
-        config: Its `scale`, `margin` and `filters`, as `read_model_config` gives them.
+        folder: The SavedModel's folder on this computer.
+        config: The result of `read_model_config`.
     """
 
     def __init__(self, folder, config):
@@ -212,17 +211,18 @@ class ExportedGenerator:
 
 
 class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
-    """Upscales batches of `Picture` with a SavedModel, writes the results and gives the `Outcome` of each.
+    """Upscales batches of `Picture` by a SavedModel, writes the results and returns the `Outcome` of each.
 
-    The results are written here, since that of a large picture comes strip by strip and need not fit into the memory.
+    The results are written here, since that of a large image comes strip by strip and need not fit into the memory.
 
     Args:
-        model: The SavedModel's folder, on any file system that Beam knows.
-        config: What `read_model_config` says of it.
+        model: The SavedModel's folder, on any file system of Beam.
+        config: The result of `read_model_config`.
         quality: Of JPEG and WebP, 1 to 100; None: 95 and lossless.
-        max_memory: Bytes that a process may have at its peak. None: what it has with TensorFlow, and of the free memory
-            as much as there is for each processor, since most runners start a process for each; 512 MiB at least.
-        overwrite: Whether a result that is there is replaced.
+        max_memory: Bytes that a process may have at its peak. None: its memory after loading TensorFlow, plus the free
+            memory divided by the number of processors, since most runners start a process for each; at least 512 MiB
+            more.
+        overwrite: Whether to replace existing results.
     """
 
     def __init__(self, model, config, quality=None, max_memory=None, overwrite=False):
@@ -231,7 +231,7 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
         self._quality, self._max_memory, self._overwrite = quality, max_memory, overwrite
 
     def load_model(self):
-        """The `Upscaler` that a process has, once for all its threads."""
+        """The `Upscaler` of a process, which all its threads share."""
         from srgan_tf.inference.upscaler import Upscaler
 
         with tempfile.TemporaryDirectory() as folder:
@@ -241,7 +241,7 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
 
     def run_inference(self, batch, model, inference_args=None):
         with contextlib.ExitStack() as stack:
-            # Valid and small enough, as reading them has proved.
+            # `ReadInBatches` has checked that they are valid and small enough.
             rasters = [stack.enter_context(open_raster(picture.content, sys.maxsize)) for picture in batch]
             try:
                 results = self._upscale(rasters, model)
@@ -260,7 +260,7 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
 
     def _write(self, picture, raster, strips, scale):
         with tempfile.TemporaryDirectory(prefix="srgan_tf_") as folder:
-            # First here, to separate errors of the picture from errors of the output.
+            # First to a local file, to separate errors of the image from errors of the output.
             path = Path(folder, "picture")
             shape = raster.height * scale, raster.width * scale
             try:
@@ -281,13 +281,13 @@ class UpscaleHandler(ModelHandler[Picture, Outcome, object]):
 
 
 def _failure(picture, error):
-    """The `Outcome` of a picture that could not be upscaled."""
+    """The `Outcome` of an image that could not be upscaled."""
     Metrics.counter(METRICS_NAMESPACE, BAD).inc()
     return Outcome(picture.source, str(getattr(error, "reason", error)) or "out of memory")
 
 
 def _local_copy(model, folder):
-    """The SavedModel's folder, copied into `folder` unless it is on this computer."""
+    """The folder of the SavedModel; if it is not on this computer, a copy in `folder`."""
     if FileSystems.get_scheme(model) is None:
         return Path(model)
     (match,) = FileSystems.match([f"{model}/**"])
@@ -304,12 +304,12 @@ def _open(path):
 
 
 def write_atomically(path, target, overwrite):
-    """Copies a file to a file system, beside its place, and renames it, so that it is never half there.
+    """Copies a local file to any file system of Beam under a temporary name, and renames it.
 
     Args:
-        path: The file, on this computer.
-        target: Its place, on any file system that Beam knows.
-        overwrite: Whether a file that is there is replaced; else it is kept.
+        path: The file.
+        target: The final path.
+        overwrite: Whether to replace an existing file; else it is kept.
     """
     folder = target[: target.rindex("/") + 1]
     partial = f"{folder}.{secrets.token_hex(8)}{UNFINISHED}"
@@ -319,11 +319,11 @@ def write_atomically(path, target, overwrite):
     try:
         FileSystems.rename([partial], [target])
     except OSError:
-        # HDFS replaces nothing. The existing file may be of a worker that was taken for dead.
+        # HDFS never replaces files. The existing file may be of a worker that was wrongly considered dead.
         if FileSystems.get_scheme(target) is None or not FileSystems.exists(target):
             raise
         if overwrite:
-            FileSystems.checksum(target)  # fails for a folder, all of which would be deleted
+            FileSystems.checksum(target)  # fails for a folder, which would be deleted with its content
             FileSystems.delete([target])
             FileSystems.rename([partial], [target])
         else:
@@ -337,10 +337,10 @@ def build(pipeline, layout, handler, pattern=None, list_file=None, max_pixels=MA
         pipeline: A `beam.Pipeline`.
         layout: `Layout`.
         handler: `UpscaleHandler`.
-        pattern: Of the files to read.
-        list_file: A text file to take their names from instead, one a line, relative to `layout.root` or whole.
-        max_pixels: Height times width that a picture may have.
-        overwrite: Whether existing results are replaced.
+        pattern: The pattern of the files to read.
+        list_file: A text file with their names instead, one in each line, relative to `layout.root` or absolute.
+        max_pixels: Height times width that an image may have.
+        overwrite: Whether to replace existing results.
     """
     if list_file:
         names, step = pipeline | "list" >> ReadFromText(list_file) | beam.Filter(bool), layout.with_target
@@ -350,13 +350,13 @@ def build(pipeline, layout, handler, pattern=None, list_file=None, max_pixels=MA
     targets = names | "find" >> find.with_outputs(BAD, main="good")
     batches = (
         targets.good
-        | beam.GroupByKey()  # which also spreads them over the workers
+        | beam.GroupByKey()  # this also distributes them over the workers
         | "read" >> beam.ParDo(ReadInBatches(layout, max_pixels, overwrite)).with_outputs(BAD, main="good")
     )
     upscaled = batches.good | RunInference(handler.with_no_batching())
     outcomes = (targets[BAD], batches[BAD], upscaled) | beam.Flatten()
     bad = outcomes | "bad ones" >> beam.Filter(lambda outcome: outcome.reason is not None)
-    # So that the list of an earlier run does not stay where nothing is bad.
+    # So that without bad images an empty list replaces that of an earlier run.
     nothing = pipeline | "nothing" >> beam.Create([None])
     (
         (bad, nothing)

@@ -1,4 +1,4 @@
-"""A page on which visitors upscale pictures of their own: Gradio, which a Hugging Face Space runs as it is."""
+"""A page on which visitors upscale their own images, in Gradio; it also runs as a Hugging Face Space."""
 
 import functools
 import html
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from srgan_tf.inference.upscaler import Upscaler
 
 QUEUE = 16  # visitors that may wait
-_LOOK_SECONDS = 60  # between two looks at what is old
-KEEP_SECONDS = 600 - _LOOK_SECONDS  # that a picture is kept where a visitor leaves the page open
+_LOOK_SECONDS = 60  # between checks for old files
+KEEP_SECONDS = 600 - _LOOK_SECONDS  # for which an image is kept while a visitor leaves the page open
 _BROWSERS_SHOW = ("png", "jpeg", "webp", "bmp")
-_BYTES_OF_PIXEL = 8  # of RGBA with 16 bits, which no file exceeds by much
+_BYTES_OF_PIXEL = 8  # of RGBA with 16 bits; files are hardly larger
 _ROWS = 256  # at once
 _LABELS = {
     "srgan": "srgan, sharp",
@@ -44,7 +44,7 @@ _CSS = """
 #message:has(p:empty) { display: none; }
 #message .refused { color: var(--error-text-color, #b91c1c); }
 """
-# A picture that is pasted anywhere on the page is taken as one that is dropped.
+# An image that is pasted anywhere on the page is handled like a dropped one.
 _PASTE = """
 () => document.addEventListener("paste", (event) => {
     const field = document.querySelector("#picture input[type=file]");
@@ -56,31 +56,31 @@ _PASTE = """
 
 
 class Pictures:
-    """Folders, in one, of the pictures that visitors gave and got, each removed when its last visitor has done with it.
+    """The folders of visitors' uploads and results; each is removed when its last visitor no longer needs it.
 
-    A visitor is known by Gradio's session, which is None in a call without one.
+    A visitor is identified by Gradio's session, which is None in a call without one.
     """
 
     def __init__(self, folder: Path):
         self._folder, self._lock = folder, threading.Lock()
         self._of: dict[str | None, set[Path]] = {}
-        self._given: dict[str | None, Path] = {}  # the last, by visitor
+        self._given: dict[str | None, Path] = {}  # the last upload, by visitor
 
     def take(self, visitor: str | None, upload: Path) -> None:
-        """Notes a file that a visitor gave, in a folder of its own."""
+        """Registers an upload of a visitor, in a folder of its own."""
         with self._lock:
             self._given[visitor] = upload.parent
             self._of.setdefault(visitor, set()).add(upload.parent)
 
     def start_answer(self, visitor: str | None, upload: Path) -> Path:
-        """A new folder for the answer about a file; of the visitor's others only the file's own is kept, and that of
-        the file that he gave last."""
+        """A new folder for the result of an upload. The visitor's other folders are removed, except for those of this
+        upload and of the last one."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         self._set(visitor, {upload.parent, folder, self._given.get(visitor, folder)})
         return folder
 
     def forget(self, visitor: str | None) -> None:
-        """Removes what a visitor has who leaves."""
+        """Removes the folders of a visitor who leaves."""
         self._given.pop(visitor, None)
         self._set(visitor, set())
 
@@ -89,7 +89,7 @@ class Pictures:
             old = self._of.pop(visitor, set())
             if folders:
                 self._of[visitor] = folders
-            # Gradio keeps equal files of several visitors once.
+            # Gradio keeps one copy of equal files of several visitors.
             for folder in old.difference(*self._of.values()):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -101,16 +101,16 @@ def upscale_upload(
 
     Args:
         source: The file.
-        folder: For the results.
-        upscaler: With which.
-        max_pixels: Height times width that it may have.
-        progress: Called with the share that is done, from 0 to 1.
+        folder: The folder for the results.
+        upscaler: The `Upscaler`.
+        max_pixels: Height times width that the image may have.
+        progress: Called with the finished share, from 0 to 1.
 
     Returns:
-        `(result, before, after)`: the result; and the picture and the result as files that a browser shows.
+        `(result, before, after)`: the result; and the image and the result as files that a browser shows.
 
     Raises:
-        UserError: It is refused; the message begins with the name of the file, without its folder.
+        UserError: The file is refused; the message starts with its name without the folder.
     """
     try:
         height, width = files.probe(source)
@@ -132,7 +132,7 @@ def upscale_upload(
 
 
 def _advance(progress, pixels):
-    """A function that is told of pixels that are done, and passes the share of all of them on, which is 0 at first."""
+    """A function to be called with numbers of finished pixels, which calls `progress` with their share of `pixels`."""
     done = 0
 
     def advance(more):
@@ -145,7 +145,7 @@ def _advance(progress, pixels):
 
 
 def _as_png(source, target, max_pixels):
-    """The picture as a PNG, upright."""
+    """Converts an image to an upright PNG."""
     with open_raster(source, max_pixels) as raster:
         tops = range(0, raster.height, _ROWS)
         strips = (raster.rows(top, min(top + _ROWS, raster.height)) for top in tops)
@@ -159,11 +159,11 @@ def build_page(
     """Builds the page, which `launch` serves.
 
     Args:
-        load: Gives the `Upscaler` with the weights of a name, at a strength.
-        names: Of the weights to choose from; the first is chosen at the start.
-        max_pixels: Height times width that a picture may have.
-        folder: For the pictures while they are needed.
-        dialed: The name that has a strength, 0 to 1; that of the others is 1.
+        load: `load(name, strength)` returns an `Upscaler`.
+        names: The names of the weights to choose from, the default first.
+        max_pixels: Height times width that an image may have.
+        folder: The folder for images while they are needed.
+        dialed: The name with an adjustable strength, 0 to 1; that of the others is 1.
     """
     # Gradio reads these when its components are made.
     os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
@@ -174,7 +174,7 @@ def build_page(
     def say(text="", refused=False):
         return f'<p role="status"{" class=refused" if refused else ""}>{html.escape(text)}</p>'
 
-    bar = gr.Progress()  # by which Gradio knows that the function reports
+    bar = gr.Progress()  # as a default argument, it tells Gradio that the function reports progress
 
     def answer(upload, weights, strength, mapped, request: gr.Request, progress=bar):
         if upload is None:
@@ -267,19 +267,19 @@ def build_page(
 
 
 def launch(page: "gradio.Blocks", host: str, port: int | None, max_pixels: int) -> str:
-    """Serves a page from threads of this process; nothing is asked of other servers, neither here nor by the browser.
+    """Serves a page by threads of this process. Neither the process nor the browser connects to other servers.
 
     Args:
         page: Of `build_page`.
         host: Address to listen on.
-        port: To listen on; None: the first from 7860 on that is free.
-        max_pixels: Of `build_page`: it bounds the size of a file.
+        port: Port to listen on; None: the first free one from 7860 on.
+        max_pixels: As in `build_page`; it limits the size of files.
 
     Returns:
         The page's address.
 
     Raises:
-        UserError: The port or the address cannot be had.
+        UserError: The address or port is not available.
     """
     import gradio as gr
 

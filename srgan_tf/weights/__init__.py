@@ -9,10 +9,10 @@ from srgan_tf.system.errors import UserError
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "manifest.json"
-DEFAULT_WEIGHTS = "srgan"  # what upscaling takes
-DIAL = ("srresnet", "srgan")  # the weights at strength 0 and 1
-DIAL_X2 = ("srresnet-x2", "srgan-x2")  # those for 2x
-COMPARED_WEIGHTS = ("srresnet", "srgan")  # what studies and the face experiment take
+DEFAULT_WEIGHTS = "srgan"  # for upscaling
+DIAL = ("srresnet", "srgan")  # at strength 0 and 1
+DIAL_X2 = ("srresnet-x2", "srgan-x2")  # the same for 2x
+COMPARED_WEIGHTS = ("srresnet", "srgan")  # for studies and the face experiment
 
 
 def read_manifest() -> dict[str, dict[str, Any]]:
@@ -21,7 +21,7 @@ def read_manifest() -> dict[str, dict[str, Any]]:
 
 
 def general_names() -> list[str]:
-    """The names of the pretrained weights that are for 4x and for images of any subject."""
+    """The names of the pretrained weights for 4x and for images of any subject."""
     entries = read_manifest().items()
     return [name for name, entry in entries if "subject" not in entry and entry["settings"]["scale"] == 4]
 
@@ -38,7 +38,7 @@ def pretrained_names() -> str:
 
 
 def find_weights(text: Path | str) -> Path:
-    """The weights file that `text` names, a file or, where there is none, the name of pretrained weights.
+    """The weights file for `text`: the path of an existing file, or the name of pretrained weights.
 
     Raises:
         UserError: There is no such file and no such name, or the pretrained file is not the one of the manifest.
@@ -56,7 +56,7 @@ def find_weights(text: Path | str) -> Path:
 
 
 def find_pretrained(name: str) -> Path:
-    """The file of pretrained weights, named by a key of `read_manifest` and checked against it.
+    """The file of pretrained weights by name, a key of `read_manifest`, checked against the manifest.
 
     Raises:
         UserError: There are none of this name, or the file is not the one of the manifest.

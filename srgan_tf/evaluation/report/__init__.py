@@ -1,4 +1,4 @@
-"""The report, a folder: what was measured and how, as text, as data, as figures and as a page to compare on."""
+"""The report: a folder with text, data and figures of the scores, and a page to compare images."""
 
 from srgan_tf.evaluation.report.writer import check_target, write_comparison, write_report
 

@@ -19,25 +19,25 @@ from srgan_tf.imaging.color import luma
 
 Layers = Mapping[str, NDArray[np.uint8]]  # by system, RGB (H, W, 3), all of one size
 CROP = 64  # side of the region that a strip shows, pixels
-PANEL = 256  # side of the upscaled region at most, pixels
+PANEL = 256  # largest side of the upscaled region, pixels
 _IN_A_ROW = 6
-_IN_STRIPS = ("psnr", "paper_ssim", "lpips")  # scores for which there is room
-_GAP, _TEXT = 8, 40  # pixels between the panels, and for the two lines below each
+_IN_STRIPS = ("psnr", "paper_ssim", "lpips")  # scores below the panels
+_GAP, _TEXT = 8, 40  # pixels between panels, and for the two lines below each
 _FRAME = (255, 45, 85)
 _MIN_FRAME = 3  # pixels
-_FONT, _MARKER = 9, 5  # of the figure's names, and from a point's middle to its edge, in points
-# Where a name may stand: how far its edge is from its point, in points, and in which direction, best first.
+_FONT, _MARKER = 9, 5  # size of names, and radius of markers, in points
+# Candidate positions of a name: distances of its edge from the marker's centre, in points, and directions, best first.
 _DISTANCES = (7, 15, 25, 40, 60)
 _WAYS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 def region(layers: Layers) -> tuple[int, int, int]:
-    """Where the systems differ most: the square with the greatest variance of Y among them.
+    """The region in which systems differ most: the square with the greatest variance of Y among them.
 
-    The original and nearest, which differs from all others at every edge, do not count, unless less than two remain.
+    The original and nearest, which differs from all others at every edge, do not count, unless fewer than two remain.
 
     Returns:
-        `(top, left, side)` in pixels, the side `CROP` or what the picture has; the middle of it if all are equal.
+        `(top, left, side)` in pixels; the side is `CROP`, or less in a smaller image. The centre if all are equal.
     """
     systems = [image for name, image in layers.items() if name not in (HR, LR, "nearest")]
     if len(systems) < 2:
@@ -45,7 +45,7 @@ def region(layers: Layers) -> tuple[int, int, int]:
     height, width = systems[0].shape[:2]
     side = min(CROP, height, width)
     total, squares = np.zeros((height, width)), np.zeros((height, width))
-    first = luma(systems[0])  # subtracted, so that equal pictures give exactly 0
+    first = luma(systems[0])  # subtracted, so that equal images give exactly 0
     for image in systems:
         difference = luma(image) - first
         total += difference
@@ -61,7 +61,7 @@ def region(layers: Layers) -> tuple[int, int, int]:
 
 @cache
 def font(size: int, weight: str = "regular") -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along, for Pillow."""
+    """DejaVu Sans, which comes with matplotlib, for Pillow."""
     path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
     return ImageFont.truetype(path, size)
 
@@ -69,8 +69,8 @@ def font(size: int, weight: str = "regular") -> ImageFont.FreeTypeFont:
 def strip(
     layers: Layers, place: tuple[int, int, int], title: str = "", scores: Mapping[str, Score] | None = None
 ) -> Image.Image:
-    """A region as each system shows it, upscaled by nearest, beside the whole picture with the region marked; RGB, at
-    most 6 panels wide. The picture's title and the systems' `scores`, if any, are written below."""
+    """An RGB image of panels, at most 6 in a row: the whole image with a region marked, then the region of each system,
+    upscaled by nearest. The title and the systems' `scores`, if any, are below the panels."""
     top, left, side = place
     factor = max(1, PANEL // side)
     panel = side * factor
@@ -84,7 +84,7 @@ def strip(
         numbers = [column.text(score.values) or "–" for column in columns] if score else []
         panels.append((crop.resize((panel, panel), Image.Resampling.NEAREST), system, " / ".join(numbers)))
 
-    width = max(panel, PANEL)  # of a tiny picture, too, the names are to be read
+    width = max(panel, PANEL)  # wide enough for names also with a tiny image
     across = min(len(panels), _IN_A_ROW)
     down = math.ceil(len(panels) / across)
     sheet = Image.new("RGB", (across * (width + _GAP) + _GAP, down * (panel + _GAP + _TEXT) + _GAP), "white")
@@ -99,7 +99,7 @@ def strip(
 
 
 def _overview(picture, place, side):
-    """The whole picture, as large as it fits into a square, with a frame around the region."""
+    """The whole image, resized to fit into a square, with a frame around the region."""
     top, left, length = place
     height, width = picture.shape[:2]
     scale = side / max(height, width)
@@ -112,7 +112,7 @@ def _overview(picture, place, side):
 
 
 def _fitted(text, font, width):
-    """The text in one line, its middle replaced by an ellipsis until it fits."""
+    """The text in one line; if it is too long, an ellipsis replaces its middle."""
     text = " ".join(text.split())
     kept = text
     while len(kept) > 3 and font.getlength(kept) > width:
@@ -122,11 +122,11 @@ def _fitted(text, font, width):
 
 
 def psnr_lpips(rows: Iterable[Score]) -> tuple[bytes | None, list[Score]]:
-    """PSNR against LPIPS of all systems, one set beside the other; better is up and to the right.
+    """A figure of PSNR against LPIPS of all systems, with a panel for each set; better is up and to the right.
 
     Returns:
-        `(png, left_out)`: the file as bytes, or None if nothing can be drawn; and the rows that are not in it, without
-        a finite PSNR or LPIPS.
+        `(png, left_out)`: the file as bytes, or None if nothing can be drawn; and the rows without a finite PSNR or
+        LPIPS, which are not in it.
     """
     drawn = [row for row in rows if _finite(row["psnr"]) and _finite(row["lpips"])]
     left_out = [row for row in rows if row not in drawn]
@@ -175,7 +175,7 @@ def _curves(rows):
 
 
 def _label(axis, rows):
-    """Each point's name near it, where it hides the least, joined to it by a line where it is not beside it."""
+    """Writes the name of each point where it hides the least, with a line to the point if it is not beside it."""
     names = {row.system: row.system for row in rows}
     names |= {row.system: strength_of(row.system) for curve in _curves(rows) for row in curve[1:]}
     in_points = 72 / axis.figure.dpi
@@ -203,7 +203,7 @@ def _place(row):
 
 
 def _hidden(box, leader, others, lines, edges):
-    """How much a name hides: other points and names, lines, and of those that which joins it to its point crosses."""
+    """How much a name hides: other points, names and lines; and points and names that its line to its point crosses."""
     count = sum(2 * box.overlaps(other) + leader.intersects_bbox(other, filled=False) for other in others)
     count += sum(line.intersects_bbox(box, filled=False) for line in lines)
     inside = edges.contains(*box.min) and edges.contains(*box.max)
@@ -211,14 +211,14 @@ def _hidden(box, leader, others, lines, edges):
 
 
 def png(figure: Figure, dpi: int = 120) -> bytes:
-    """The file of a figure."""
+    """The PNG file of a figure."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()
 
 
 def literal(text: str) -> str:
-    """A name as matplotlib shows it unchanged."""
+    """A name escaped for matplotlib."""
     text = text.encode(errors="backslashreplace").decode()  # a folder's name need not be text
     return text.replace("$", r"\$")  # which starts a formula
 

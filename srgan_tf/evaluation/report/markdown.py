@@ -19,13 +19,13 @@ def report_text(
     """The text of a report.
 
     Args:
-        title: Of the report.
+        title: Title of the report.
         page: File name of the page.
         rows: Means over test sets.
-        figure: File name of PSNR against LPIPS, or None.
-        strips: `(title, file name, sentences)` of each strip: what is said below it.
+        figure: File name of the figure of PSNR against LPIPS, or None.
+        strips: `(title, file name, sentences)` of each strip; the sentences are shown below it.
         notes: Sentences on what is left out.
-        facts: As `writer.write_report` takes them.
+        facts: See `writer.write_report`.
     """
     parts = [f"# {title}", f"[Compare the images and sort the tables]({page})."]
     if rows:
@@ -55,13 +55,13 @@ def _table(rows):
 
 
 def markdown_table(heading: Sequence[str], cells: Iterable[Sequence[str]], labels: int) -> str:
-    """A table of Markdown: the first `labels` columns to the left, numbers to the right; no newline at its end."""
+    """A Markdown table, `labels` columns aligned to the left, the others to the right; no newline at the end."""
     rule = ["---" if column < labels else "---:" for column in range(len(heading))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *cells))
 
 
 def _list(facts, indent=""):
-    """Lines of a Markdown list, nested as the dict is."""
+    """Yields the lines of a Markdown list, nested like the dict."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
             yield f"{indent}- {escaped(name)}"
@@ -72,5 +72,5 @@ def _list(facts, indent=""):
 
 
 def escaped(text: object) -> str:
-    """Any text as Markdown that shows it as it is, in one line."""
+    """Text escaped for Markdown, in one line."""
     return re.sub(r"([\\`*_{}\[\]<>|#&~$])", r"\\\1", " ".join(str(text).split()))

@@ -1,4 +1,4 @@
-"""The report's page: one HTML file with tables to sort and pictures to compare, which loads nothing from elsewhere."""
+"""The report's page: one HTML file with sortable tables and images to compare, which loads nothing from elsewhere."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from srgan_tf.evaluation.records import HR, LR, Score, by_set, used_columns
 from srgan_tf.inference.invention_map import HIGH, LOW, MOST, Invention, colored
 
 _NAMES = {"picture": "image", "system": "system"}  # headings of a score's fields
-_BASELINES = (HR, LR, "nearest", "bicubic")  # what the page does not choose as the system to look at first
+_BASELINES = (HR, LR, "nearest", "bicubic")  # not shown first
 
 
 def write_page(
@@ -31,17 +31,17 @@ def write_page(
 
     Args:
         file: Text file to write to.
-        title: Of the page.
+        title: Title of the page.
         rows: Means over test sets.
-        scores: Those of single pictures.
-        shown: Iterable of `(pictures, layers, place)`: a `Pictures`, what its `load` returned, and `figures.region`.
-        facts: Dict of what is to be known about the scores: texts, numbers, lists, and dicts of them.
+        scores: Scores of single images.
+        shown: Iterable of `(pictures, layers, place)`: a `Pictures`, the result of its `load`, and `figures.region`.
+        facts: Dict of facts behind the scores: texts, numbers, lists, and dicts of them.
         figure: PNG of PSNR against LPIPS, or None.
         notes: Sentences on what is left out.
-        threads: That encode; each takes 40 bytes for a pixel. None: by the processors.
+        threads: Threads that encode, each with 40 bytes for a pixel. None: by the number of processors.
 
     Returns:
-        Titles of the pictures that the page has no room for, beyond `html.MAX_BYTES`.
+        Titles of the images that the page has no room for, beyond `html.MAX_BYTES`.
     """
     template = read_template("srgan_tf.evaluation.report", "page.html")
     values = {
@@ -76,7 +76,7 @@ def write_page(
 
 
 def _captions(scores):
-    """Dict from set, picture and system to the scores in one line."""
+    """Dict from `(set, image, system)` to the scores in one line."""
     columns = used_columns(scores)
     return {
         (score.set, score.picture, score.system): ", ".join(
@@ -109,7 +109,7 @@ def _index_entry(pictures, layers, place, identities, captions):
 
 
 def _first_pair(names):
-    """Numbers of the two systems to compare first: bicubic, and the last system that is no baseline."""
+    """Indices of the two systems to compare first: bicubic, and the last system that is not a baseline."""
     left = next((names.index(name) for name in ("bicubic", "nearest", LR) if name in names), 0)
     others = [number for number, name in enumerate(names) if name not in _BASELINES and number != left]
     others = others or [number for number in range(len(names)) if number != left]
@@ -133,7 +133,7 @@ def _details(scores):
 
 
 def _table(caption, names, columns, scores):
-    """A table with headings to sort by: the fields `names` of each score, and its numbers."""
+    """A sortable table: the fields `names` of each score, and its numbers."""
 
     def heading(text, first, kind):
         return f'<th scope="col" data-first="{first}" class="{kind}"><button type="button">{escape(text)}</button></th>'
@@ -169,7 +169,7 @@ def _figure(png):
 
 
 def _legend():
-    """The colors of the maps, with the levels at their places, which the page's script sets."""
+    """The colors of the maps with labelled levels, which the page's script positions."""
     bar = image_uri(colored(np.linspace(0, MOST, 512, dtype=np.float32)[None]))
     levels = "".join(f'<span data-level="{level:g}">{level:g}</span>' for level in (0, LOW, HIGH))
     return (
@@ -180,7 +180,7 @@ def _legend():
 
 
 def _facts(facts):
-    """A definition list, nested as the dict is."""
+    """A definition list, nested like the dict."""
     if isinstance(facts, Mapping):
         items = "".join(f"<dt>{escape(str(name))}</dt><dd>{_facts(value)}</dd>" for name, value in facts.items())
         return f"<dl>{items}</dl>" if items else ""

@@ -18,11 +18,11 @@ from srgan_tf.system.atomic import LENIENT_UTF8, atomic_folder, check_folder_tar
 
 TEXT, PAGE, CSV, JSON = "report.md", "index.html", "scores.csv", "scores.json"
 FIGURE, STRIPS, FACTS = "psnr-lpips.png", "strips", "facts.json"
-_FILES = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all that a report's folder can hold
+_FILES = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all names in a report's folder
 
 
 def check_target(folder: Path | str, overwrite: bool = False) -> None:
-    """Whether a report can be written there, see `atomic.check_folder_target`."""
+    """Checks whether a report can be written there, see `atomic.check_folder_target`."""
     check_folder_target(folder, _FILES, "a report", overwrite)
 
 
@@ -35,25 +35,25 @@ def write_report(
     overwrite: bool = False,
     threads: int | None = None,
 ) -> list[str]:
-    """Writes the scores of systems: `report.md`, `scores.csv` (a line for each picture and system), `scores.json`
+    """Writes a report of scores: `report.md`, `scores.csv` (a line for each image and system), `scores.json`
     (everything), `psnr-lpips.png`, `strips/`, and `index.html`, which needs none of the others.
 
-    The folder is made beside its place and renamed, so that it is complete or not there.
+    The folder is written completely or not at all.
 
     Args:
-        folder: Where to.
-        rows: Means over test sets, in the order of showing.
-        scores: Those of single pictures.
-        pictures: `Pictures`, read lazily, one at a time.
-        facts: Dict of the protocol, versions, SHA-256 of the weights, device: texts, numbers, lists, and dicts of them.
-        overwrite: Whether a report that is there may be replaced.
+        folder: The folder of the report.
+        rows: Means over test sets, in the order of display.
+        scores: Scores of single images.
+        pictures: `Pictures`, read one at a time.
+        facts: Dict of protocol, versions, SHA-256 of the weights, device: texts, numbers, lists, and dicts of them.
+        overwrite: Whether an existing report may be replaced.
         threads: See `page.write_page`.
 
     Returns:
-        Notes on what had to be left out, a list of sentences; they are in `report.md`, too.
+        A list of sentences on what had to be left out, which are also in `report.md`.
 
     Raises:
-        UserError: See `check_target`; or a picture cannot be read, or the folder cannot be written.
+        UserError: See `check_target`; or an image cannot be read, or the folder cannot be written.
     """
     rows, scores = list(rows), list(scores)
     with _report_folder(folder, overwrite) as partial:
@@ -81,10 +81,8 @@ def write_comparison(
     overwrite: bool = False,
     threads: int | None = None,
 ) -> list[str]:
-    """Shows what systems make of pictures that have no original, and so no scores.
-
-    Writes `report.md`, `facts.json`, `strips/` and `index.html`; otherwise as `write_report`, also what it returns.
-    """
+    """Writes a report of images without HR, and so without scores: `report.md`, `facts.json`, `strips/` and
+    `index.html`. For the rest see `write_report`."""
     with _report_folder(folder, overwrite) as partial:
         notes = _write_page_and_text(partial, "Super-resolution, compared", pictures, facts, threads=threads)
         _write_json(partial / FACTS, facts)
@@ -93,19 +91,16 @@ def write_comparison(
 
 @contextmanager
 def _report_folder(folder, overwrite):
-    """Yields a new folder, which takes the place of `folder` at the end, or is removed if that is not reached."""
+    """Yields a new folder that replaces `folder` at the end, or is removed after an error."""
     check_target(folder, overwrite)
     with atomic_folder(folder) as partial:
         yield partial
-        check_target(folder, overwrite)  # the scoring or somebody else may have written there since
+        check_target(folder, overwrite)  # again, since something may have been written there meanwhile
 
 
 def _with_strips(folder, pictures, scores, strips):
-    """Reads the pictures lazily, one at a time, and writes their strips.
-
-    Yields:
-        `(pictures, layers, place)`, see `page.write_page`; and appends what `markdown.report_text` takes to `strips`.
-    """
+    """Reads the images one at a time, writes their strips, and appends the arguments of `markdown.report_text` to
+    `strips`; yields `(pictures, layers, place)`, see `page.write_page`."""
     by_picture = {}
     for score in scores:
         by_picture.setdefault((score.set, score.picture), {})[score.system] = score
@@ -122,12 +117,12 @@ def _with_strips(folder, pictures, scores, strips):
 
 
 def _inventions(item):
-    """A sentence on each map of a picture."""
+    """A sentence on each map of an image."""
     return [f"{system}, invented: {Invention.of(error)}" for system, error in item.errors.items()]
 
 
 def _file_name(item, taken):
-    """A name for a file that any system can hold, and that is not yet taken."""
+    """A portable file name that is not yet taken."""
     base = shortened(re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (item.set, item.picture)))).strip("."))
     name, number = base or "picture", 1
     while name.lower() in taken:
@@ -138,7 +133,7 @@ def _file_name(item, taken):
 
 
 def _write_page_and_text(folder, title, pictures, facts, rows=(), scores=(), figure=None, notes=(), threads=None):
-    """Writes strips, page and text; returns notes on what the page has no room for."""
+    """Writes strips, page and text; returns notes on images that the page has no room for."""
     strips = []
     shown = _with_strips(folder, pictures, scores, strips)
     with open(folder / PAGE, "x", newline="\n", **LENIENT_UTF8) as file:
@@ -167,7 +162,7 @@ def _write_json(path, data):
 
 
 def _strict(value):
-    """What JSON can hold: infinite numbers as text, as Python's and NumPy's float() read it; NaN is not known: null."""
+    """Converts to what JSON can hold: infinite numbers become text that Python's float() can read, NaN becomes null."""
     if isinstance(value, Mapping):
         return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

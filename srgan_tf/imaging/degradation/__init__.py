@@ -1,1 +1,1 @@
-"""LR pictures as cameras, programs and web sites leave them: random chains of blur, resizing, noise and JPEG."""
+"""Random chains of blur, resizing, noise and JPEG, which degrade LR like cameras, programs and web sites."""

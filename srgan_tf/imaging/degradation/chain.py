@@ -1,4 +1,4 @@
-"""Draws a chain of steps, and applies it to a picture."""
+"""Draws a chain of steps, and applies it to an image."""
 
 import dataclasses
 import hashlib
@@ -13,18 +13,18 @@ from srgan_tf.imaging.degradation.ranges import Ranges
 from srgan_tf.imaging.degradation.steps import Picture, Scene, Step
 
 _CHAIN, _NOISE = 0, 1  # streams of random numbers
-_MIN_SIGMA = 0.01  # pixels, with which nothing is blurred; and the least that photons are divided by the square of
+_MIN_SIGMA = 0.01  # pixels, practically no blur; also the smallest strength that divides photons
 _PARTS, _NUMBERS = 12, 8  # parts of a chain, each with random numbers of its own, whatever the others are
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """One draw.
+    """One draw of steps.
 
     Attributes:
-        steps: In their order; the last resizing is to the size of LR.
-        seed: Of `Degradation`.
-        number: Of the picture or crop.
+        steps: The steps in their order; the last resizing is to the size of LR.
+        seed: The seed of the `Degradation`.
+        number: The number of the image or crop.
     """
 
     steps: tuple[Step, ...]
@@ -32,11 +32,11 @@ class Chain:
     number: int
 
     def apply(self, hr: Picture, corner: tuple[int, int] = (0, 0)) -> Picture:
-        """Makes LR of HR.
+        """Makes LR from HR.
 
         Args:
             hr: uint8 `(H, W, 3)`, H and W multiples of the scale.
-            corner: First row and column of `hr` in the photograph that it is a crop of; JPEG's blocks follow it.
+            corner: First row and column of the crop `hr` in its photograph, on which JPEG's grid of blocks depends.
 
         Returns:
             uint8 `(H / scale, W / scale, 3)`, exactly aligned with `hr`.
@@ -48,7 +48,7 @@ class Chain:
         return picture
 
     def record(self) -> list[dict]:
-        """What was drawn, for JSON: the name of each step with its parameters."""
+        """The name and the parameters of each step, for JSON."""
         return [{"step": type(step).__name__} | dataclasses.asdict(step) for step in self.steps]
 
 
@@ -63,10 +63,10 @@ class Degradation:
 
     Attributes:
         scale: Factor between HR and LR.
-        strength: In [0, 1]. Probabilities of steps, standard deviations and JPEG's distance from quality 100 are
-            multiplied by it, factors are raised to its power, photons divided by its square, and cutoffs drawn towards
-            pi. At 0 LR is MATLAB's bicubic and nothing else.
-        ranges: What is drawn from.
+        strength: In [0, 1]. It multiplies the probabilities of steps, standard deviations and JPEG's distance from
+            quality 100; factors are raised to its power, photons divided by its square, and cutoffs moved towards pi.
+            At 0 LR is MATLAB's bicubic and nothing else.
+        ranges: The ranges to draw from.
         seed: In [0, 2**32).
     """
 
@@ -76,7 +76,7 @@ class Degradation:
     seed: int = 0
 
     def draw(self, number: int) -> Chain:
-        """The chain of picture or crop number `number`, in [0, 2**64)."""
+        """The chain of image or crop number `number`, in [0, 2**64)."""
         numbers = Random(self.seed, number, _CHAIN).uniforms(_PARTS, _NUMBERS)
         drawer = _Drawer(self.ranges, self.strength)
         orders, first, second, final = numbers[0], numbers[1:5], numbers[5:9], numbers[9:]
@@ -90,7 +90,7 @@ class Degradation:
         return Chain(tuple(step for step in made if step is not None), self.seed, number)
 
     def draw_for(self, name: str) -> Chain:
-        """The chain of a picture by its name, so that it does not depend on what else is in the set.
+        """The chain of an image by its name, so that it does not depend on the rest of the set.
 
         Args:
             name: Its relative path in the set without suffix, POSIX. The first 8 bytes of its SHA-256, big-endian, are
@@ -105,13 +105,13 @@ def _shuffled(made: Sequence[Step | None], numbers) -> list[Step | None]:
 
 
 class _Drawer:
-    """Makes steps of uniform random numbers; None where a step is left out."""
+    """Makes steps from uniform random numbers; None if a step is left out."""
 
     def __init__(self, ranges, strength):
         self._ranges, self._strength = ranges, strength
 
     def round(self, numbers, sigmas, factors, side):
-        """Blur, resizing, noise and JPEG; `factors` are of `side` times HR's."""
+        """Blur, resizing, noise and JPEG; `factors` are relative to `side` times the sides of HR."""
         blur, resize, noise, jpeg = numbers
         return [self.blur(blur, sigmas), self.resize(resize, factors, side), self.noise(noise), self.jpeg(jpeg)]
 
@@ -126,7 +126,7 @@ class _Drawer:
         angle = math.pi * float(numbers[5])
         if numbers[6] >= ranges.anisotropic:
             across, angle = along, 0.0
-        # One number decides whether, and what of it is left, how much.
+        # The same number decides on the kind of Gaussian and, rescaled, draws the exponent.
         exponent = (
             _between(ranges.exponent, numbers[7] / ranges.generalised) if numbers[7] < ranges.generalised else 1.0
         )

@@ -1,18 +1,18 @@
-"""Random numbers that are a function of a seed and a number alone, on every machine and with every NumPy."""
+"""Random numbers that depend only on a seed and a number, on every machine and with every version of NumPy."""
 
 import functools
 
 import numpy as np
 from scipy import special
 
-_KEY = (1 << 64) - 1  # apart from those of `data.sampling`, which counts from 1
+_KEY = (1 << 64) - 1  # different from the streams of `data.sampling`, which count from 1
 _LEVELS = 1 << 16
 
 
 class Random:
-    """The stream of random numbers of a seed, in [0, 2**32), and of the number of a picture or crop, in [0, 2**64).
+    """The random numbers for a seed, in [0, 2**32), and the number of an image or crop, in [0, 2**64).
 
-    Philox's raw numbers are kept by NumPy as they are, its distributions are not; so those are made here.
+    NumPy never changes the raw numbers of Philox, but may change its distributions, so these are computed here.
     """
 
     def __init__(self, seed: int, number: int, stream: int):

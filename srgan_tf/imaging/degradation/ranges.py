@@ -1,4 +1,4 @@
-"""What the random degradations are drawn from: one table, each row of it a setting."""
+"""The table of ranges from which random degradations are drawn; each row is a setting."""
 
 import dataclasses
 import math
@@ -16,9 +16,9 @@ def _row(default: Any, what: str, unit: str = PROBABILITY, lower: float = 0.0, u
 class Ranges:
     """Probabilities, and ranges `(lowest, highest)` of amounts.
 
-    Lengths are pixels of the picture as it is when the step comes. Amounts are drawn uniformly, those of `resize_1`,
-    `resize_2` and `photons` uniformly on a logarithmic scale. Blur is as strong as in Real-ESRGAN (Wang et al. 2021)
-    and its code, resizing and noise are less: there sides shrink to 0.15, and noise has up to 30 levels.
+    Lengths are pixels of the image before the step. Amounts are drawn uniformly, those of `resize_1`, `resize_2` and
+    `photons` uniformly on a logarithmic scale. Blur is as strong as in Real-ESRGAN (Wang et al. 2021) and its code;
+    resizing and noise are weaker: there sides shrink to 0.15, and noise has up to 30 levels.
     """
 
     clean: float = _row(0.1, "nothing but MATLAB's bicubic")
@@ -53,7 +53,7 @@ def parse_ranges(text: str) -> Ranges:
             spaces or commas.
 
     Raises:
-        ValueError: A name is unknown or a value is none that it can have; the message says which and what can be.
+        ValueError: A name is unknown or a value not allowed; the message says which, and what is allowed.
     """
     rows = {field.name: field for field in dataclasses.fields(Ranges)}
     changed: dict[str, Any] = {}

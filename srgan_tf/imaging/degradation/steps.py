@@ -1,8 +1,7 @@
-"""The steps of a chain. Each takes an 8-bit picture and gives one, as a camera or a program would.
+"""The steps of a chain. Each makes an 8-bit image from an 8-bit image, as a camera or a program would.
 
-Because every step rounds to 8 bits, and what it rounds is computed in integers or double precision or without sums, the
-same draw gives the same picture on every machine. No step moves the picture: kernels are symmetric, and resizing aligns
-the outer borders.
+Every step rounds to 8 bits, and computes in integers, in double precision or without sums, so that the same draw gives
+the same image on every machine. No step shifts the image: kernels are symmetric, and resizing aligns the outer borders.
 """
 
 import dataclasses
@@ -24,12 +23,12 @@ _MCU = 16  # pixels a side that JPEG encodes together at 4:2:0
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What a step may need besides the picture.
+    """The context of a step.
 
     Attributes:
-        hr: `(height, width)` of the HR picture.
-        corner: Its first row and column in the photograph that it was cut from.
-        random: Where noise comes from.
+        hr: `(height, width)` of HR.
+        corner: First row and column of HR in the photograph that it is a crop of.
+        random: The random numbers for noise.
     """
 
     hr: tuple[int, int]
@@ -59,7 +58,7 @@ class GaussianBlur:
 
 @dataclasses.dataclass(frozen=True)
 class SincFilter:
-    """The ideal low-pass filter, cut off at the kernel's border, which rings (Real-ESRGAN, section 3.3).
+    """The ideal low-pass filter within a kernel, which causes ringing (Real-ESRGAN, section 3.3).
 
     Attributes:
         size: Side of the kernel, odd, pixels.
@@ -78,8 +77,8 @@ class Resize:
     """Resizes with antialiasing.
 
     Attributes:
-        factor: Of the sides of HR, not of the picture as it is; the result is rounded to whole pixels.
-        method: Of `METHODS`: bicubic is MATLAB's, area the mean over what a new pixel covers, the others Pillow's.
+        factor: Relative to the sides of HR, not of the image before the step; sides are rounded to whole pixels.
+        method: One of `METHODS`: bicubic is MATLAB's, area the mean over the area of a new pixel, the others Pillow's.
     """
 
     factor: float
@@ -91,7 +90,7 @@ class Resize:
             return picture
         if self.method == "bicubic":
             return imresize(picture, height, width)
-        if self.method == "area":  # Pillow's box filter, which takes pixels wholly or not, moves them
+        if self.method == "area":  # Pillow's box filter weights pixels by 0 or 1, which shifts the image
             rows = _mean_rows(picture, height)
             return _rounded(_mean_rows(rows.swapaxes(0, 1), width).swapaxes(0, 1))
         return np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[self.method]))
@@ -117,14 +116,14 @@ class GaussianNoise:
 
 @dataclasses.dataclass(frozen=True)
 class PoissonNoise:
-    """The noise of counting photons, whose variance is the brightness.
+    """Photon noise, whose variance is proportional to the brightness.
 
-    The quantile of the Poisson distribution is taken from its Cornish-Fisher expansion, which is off by one photon at
+    The quantile of the Poisson distribution comes from its Cornish-Fisher expansion, with an error of one photon at
     most.
 
     Attributes:
-        photons: That white stands for.
-        gray: Whether all channels get the noise of their luma.
+        photons: Number of photons of white.
+        gray: Whether all channels get the same noise, that of the luma.
     """
 
     photons: float
@@ -139,7 +138,7 @@ class PoissonNoise:
 
 @dataclasses.dataclass(frozen=True)
 class Jpeg:
-    """Writes the picture as a JPEG and reads it again. The grid of blocks is that of the photograph, not of the crop.
+    """Encodes and decodes the image as JPEG. The grid of blocks is that of the photograph, not of the crop.
 
     Attributes:
         quality: 1 to 100.
@@ -164,12 +163,12 @@ Step = GaussianBlur | SincFilter | Resize | GaussianNoise | PoissonNoise | Jpeg
 
 
 def _mean_rows(picture, count):
-    """Resizes to so many rows, each the mean over what it covers; float64."""
+    """Resizes to `count` rows, each the mean over the area that it covers; float64."""
     height = len(picture)
     edges = np.arange(count + 1) * height / count
     rows = np.minimum(edges.astype(np.int64), height - 1)
     sums = np.cumsum(picture, axis=0, dtype=np.float64)
-    # The sum up to each edge: all of the rows before, and a part of the one that it divides.
+    # The sum up to each edge: all rows before it, and a part of the row that it divides.
     up_to = sums[rows] - picture[rows] * (1 - (edges - rows))[:, None, None]
     return np.diff(up_to, axis=0) * (count / height)
 
@@ -198,16 +197,16 @@ def sinc_kernel(size: int, cutoff: float) -> np.ndarray:
 
 
 def convolve(picture: Picture, kernel: np.ndarray) -> Picture:
-    """Filters a picture, whose border is repeated outwards, by an odd, symmetric kernel; by FFT."""
+    """Filters an image by an odd, symmetric kernel by FFT; beyond the border, the outermost pixels are repeated."""
     height, width, channels = picture.shape
     reach = kernel.shape[0] // 2
     padded = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     size = [fft.next_fast_len(side, real=True) for side in padded.shape[:2]]
     spectrum = fft.rfft2(kernel, size)
     filtered = np.empty_like(picture)
-    for channel in range(channels):  # one at a time, for the memory of large pictures
+    for channel in range(channels):  # one at a time, to save memory with large images
         values = fft.irfft2(fft.rfft2(padded[..., channel].astype(np.float64), size) * spectrum, size)
-        # The transform is periodic: before this, the end of the picture would be mixed in.
+        # The transform is periodic: the first rows and columns have the end of the image mixed in.
         filtered[..., channel] = _rounded(values[2 * reach :, 2 * reach :][:height, :width])
     return filtered
 

@@ -1,7 +1,7 @@
-"""Generators for other software: TensorFlow's SavedModel, ONNX and LiteRT.
+"""Exports generators for other software: TensorFlow's SavedModel, ONNX and LiteRT.
 
-A module a format, each with the `PACKAGES` that it needs and two functions: `write(model, path, metadata)` writes the
-model, and `load(path)` gives it back as functions by name.
+Each format has a module with the `PACKAGES` that it needs and two functions: `write(model, path, metadata)` writes the
+model, and `load(path)` returns it as a dict of functions by name.
 """
 
 from srgan_tf.inference.export.exporter import FORMATS, Difference, export

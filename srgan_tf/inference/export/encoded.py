@@ -1,26 +1,26 @@
-"""Encoded pictures inside of a TensorFlow graph: what their headers say is looked at before they are decoded."""
+"""Decodes images inside a TensorFlow graph, after checking their headers."""
 
 import tensorflow as tf
 
-# Of the parts of a file that are gone through one by one, 20 microseconds each.
+# Limit of the chunks or segments of a file, which take 20 microseconds each.
 _MOST_PARTS = 2**16
 _PNG, _RIFF, _WEBP, _GIF = b"\x89PNG\r\n\x1a\n", b"RIFF", b"WEBP", b"GIF8"
 _ORIENTATION = 0x0112  # tag of EXIF
 
 
 def require(condition, message: str, *others) -> tf.Operation:
-    """What fails a request where a condition does not hold; for `tf.control_dependencies`."""
+    """An operation for `tf.control_dependencies` that fails a request if a condition does not hold."""
     return tf.debugging.Assert(condition, [message, *others])
 
 
 def decode_upright(content: tf.Tensor, most: float) -> tf.Tensor:
-    """The RGB of an encoded picture, turned as EXIF says: PNG, JPEG, BMP, still WebP, of GIF the first.
+    """Decodes an image to RGB, with the orientation of EXIF applied: PNG, JPEG, BMP, still WebP, the first of a GIF.
 
     Alpha is dropped, and 16 bits become 8.
 
     Args:
         content: A string `()`.
-        most: Pixels that it may have; what has more is refused by its header, before it is decoded.
+        most: Largest number of pixels; a larger image is refused by its header, before it is decoded.
 
     Returns:
         uint8 `(H, W, 3)`.
@@ -39,7 +39,7 @@ def decode_upright(content: tf.Tensor, most: float) -> tf.Tensor:
 
 
 def _header(content):
-    """Width and height, float64; the orientation, 1 to 8, int64; and the file without further pictures."""
+    """Width and height, float64; orientation, 1 to 8, int64; and the content up to the end of the first image."""
     width = height = tf.constant(0.0, tf.float64)
     orientation = tf.constant(1, tf.int64)
     if _text(content, 0, 8) == _PNG:
@@ -54,7 +54,7 @@ def _header(content):
     elif _text(content, 0, 4) == _GIF:
         width, height, content = _gif_header(content)
     elif _text(content, 0, 2) == b"BM":
-        # Negative where the rows run from the top, as a number of 32 bits.
+        # A negative number of 32 bits if the rows are stored from top to bottom.
         down = _number(content, 22, 4, little=True)
         width, height = _float(_number(content, 18, 4, little=True)), _float(tf.minimum(down, 2**32 - down))
     return width, height, orientation, content
@@ -79,7 +79,7 @@ def _jpeg_orientation(content):
         size = _number(content, at + 2, 2)
         if marker == 0xFFE1 and _text(content, at + 4, 6) == b"Exif\0\0" and orientation == 1:
             orientation = _exif_orientation(_text(content, at + 10, tf.maximum(size - 8, 0)))
-        if marker == 0xFFDA or marker < 0xFF01:  # the picture, or no marker
+        if marker == 0xFFDA or marker < 0xFF01:  # the image data, or not a marker
             at = _length(content)
         elif marker == 0xFFFF:  # a marker may have any number of these before it
             at += 1
@@ -109,13 +109,13 @@ def _webp_header(content):
             prefix = tf.where(_text(exif, 0, 6) == b"Exif\0\0", 6, 0)
             orientation = _exif_orientation(_text(exif, prefix, size))
         at += 8 + size + size % 2
-    # TensorFlow gives the first of an animation only where it has alpha.
+    # TensorFlow decodes the first image of an animation only with alpha, so animations are refused.
     animated = _text(content, 12, 4) == b"VP8X" and _number(content, 20, 1) // 2 % 2 == 1
     return _float(tf.where(animated, tf.zeros_like(width), width)), _float(height), orientation
 
 
 def _webp_has_alpha(content):
-    """Whether it is a WebP with alpha, as the first part of the file says."""
+    """Whether the first chunk says that it is a WebP with alpha."""
     if _text(content, 0, 4) != _RIFF:
         return False
     if _text(content, 12, 4) == b"VP8X":
@@ -124,7 +124,7 @@ def _webp_has_alpha(content):
 
 
 def _gif_header(content):
-    """The size of the first picture, and the file up to its end: TensorFlow decodes all pictures to give one."""
+    """The size of the first image, and the content up to its end, since TensorFlow would decode all images."""
     width, height = _number(content, 6, 2, little=True), _number(content, 8, 2, little=True)
     at, ended = 13 + _color_table(content, 10), tf.constant(False)
     while at + 2 <= _length(content) and not ended:
@@ -143,13 +143,13 @@ def _gif_header(content):
 
 
 def _color_table(content, at):
-    """Bytes of the table that the flags at a place announce."""
+    """Bytes of the color table according to the flags at `at`."""
     flags = _number(content, at, 1)
     return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
 
 
 def _after_blocks(content, at):
-    """Where the blocks end that begin at a place; each has its size before it, the last one 0."""
+    """The end of the blocks that start at `at`; each starts with its size, and the last one has size 0."""
     size = tf.constant(1, tf.int64)
     while size > 0:
         tf.autograph.experimental.set_loop_options(maximum_iterations=_MOST_PARTS)
@@ -159,7 +159,7 @@ def _after_blocks(content, at):
 
 
 def _exif_orientation(exif):
-    """The orientation that EXIF states, 1 to 8; 1 where it states none."""
+    """The orientation in EXIF, 1 to 8; 1 if there is none."""
     little = _text(exif, 0, 4) == b"II*\0"
     start = _either(exif, 4, 4, little)
     count = _either(exif, start, 2, little)
@@ -167,7 +167,7 @@ def _exif_orientation(exif):
     entries = tf.reshape(entries[: tf.size(entries) // 12 * 12], (-1, 12))
     weights = tf.where(little, tf.constant([1, 256], tf.int64), tf.constant([256, 1], tf.int64))
     found = tf.boolean_mask(entries[:, 8:10], tf.reduce_sum(entries[:, :2] * weights, 1) == _ORIENTATION)
-    # The first one; without any, 1.
+    # The first entry, or else 1.
     value = tf.concat([tf.reduce_sum(found * weights, 1), [1]], 0)[0]
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
@@ -177,7 +177,7 @@ def _decode(content):
         # With TensorFlow's default, which is less accurate, JPEG comes out up to five levels off what Pillow reads.
         image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
     elif _webp_has_alpha(content):
-        # It takes no other number than the file's; left to choose, TensorFlow 2.21 frees memory twice.
+        # It allows only the file's number of channels; with the default, TensorFlow 2.21 frees memory twice.
         image = tf.io.decode_image(content, channels=4, expand_animations=False)[..., :3]
     else:
         image = tf.io.decode_image(content, channels=3, expand_animations=False)
@@ -185,7 +185,7 @@ def _decode(content):
 
 
 def _turned(image, orientation):
-    """The picture upright, for an EXIF orientation."""
+    """Applies an EXIF orientation."""
     if orientation >= 5:
         image = tf.transpose(image, (1, 0, 2))
     if (orientation - 2) % 4 < 2:  # 2, 3, 6, 7
@@ -200,20 +200,20 @@ def _length(content):
 
 
 def _text(content, at, count):
-    """So many bytes from a place on, or as many as there are."""
+    """`count` bytes from `at` on, or fewer at the end."""
     at, count = tf.cast(at, tf.int64), tf.cast(count, tf.int64)
     return tf.strings.substr(content, tf.minimum(at, _length(content)), count)
 
 
 def _number(content, at, count, little=False):
-    """The number that so many bytes from a place on are, int64; bytes behind the end are 0."""
+    """The number in `count` bytes from `at` on, int64; bytes beyond the end are 0."""
     digits = tf.io.decode_raw(tf.strings.join([_text(content, at, count), bytes(count)]), tf.uint8)[:count]
     powers = [256**place for place in range(count)]
     return tf.reduce_sum(tf.cast(digits, tf.int64) * (powers if little else powers[::-1]))
 
 
 def _either(content, at, count, little):
-    """`_number` in the order of bytes that a tensor says."""
+    """`_number` with a byte order given by a tensor."""
     return tf.where(little, _number(content, at, count, True), _number(content, at, count))
 
 

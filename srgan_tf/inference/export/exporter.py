@@ -1,4 +1,4 @@
-"""Writes a generator for other software: complete, and checked in that software against Keras, or not at all."""
+"""Writes a generator for other software, and checks it there against Keras; writes it completely or not at all."""
 
 import dataclasses
 import importlib.util
@@ -25,19 +25,19 @@ from srgan_tf.system.errors import UserError
 from srgan_tf.system.quiet import quiet
 
 FORMATS: dict[str, ModuleType] = {"savedmodel": savedmodel, "onnx": onnx, "litert": litert}
-# Share of the values that may differ by a level: one of 5,000 does, in the package's SRResNet, since the rounding of
-# float32 sums depends on their order; Keras is as far from float64. A bug, such as truncation, makes it most of them.
+# The share of values that may differ by a level. With the package's SRResNet, one in 5,000 does, since rounding of
+# float32 sums depends on their order; Keras differs as much from float64. With a bug, such as truncation, most differ.
 _MAX_SHARE = 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """What an exported model gives, compared with the generator in Keras on a photograph.
+    """The difference between an exported model and the generator in Keras on a photograph.
 
     Attributes:
         picture: The photograph's name.
-        levels: The largest difference, of 255.
-        share: Of the values that differ, 0 to 1.
+        levels: The largest difference, levels of 255.
+        share: Share of the values that differ, 0 to 1.
     """
 
     picture: str
@@ -46,7 +46,7 @@ class Difference:
 
 
 class EightBit(tf.Module):
-    """A network, see `networks`, on 8-bit pictures."""
+    """A network, see `networks`, for 8-bit images."""
 
     def __init__(self, network):
         super().__init__(name="eight_bit")
@@ -68,42 +68,43 @@ def export(
     precision: str = "float32",
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Difference:
-    """Writes the fused generator for other software and checks there that it gives what Keras gives.
+    """Writes the fused generator for other software, and checks there that its results equal Keras'.
 
-    Every format takes uint8 RGB `(N, H, W, 3)` in [0, 255], of any N, H and W from 1, and gives uint8
+    Every format takes uint8 RGB `(N, H, W, 3)` in [0, 255], with any N, H and W from 1, and returns uint8
     `(N, scale H, scale W, 3)`.
 
-    - "savedmodel": a folder for TensorFlow, which needs none of this package, with two signatures. `serving_default`
-      takes and gives `image`, as above. `serving_bytes` takes `image_bytes`, strings `(N,)`, encoded pictures of mixed
-      sizes (PNG, JPEG, BMP, WebP, of GIF the first picture; without their alpha; in 8 bits; upright by the orientation
-      in EXIF), and gives `image_bytes`, PNG. Another shape, a file that cannot be read and a result of
-      more pixels than `max_megapixels` fail the call, the last before the file is decoded. What is larger than a tile
-      with its margin is computed in tiles, with the same values. Metadata: `assets/metadata.json`.
+    - "savedmodel": a folder for TensorFlow, which does not need this package, with two signatures. `serving_default`
+      takes and returns `image`, as above. `serving_bytes` takes `image_bytes`, strings `(N,)`: encoded images of mixed
+      sizes (PNG, JPEG, BMP, WebP, the first of a GIF; alpha is dropped, 16 bits become 8, the orientation of EXIF is
+      applied). It returns `image_bytes`, PNG. A call fails for another shape, a file that cannot be read, and a result
+      with more pixels than `max_megapixels`, in this case before the file is decoded. Images larger than a tile with
+      its margin are computed in tiles, with the same values. Metadata: `assets/metadata.json`.
     - "onnx": a file for ONNX Runtime, `image` to `upscaled`. Metadata: `metadata_props`.
     - "litert": a file for LiteRT, `image` to `upscaled`. Metadata: `unzip FILE metadata.json`.
 
-    The last two compute every picture at once, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
+    The last two compute every image as a whole, in 8 to 10 kB for each of its pixels at 64 channels and scale 4.
 
     Args:
         generator: A `keras.Model`, see `models.generator.build_generator`, or one of `models.registry`.
-        path: The folder or file; made, with the folders above it. A file's name ends in `.onnx` or `.tflite`.
+        path: The folder or file; folders above it are made. A file's name must end in `.onnx` or `.tflite`.
         format: A key of `FORMATS`.
-        overwrite: Replace such a model that lies there. Anything else there is never replaced, also beside a SavedModel
-            in its folder.
-        metadata: A dict that JSON can hold, as `describe_weights` gives; the model's shape and the versions are added.
-        precision: "float16" keeps the weights of "litert" in it: half the size, and up to two levels off. "bfloat16"
-            computes "savedmodel" in it, see `fused.FusedGenerator`: for CPUs that multiply it. Else "float32".
-        max_megapixels: Of "savedmodel": the largest result of a call of `serving_default`, or for a file of
+        overwrite: Whether an existing model may be replaced. Anything else is never replaced, nor a SavedModel's folder
+            with other files in it.
+        metadata: A dict for JSON, as of `describe_weights`; the model's shape and versions are added.
+        precision: "float16" stores the weights of "litert" in half the size, with errors of up to two levels.
+            "bfloat16" computes "savedmodel" in it, see `fused.FusedGenerator`, for CPUs that support it. Else
+            "float32".
+        max_megapixels: Of "savedmodel": the largest result of a call of `serving_default`, or of a file of
             `serving_bytes`.
 
     Returns:
-        The `Difference`: at most 1 level, in at most a hundredth of the values, or with "float16"
-            at most 2 levels, with "bfloat16" at most 1 on average.
+        The `Difference`: at most 1 level, in at most 1 % of the values; with "float16" at most 2 levels, with
+        "bfloat16" at most 1 on average.
 
     Raises:
-        UserError: A package is missing; `path` is taken or cannot be written; the generator cannot be converted; or,
-            loaded back, the model gives something else than the generator.
-        ValueError: `format` is unknown, or none for `float16`.
+        UserError: A package is missing; `path` is taken or cannot be written; the generator cannot be converted; or the
+            results of the exported model differ from the generator's.
+        ValueError: `format` is unknown, or does not have `precision`.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {tuple(FORMATS)}. Received: {format!r}")
@@ -147,7 +148,7 @@ def _check_folder(path, overwrite):
 
 
 def _write(generator, module, partial, path, metadata, precision, options):
-    """Writes the model to `partial`; errors name `path`."""
+    """Writes the model to `partial`; errors name its final `path`."""
     network = to_inference_network(generator, "bfloat16" if precision == "bfloat16" else "float32")
     try:
         with quiet() as messages:
@@ -163,7 +164,7 @@ def _write(generator, module, partial, path, metadata, precision, options):
 
 
 def _compare(generator, module, partial, path, precision):
-    """Compares on a photograph, and on two parts of it at once, on the processor, where arithmetic is float32."""
+    """Compares on a photograph and on a batch of two parts of it, on the CPU, where arithmetic is float32."""
     source = next(iter(embedded_pictures().values()))
     photograph = downscale(crop_to_multiple(read_rgb(source), 4), 4)
     inputs = [photograph[None], np.stack([photograph[:37, :52], photograph[-37:, -52:]])]

@@ -13,9 +13,9 @@ METADATA = "metadata.json"  # in the archive at the file's end
 def write(model, path, metadata, float16=False):
     """Writes the file: `image`, uint8 `(N, H, W, 3)`, to `upscaled`, uint8 `(N, scale H, scale W, 3)`.
 
-    The metadata are packed as LiteRT packs associated files: a ZIP archive at the end, so that `unzip` and `zipfile`
-    get it out, and the interpreter does not see it. With `float16` the weights are kept in it, half the size; the
-    arithmetic stays float32 on a processor, and a GPU may take float16.
+    The metadata are packed like LiteRT's associated files: a ZIP archive at the end, which `unzip` and `zipfile` can
+    read and the interpreter ignores. With `float16` the weights take half the size; a CPU still computes in float32, a
+    GPU may compute in float16.
     """
     signature = [tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")]
     function = tf.function(lambda image: {"upscaled": model(image)}, input_signature=signature)

@@ -1,4 +1,4 @@
-"""What an exported model says of the weights in it."""
+"""The metadata about weights in an exported model."""
 
 import importlib.metadata
 from pathlib import Path
@@ -8,7 +8,7 @@ from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import user_errors
 from srgan_tf.system.json_files import read_json
 
-_PRIVATE = ("weights", "_dir", "_path")  # settings that say where files lie on the computer of the training
+_PRIVATE = ("weights", "_dir", "_path")  # endings of settings that are paths on the training's computer
 
 
 class _Described(TypedDict, total=False):
@@ -19,14 +19,14 @@ class _Described(TypedDict, total=False):
 
 
 def describe_weights(path: Path | str) -> dict[str, Any]:
-    """What is known of a generator's weights, for the metadata of an export.
+    """The metadata of a generator's weights for an export.
 
     Args:
         path: The weights file of a run, with its `settings.json` beside it, or of the package, with its manifest.
 
     Returns:
-        A dict that JSON can hold: `weights` (`file`, `bytes`, `sha256`), `srgan_tf` (this package's version, or None)
-        and `settings` of the training, or whatever the manifest says; without the places of files.
+        A dict for JSON: `weights` (`file`, `bytes`, `sha256`), `srgan_tf` (this package's version, or None), and the
+        `settings` of the training or the manifest's entry; without paths.
 
     Raises:
         UserError: A file cannot be read.

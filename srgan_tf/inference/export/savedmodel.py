@@ -1,4 +1,4 @@
-"""The SavedModel: for TensorFlow, TensorFlow Serving and Beam, with memory that does not grow with the picture."""
+"""The SavedModel: for TensorFlow, TensorFlow Serving and Beam, with memory that does not grow with the image."""
 
 import json
 import tempfile
@@ -11,16 +11,16 @@ from srgan_tf.inference.export.encoded import decode_upright, require
 from srgan_tf.inference.export_formats import MAX_MEGAPIXELS
 
 PACKAGES = ()
-MAIN_FILE = "saved_model.pb"  # which makes a folder a SavedModel
-PARTS = {MAIN_FILE, "fingerprint.pb", "variables", "assets"}  # all that `write` makes
+MAIN_FILE = "saved_model.pb"  # every SavedModel has it
+PARTS = {MAIN_FILE, "fingerprint.pb", "variables", "assets"}  # all that `write` creates
 METADATA = "metadata.json"  # in the folder "assets"
-# Of the tiles that a larger picture is computed in, LR pixels without the margin: with that of 16 blocks, they take
-# 0.7 GiB (a megapixel at once would take 7 GiB) and make 1.7 times the work.
+# Side of the tiles of large images, LR pixels without the margin. With the margin of 16 blocks, a tile takes 0.7 GiB (a
+# megapixel at once would take 7 GiB), and tiles make 1.7 times the work.
 TILE = 256
 
 
 def write(model, path, metadata, max_megapixels=MAX_MEGAPIXELS):
-    """Writes the SavedModel with its two signatures; a request for a larger result than `max_megapixels` is refused."""
+    """Writes the SavedModel with its two signatures, which refuse results larger than `max_megapixels`."""
     any_size, network = _any_size(model, TILE), model.network
     pictures = tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")
     files = tf.TensorSpec((None,), tf.string, name="image_bytes")
@@ -28,7 +28,7 @@ def write(model, path, metadata, max_megapixels=MAX_MEGAPIXELS):
 
     @tf.function(input_signature=[pictures])
     def serving_default(image):
-        # Nothing compares the rank and the channels of a request with the signature, and kernels end the process.
+        # TensorFlow does not compare rank and channels of a request with the signature, and kernels would crash.
         image = tf.ensure_shape(image, pictures.shape)
         size = tf.reduce_prod(tf.cast(tf.shape(image)[:3], tf.float64))
         some = require(size > 0, "image has no pixels: its shape is", tf.shape(image))
@@ -42,7 +42,7 @@ def write(model, path, metadata, max_megapixels=MAX_MEGAPIXELS):
     @tf.function(input_signature=[files])
     def serving_bytes(image_bytes):
         image_bytes = tf.ensure_shape(image_bytes, files.shape)
-        # TensorFlow Serving's REST API writes base64 where an output's name ends in "_bytes".
+        # TensorFlow Serving's REST API encodes outputs in base64 if their name ends in "_bytes".
         sr = tf.map_fn(upscale_file, image_bytes, fn_output_signature=tf.string, parallel_iterations=1)
         return {"image_bytes": sr}
 
@@ -52,7 +52,7 @@ def write(model, path, metadata, max_megapixels=MAX_MEGAPIXELS):
         metadata = metadata | {"export": metadata.get("export", {}) | exported}
         asset.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
         module = tf.Module()
-        # No signature, but what Beam's workers call: for 16 bits, and for gray, whose mean is rounded last.
+        # Not a signature, but called by Beam's workers: for 16 bits, and for gray, whose mean is rounded last.
         module.generate = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
         module.metadata = tf.saved_model.Asset(str(asset))
         signatures = {"serving_default": serving_default, "serving_bytes": serving_bytes}
@@ -75,12 +75,8 @@ def load(path):
 
 
 def _any_size(model, side):
-    """`model` for pictures of every size: as many as fit into a tile with its margin at once, larger ones in tiles.
-
-    Args:
-        model: An `exporter.EightBit`.
-        side: Of the tiles, without the margin, LR pixels at most.
-    """
+    """`model`, an `exporter.EightBit`, for images of every size: a batch that has no more pixels than a tile with its
+    margin is computed at once, larger images in tiles of at most `side` LR pixels without the margin."""
     scale, margin = model.network.scale, model.network.margin
     most = (side + 2 * margin) ** 2
     pictures = tf.TensorSpec((None, None, None, 3), tf.uint8)
@@ -88,7 +84,7 @@ def _any_size(model, side):
 
     def tile(picture, top, bottom, left, right):
         above, before = tf.maximum(top - margin, 0), tf.maximum(left - margin, 0)
-        # Cut off at the picture's border, where the network pads anyway.
+        # Cut off at the image's border, where the network pads anyway.
         sr = at_once(picture[None, above : bottom + margin, before : right + margin])[0]
         rows = slice((top - above) * scale, (bottom - above) * scale)
         return sr[rows, (left - before) * scale : (right - before) * scale]
@@ -99,7 +95,7 @@ def _any_size(model, side):
         down, across = -(-height // side), -(-width // side)
         strips = _array(down)
         for row in tf.range(down):
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # for the memory's sake
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # to save memory
             top, bottom = height * row // down, height * (row + 1) // down
             columns = _array(across)
             for column in tf.range(across):
@@ -125,5 +121,5 @@ def _any_size(model, side):
 
 
 def _array(count):
-    """For so many parts of a picture, which are put together along their first axis."""
+    """A `TensorArray` for so many parts of an image, to be concatenated along their first axis."""
     return tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=(None, None, 3))
