@@ -170,26 +170,15 @@ def run(settings):
             pictures = cleanup.enter_context(tempfile.TemporaryDirectory())
         total = sum(len(each.pairs) for each in sets)
         bar = cleanup.enter_context(tqdm(total=total, unit="image", leave=False, disable=None))
+        options = {"lpips": lpips, "rgb": settings.rgb, "max_memory": unless_auto(settings.max_memory)}
+        options["on_progress"] = lambda picture: bar.update()
         scored = []
         for each in sets:
             if cropped := find_cropped(each.pairs, scale):
-                names = ", ".join(cropped)
-                bar.write(
-                    printable(f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {names}") + "\n"
-                )
-            scored.append(
-                score_set(
-                    each,
-                    systems,
-                    scale,
-                    Path(pictures, *([each.name] if len(sets) > 1 else [])) if pictures else None,
-                    lambda picture: bar.update(),
-                    external[each.name],
-                    lpips=lpips,
-                    rgb=settings.rgb,
-                    max_memory=unless_auto(settings.max_memory),
-                )
-            )
+                note = f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {', '.join(cropped)}"
+                bar.write(printable(note) + "\n")
+            folder = Path(pictures, each.name if len(sets) > 1 else "") if pictures else None
+            scored.append(score_set(each, systems, scale, folder, external=external[each.name], **options))
             _show(scored[-1], settings, bar)
         bar.close()
         if any(one.scores for one in scored):

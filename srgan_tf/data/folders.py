@@ -270,7 +270,8 @@ def drop_mismatched_lr(pairs: Iterable[Pair], scale: int) -> tuple[tuple[Pair, .
         `(pairs, note)`: the pairs, without LR files if all of these are HR divided by another whole number; and a
         clause that says so, or "". Files that cannot be read are ignored.
     """
-    known = [factors for pair in pairs if pair.lr for factors in [_factors(pair)] if factors is not None]
+    found = [_factors(pair) for pair in pairs if pair.lr]
+    known = [factors for factors in found if factors is not None]
     common = set.intersection(*known) if known else set()
     if not common or scale in common:
         return tuple(pairs), ""

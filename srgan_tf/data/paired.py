@@ -61,8 +61,9 @@ def scan_sides(folder: Path | str, scale: int = 4, min_side: int = 1) -> list[tu
     of_lr = layouts.find_lr(hr, found)
     if not of_lr:
         return [(hr, folders.select(found.items(), min_side, hr))]
-    parts = [[item for item in found.items() if (item[0] in of_lr) == is_lr] for is_lr in (False, True)]
-    return [(hr, folders.select(part, side, hr)) for part, side in zip(parts, (min_side, 1))]
+    hr_files = [(path, size) for path, size in found.items() if path not in of_lr]
+    lr_files = [(path, size) for path, size in found.items() if path in of_lr]
+    return [(hr, folders.select(hr_files, min_side, hr)), (hr, folders.select(lr_files, 1, hr))]
 
 
 def _reader(folder):

@@ -82,13 +82,13 @@ class Exif:
 
     def shortened(self, most: int) -> tuple["Exif", list[str]]:
         """Removes the longest values until the block fits into `most` bytes; returns the rest and the names removed."""
-        exif, names = self, []
+        tags, sub_ifds = dict(self.tags), {tag: dict(entries) for tag, entries in self.sub_ifds.items()}
+        exif, names = dataclasses.replace(self, tags=tags, sub_ifds=sub_ifds), []
         while len(exif.block()) > most:
-            ifds = [exif.tags, *exif.sub_ifds.values()]
-            tag, ifd = max(((tag, ifd) for ifd in ifds for tag in ifd), key=lambda place: len(place[1][place[0]][2]))
+            places = [(ifd, tag) for ifd in (tags, *sub_ifds.values()) for tag in ifd]
+            ifd, tag = max(places, key=lambda place: len(place[0][place[1]][2]))
+            del ifd[tag]
             names.append(TAGS.get(tag, hex(tag)))
-            kept = [{other: entry for other, entry in each.items() if (other, each) != (tag, ifd)} for each in ifds]
-            exif = dataclasses.replace(exif, tags=kept[0], sub_ifds=dict(zip(exif.sub_ifds, kept[1:])))
         return exif, names
 
     def add_to_tiff(self, path: Path | str) -> None:

@@ -277,7 +277,7 @@ def _has_all_scans(file, components):
         segment = file.read(max(0, int.from_bytes(file.read(2), "big") - 2))
         if marker == _JPEG_SCAN and len(segment) >= 4:
             first, last, bits = segment[-3:]
-            before, after = bits >> 4 or None, bits & 15
+            before, after = bits >> 4 or None, bits & 15  # the lowest bit so far and now; None: no scan so far
             for component in set(segment[1:-3:2]) & lowest_bits.keys():
                 own = lowest_bits[component]
                 own[first : last + 1] = [after if bit == before else bit for bit in own[first : last + 1]]

@@ -132,22 +132,23 @@ class TileRunner:
         if _has_alpha(bands):
             self._place(strip, tile, self._alpha(strip, tile), slice(bands - 1, bands))
             colors = slice(0, bands - 1)
-        waiting, whole = [tile], tile
+        waiting = [tile]
         while waiting:
-            tile, parts = waiting[0], tiling.quarters(waiting[0])
-            size = strip.padded_size if tile == whole else (0, 0)
-            values, position = strip.padded_tile(tile, self.margin, size)
+            part = waiting[0]
+            quarters = tiling.quarters(part)
+            size = strip.padded_size if part == tile else (0, 0)
+            values, position = strip.padded_tile(part, self.margin, size)
             count, height, width, _ = values.shape
-            if count * height * width > self.max_pixels and len(parts) > 1:
-                waiting[:1] = parts
+            if count * height * width > self.max_pixels and len(quarters) > 1:
+                waiting[:1] = quarters
                 continue
             if _has_alpha(bands):
-                values = strip.filled_tile(tile, self.margin, size)
+                values = strip.filled_tile(part, self.margin, size)
             sr = self._compute(values, position)
             if sr is not None:
-                self._place(strip, tile, sr, colors)
+                self._place(strip, part, sr, colors)
                 del waiting[0]
-            elif len(parts) > 1:
+            elif len(quarters) > 1:
                 self.max_pixels = min(self.max_pixels, count * height * width - 1)
             else:
                 raise MemoryError(

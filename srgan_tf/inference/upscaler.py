@@ -275,13 +275,13 @@ class Upscaler:
         projection = BackProjection(height, width, self.scale, bands, dtype)
         return faithful.project_strips(upscale, rows, projection, on_residual)
 
-    def _plan_tiles(self, picture, bands, dtype, reserve=0, **taken):
+    def _plan_tiles(self, picture, bands, dtype, *, result_bytes=None, reserve=0):
         if self.max_memory is not None:
             self._runner.warm_up(bands, dtype)
         if self.faithful:
             reserve += working_bytes(picture.width, self.scale, bands, dtype)
-        limits = {"side": self.tile, "max_memory": self.max_memory, "reserve": reserve}
-        return plan_tiles(self._runner, picture, bands, dtype, **limits, **taken)
+        limits = {"side": self.tile, "max_memory": self.max_memory}
+        return plan_tiles(self._runner, picture, bands, dtype, **limits, result_bytes=result_bytes, reserve=reserve)
 
     def _strips(self, rows, picture, tile, no_rows, out=None, progress=None):
         """Upscales N images strip by strip.

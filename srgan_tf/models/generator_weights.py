@@ -84,12 +84,10 @@ def read_weights(path: Path | str) -> GeneratorWeights | None:
         return None
     try:
         with open_hdf5(path) as file:
-            config = read_config(file)
-            groups = {name: group for name, group in _layers(file) if len(group)}
-            datasets = {name: [group[str(number)] for number in range(len(group))] for name, group in groups.items()}
-            if "model" in config or any(each.dtype != np.float32 for own in datasets.values() for each in own):
+            config, stored = read_config(file), dict(_stored_layers(file))
+            if "model" in config or any(array.dtype != np.float32 for own in stored.values() for array in own):
                 return None
-            arrays = {name: tuple(each[()] for each in own) for name, own in datasets.items()}
+            arrays = {name: tuple(array[()] for array in own) for name, own in stored.items()}
     except UNREADABLE:
         return None
     finite = all(np.isfinite(array).all() for own in arrays.values() for array in own)
@@ -114,8 +112,7 @@ def read_config(file: h5py.File) -> dict[str, Any]:
         KeyError, TypeError, ValueError: There is none, or it does not fit the arrays.
     """
     config = dict(json.loads(file.attrs[METADATA]))
-    stored = {name: [group[str(number)].shape for number in range(len(group))] for name, group in _layers(file)}
-    stored = {name: shapes for name, shapes in stored.items() if shapes}
+    stored = {name: [array.shape for array in own] for name, own in _stored_layers(file)}
     most = max([len(stored), *(side for shapes in stored.values() for shape in shapes for side in shape)])
     for name, value in config.items():
         if name == "model":
@@ -134,11 +131,13 @@ def read_config(file: h5py.File) -> dict[str, Any]:
     return config
 
 
-def _layers(file):
-    """The name and the variables of each layer in a file of `keras.Model.save_weights`."""
+def _stored_layers(file):
+    """Yields `(name, arrays)` of each layer with variables in a file of `keras.Model.save_weights`."""
     for layer in file["layers"].values():
         if "vars" in layer:
-            yield layer["vars"].attrs["name"], layer["vars"]
+            name, variables = layer["vars"].attrs["name"], layer["vars"]
+            if len(variables):
+                yield name, [variables[str(number)] for number in range(len(variables))]
 
 
 def _shapes(blocks, scale, filters):

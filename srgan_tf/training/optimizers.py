@@ -71,11 +71,6 @@ def has_loss_scale(optimizer: keras.optimizers.Optimizer) -> bool:
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def without_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer itself, without the `LossScaleOptimizer` around it, if there is one."""
-    return optimizer.inner_optimizer if has_loss_scale(optimizer) else optimizer
-
-
 def loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
     """The factor by which `optimizer.scale_loss` multiplies the loss: 1 without a loss scale."""
     return tf.identity(optimizer.dynamic_scale.value) if has_loss_scale(optimizer) else 1.0

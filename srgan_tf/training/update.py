@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from srgan_tf.training.optimizers import has_loss_scale, loss_scale, without_loss_scale
+from srgan_tf.training.optimizers import has_loss_scale, loss_scale
 
 
 class Updater:
@@ -259,7 +259,7 @@ def apply_gradients(
         own_finite: Whether these gradients are finite, a bool scalar.
         good: Whether to take the step, a bool scalar; implies `own_finite`.
     """
-    plain = without_loss_scale(optimizer)
+    plain = optimizer.inner_optimizer if has_loss_scale(optimizer) else optimizer
     extended = tf.distribute.get_strategy().extended
 
     def apply():
