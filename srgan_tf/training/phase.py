@@ -117,6 +117,7 @@ def _train_in(folder, settings, resources):
 
     keras.utils.set_random_seed(settings.seed)
     networks = build_networks(settings, resumes, distribution.normalization)
+    print_sizes(networks)
     xla = hardware.compiles_step(settings.xla, resources.device, distribution.is_distributed)
     state = build_state(folder, settings, networks, xla, resumes)
     if is_done(state, settings):
@@ -182,10 +183,14 @@ def build_networks(settings, resumes: bool, normalization: Callable) -> Networks
         if source is None:
             raise UserError(f"--discriminator={settings.discriminator}: no checkpoint-*.npz there")
     features = None if settings.content_loss == "mse" else build_vgg(settings.content_loss, settings.vgg_path)
-    models = {"G": generator, "D": discriminator, "VGG19": features}
+    return Networks(generator, discriminator, features)
+
+
+def print_sizes(networks: Networks) -> None:
+    """Prints how many weights each network has."""
+    models = {"G": networks.generator, "D": networks.discriminator, "VGG19": networks.features}
     sizes = [f"{name} {model.count_params():,}" for name, model in models.items() if model is not None]
     print(f"weights    {', '.join(sizes)}")
-    return Networks(generator, discriminator, features)
 
 
 def _load_generator(settings, normalization):

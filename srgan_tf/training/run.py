@@ -14,7 +14,7 @@ from srgan_tf.system.terminal import counted, say
 from srgan_tf.training import hardware, run_folder
 from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
-from srgan_tf.training.phase import Resources, train_phase
+from srgan_tf.training.phase import Resources, build_networks, train_phase
 
 
 @ends_in_time()
@@ -113,6 +113,8 @@ def pretrain(settings, resources: Resources) -> str:
             f"SRGAN starts from an SRResNet; this run's stands at step {done} of {first.steps}, so it is trained first"
             " (--weights starts from another, --pretrain_steps says how long)"
         )
+        # Missing files of SRGAN, such as VGG19's, are found now and not after the SRResNet.
+        build_networks(settings, resumes=False, normalization=resources.distribution.normalization)
     if done < first.steps or not weights.exists():
         train_phase(first, resources)
     if not weights.exists():

@@ -75,6 +75,19 @@ def test_an_unfinished_srresnet_resumes_with_its_own_settings(run, tmp_path):
     assert (recorded["schedule"], recorded["learning_rate"], recorded["steps"]) == ("cosine", 3e-4, 6)
 
 
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--vgg_path=none.h5"], "none.h5: no such VGG19 weights file"),
+        (["--content_loss=mse", "--discriminator=none"], "--discriminator=none: no checkpoint-*.npz there"),
+    ],
+)
+def test_what_srgan_lacks_is_said_before_its_srresnet_is_trained(run, tmp_path, flags, said):
+    status, _, err = run("--mode=srgan", "--steps=1", "--pretrain_steps=2", *flags)
+    assert status == 1 and said in err
+    assert not (tmp_path / "run" / "srresnet").exists()
+
+
 def test_longer_pretraining_is_done_if_asked_for(run, tmp_path):
     assert run("--steps=2")[0] == 0
     status, out, _ = run("--mode=srgan", "--content_loss=mse", "--steps=1", "--pretrain_steps=4")
