@@ -28,7 +28,7 @@ from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 
 # The expected error, a root mean square in levels, is factor times difference plus floor; `(factor, floor)` by scale.
-CALIBRATION = {2: (1.84, 0.50), 4: (1.46, 0.70)}
+CALIBRATION = {2: (1.84, 0.50), 4: (1.54, 0.56)}
 _SIGMA, _RADIUS = 2.0, 8  # of the Gaussian window around a pixel, pixels of the result
 # Memory of the map besides the network, as channels of G: 270 to 330 bytes for each output pixel.
 _MORE_FILTERS = 120
