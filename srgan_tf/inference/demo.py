@@ -66,6 +66,12 @@ class Pictures:
         self._of: dict[str | None, set[Path]] = {}
         self._given: dict[str | None, Path] = {}  # the last upload, by visitor
 
+    def find(self, given: str) -> Path | None:
+        """The upload that a client names; None if there is none there. A client can name any path, also this folder,
+        and what is registered is removed with the folder that it is in."""
+        path = Path(given).resolve()
+        return path if path.parent.parent == self._folder.resolve() and path.is_file() else None
+
     def take(self, visitor: str | None, upload: Path) -> None:
         """Registers an upload of a visitor, in a folder of its own."""
         with self._lock:
@@ -131,6 +137,14 @@ def upscale_upload(
     return result, before, after
 
 
+def _names_url(value):
+    """Whether a value from a client is a file, or holds one, that Gradio would download."""
+    if isinstance(value, dict):
+        is_url = str(value.get("path")).lower().startswith(("http:", "https:"))
+        return is_url or any(map(_names_url, value.values()))
+    return isinstance(value, list) and any(map(_names_url, value))
+
+
 def _advance(progress, pixels):
     """A function to be called with numbers of finished pixels, which calls `progress` with their share of `pixels`."""
     done = 0
@@ -171,6 +185,12 @@ def build_page(
 
     pictures, load = Pictures(folder), functools.lru_cache(_CACHED)(load)
 
+    class Page(gr.Blocks):
+        async def preprocess_data(self, block_fn, inputs, *args, **options):
+            if _names_url(inputs):
+                raise gr.Error("An image must be uploaded; this page downloads none.")
+            return await super().preprocess_data(block_fn, inputs, *args, **options)
+
     def say(text="", refused=False):
         return f'<p role="status"{" class=refused" if refused else ""}>{html.escape(text)}</p>'
 
@@ -179,7 +199,8 @@ def build_page(
     def answer(upload, weights, strength, mapped, request: gr.Request, progress=bar):
         if upload is None:
             return None, gr.skip(), gr.skip(), say("Choose an image first.", refused=True)
-        upload = Path(upload)
+        if (upload := pictures.find(upload)) is None:
+            return None, gr.skip(), gr.skip(), say("This image is not here any more; choose it again.", refused=True)
         try:
             answers = pictures.start_answer(request.session_hash, upload)
             progress(0, desc=f"Loading {weights}")
@@ -204,13 +225,14 @@ def build_page(
         )
 
     def take(upload, request: gr.Request):
-        pictures.take(request.session_hash, Path(upload))
+        if path := pictures.find(upload):
+            pictures.take(request.session_hash, path)
 
     def leave(request: gr.Request):
         pictures.forget(request.session_hash)
 
     limit = f"{max_pixels / 1e6:g} megapixels at most; PNG, JPEG, WebP, TIFF, BMP or GIF."
-    with gr.Blocks(title="srgan", analytics_enabled=False, delete_cache=(_LOOK_SECONDS, KEEP_SECONDS)) as page:
+    with Page(title="srgan", analytics_enabled=False, delete_cache=(_LOOK_SECONDS, KEEP_SECONDS)) as page:
         gr.Markdown(
             f"# Larger images\nA photograph, upscaled by SRGAN. {limit} It is not kept after you leave the page."
         )

@@ -1,5 +1,6 @@
 """The page of `srgan demo` in a headless Chromium, from upload to download."""
 
+import json
 import logging.config
 import operator
 import os
@@ -95,7 +96,9 @@ def served(weights, gate, tmp_path_factory):
         assert strength == (0.35 if name == "dialed" else 1)
         return Upscaler(weights, tile=32)
 
-    folder = tmp_path_factory.mktemp("visitors")
+    folder = tmp_path_factory.mktemp("others") / "visitors"  # what is beside it must stay
+    folder.mkdir()
+    (folder.parent / "precious.txt").touch()
     with pytest.MonkeyPatch.context() as patch:
         keep_environment(patch)
         page = build_page(load, ("tiny", "slow", "dialed"), LIMIT, folder, dialed="dialed")
@@ -368,6 +371,48 @@ def test_of_two_visitors_one_waits_and_sees_it(visitor, served, gate, tmp_path):
     driver.close()
     driver.switch_to.window(first)
     visitor.message("240x160 pixels, with slow")
+
+
+class Client:
+    """One who sends what the page's own script would not."""
+
+    def __init__(self, address):
+        self.http = pytest.importorskip("httpx").Client(base_url=f"{address}gradio_api/", timeout=60)
+        found = self.http.get(f"{address}config").json()["dependencies"]
+        self.functions = {each["targets"][0][1]: each["id"] for each in found}
+
+    def upload(self, path):
+        return self.http.post("upload", files={"files": path.open("rb")}).json()[0]
+
+    def start(self, path, strength=1):
+        """What the page answers for a file that is said to be at `path`."""
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        function, session = self.functions["click"], "client"
+        asked = {"data": [file, "tiny", strength, False], "fn_index": function, "session_hash": session}
+        self.http.post("queue/join", json=asked).raise_for_status()
+        with self.http.stream("GET", "queue/data", params={"session_hash": session}) as lines:
+            messages = (json.loads(line.removeprefix("data:")) for line in lines.iter_lines() if line)
+            return next(each["output"] for each in messages if each["msg"] == "process_completed")
+
+
+@pytest.mark.parametrize("inside", [".", "x", "x/y.png", "..", "../precious.txt"])
+def test_nothing_but_an_upload_is_read_or_removed(served, tmp_path, inside):
+    address, folder = served
+    client = Client(address)
+    upload = client.upload(photo(tmp_path / "photo.png"))
+    refused = client.start(str(folder / inside))
+    assert "error" in refused or "choose it again" in refused["data"][3]
+    assert "240x160" in client.start(upload)["data"][3]  # after which what was given before is removed
+    assert folder.is_dir() and (folder.parent / "precious.txt").exists()
+
+
+def test_no_address_is_downloaded(served, monkeypatch):
+    client, asked = Client(served[0]), []
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", asked.append)
+    for place in ("http://example.org/a.png", "HTTPS://example.org/a.png"):
+        assert "downloads none" in client.start(place)["error"]
+        assert "downloads none" in client.start("x", {"path": place, "meta": {"_type": "gradio.FileData"}})["error"]
+    assert not asked
 
 
 @pytest.mark.parametrize("width", [390, 1400])
