@@ -66,10 +66,10 @@ class Pictures:
         self._of: dict[str | None, set[Path]] = {}
         self._given: dict[str | None, Path] = {}  # the last upload, by visitor
 
-    def find(self, given: str) -> Path | None:
+    def find(self, given: str | None) -> Path | None:
         """The upload that a client names; None if there is none there. A client can name any path, also this folder,
         and what is registered is removed with the folder that it is in."""
-        path = Path(given).resolve()
+        path = Path(given or "").resolve()
         return path if path.parent.parent == self._folder.resolve() and path.is_file() else None
 
     def take(self, visitor: str | None, upload: Path) -> None:
@@ -137,6 +137,10 @@ def upscale_upload(
     return result, before, after
 
 
+def _message(text="", refused=False):
+    return f'<p role="status"{" class=refused" if refused else ""}>{html.escape(text)}</p>'
+
+
 def _names_url(value):
     """Whether a value from a client is a file, or holds one, that Gradio would download."""
     if isinstance(value, dict):
@@ -191,16 +195,12 @@ def build_page(
                 raise gr.Error("An image must be uploaded; this page downloads none.")
             return await super().preprocess_data(block_fn, inputs, *args, **options)
 
-    def say(text="", refused=False):
-        return f'<p role="status"{" class=refused" if refused else ""}>{html.escape(text)}</p>'
-
     bar = gr.Progress()  # as a default argument, it tells Gradio that the function reports progress
 
     def answer(upload, weights, strength, mapped, request: gr.Request, progress=bar):
-        if upload is None:
-            return None, gr.skip(), gr.skip(), say("Choose an image first.", refused=True)
         if (upload := pictures.find(upload)) is None:
-            return None, gr.skip(), gr.skip(), say("This image is not here any more; choose it again.", refused=True)
+            text = "Choose an image first; it is kept for ten minutes."
+            return None, gr.skip(), gr.skip(), _message(text, refused=True)
         try:
             answers = pictures.start_answer(request.session_hash, upload)
             progress(0, desc=f"Loading {weights}")
@@ -214,14 +214,14 @@ def build_page(
                 share = f" Invented: {write_map(upload, invented, upscaler, max_pixels, progress=advance)}."
         except (UserError, MemoryError) as error:
             text = str(error) or "out of memory; try a smaller image"
-            return None, gr.Image(visible=False), gr.DownloadButton(interactive=False), say(text, refused=True)
+            return None, gr.Image(visible=False), gr.DownloadButton(interactive=False), _message(text, refused=True)
         (height, width), name = files.probe(result), result.name
         how = f"{weights} at strength {strength:g}" if weights == dialed else weights
         return (
             (str(before), str(after)),
             gr.Image(str(invented) if mapped else None, visible=mapped),
             gr.DownloadButton(value=str(result), interactive=True),
-            say(f"{name}: {width}x{height} pixels, with {how}. Move the line to compare; scroll to zoom.{share}"),
+            _message(f"{name}: {width}x{height} pixels, with {how}. Move the line to compare; scroll to zoom.{share}"),
         )
 
     def take(upload, request: gr.Request):
@@ -253,7 +253,7 @@ def build_page(
                 )
                 mapped = gr.Checkbox(label="Map what is invented", info="three times the work", elem_id="mapped")
                 start = gr.Button("Upscale", variant="primary", elem_id="start")
-                message = gr.HTML(say(), elem_id="message", padding=False)
+                message = gr.HTML(_message(), elem_id="message", padding=False)
                 download = gr.DownloadButton("Download", interactive=False, elem_id="download")
             with gr.Column(scale=3, min_width=320):
                 slider = gr.ImageSlider(

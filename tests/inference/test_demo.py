@@ -338,7 +338,7 @@ def test_what_upscale_refuses_is_refused_in_a_sentence(visitor, tmp_path, name):
 
 def test_the_button_without_a_picture_asks_for_one(visitor):
     visitor.start()
-    assert visitor.message("Choose an image first.")[1]
+    assert visitor.message("Choose an image first; it is kept for ten minutes.")[1]
 
 
 def test_a_pasted_picture_is_taken(visitor):
@@ -401,7 +401,7 @@ def test_nothing_but_an_upload_is_read_or_removed(served, tmp_path, inside):
     client = Client(address)
     upload = client.upload(photo(tmp_path / "photo.png"))
     refused = client.start(str(folder / inside))
-    assert "error" in refused or "choose it again" in refused["data"][3]
+    assert "error" in refused or "Choose an image first" in refused["data"][3]
     assert "240x160" in client.start(upload)["data"][3]  # after which what was given before is removed
     assert folder.is_dir() and (folder.parent / "precious.txt").exists()
 
