@@ -11,7 +11,7 @@ from pathlib import Path
 from srgan_tf.data.walk import find_pictures, is_leftover, is_picture
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.formats import KINDS, READABLE_SUFFIXES, SUFFIXES
-from srgan_tf.system.atomic import check_writable
+from srgan_tf.system.atomic import check_name, check_writable
 from srgan_tf.system.errors import UserError, reason
 
 STREAM = "-"  # instead of a file's name: standard input or output
@@ -222,6 +222,8 @@ def _split_existing(jobs, overwrite):
         existing = _file_id(job.target) if job.target else None
         if existing and existing in inputs:
             raise UserError(f"{job.target}: would replace the input {inputs[existing]}; give another output")
+        if job.target:
+            check_name(job.target)
         (done if existing and not overwrite else to_do).append(job)
     return to_do, done
 

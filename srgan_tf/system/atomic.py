@@ -21,6 +21,7 @@ from srgan_tf.system.errors import UserError, user_errors
 
 # For text with names of files, which need not be valid text.
 LENIENT_UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
+_NAME_BYTES = 255  # that file systems allow
 _OLD = ".old"  # ending of a folder that is being replaced
 # A temporary name: the final name, the machine, the process, a random number, a suffix.
 _UNFINISHED = re.compile(
@@ -29,8 +30,14 @@ _UNFINISHED = re.compile(
 _LONGEST = 7 * 24 * 3600  # seconds after which a temporary file of another machine is stale
 
 
+def check_name(path: Path | str) -> None:
+    """Raises `UserError` if the name of a file or folder is too long, whether or not its folder exists."""
+    if len(os.fsencode(Path(path).name)) > _NAME_BYTES:
+        raise UserError(f"{path}: its name has more than {_NAME_BYTES} bytes; give a shorter one")
+
+
 def shortened(name: str) -> str:
-    """The start of a file's name, to make a longer name of it: systems allow 255 bytes.
+    """The start of a file's name, to make a longer name of it, up to `_NAME_BYTES`.
 
     It is valid text in the system's encoding, even if the name is not, since some libraries take only such names.
     """
@@ -185,6 +192,7 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
     Raises:
         UserError: Nothing can be written there.
     """
+    check_name(path)
     place = Path(path).absolute()
     place = place if folder else place.parent
     with user_errors(path, "cannot be written"):  # the permissions alone do not say

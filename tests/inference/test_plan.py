@@ -225,6 +225,15 @@ def test_a_pattern_may_have_its_results_beside_its_pictures():
     assert planned("in/[ab].png", "new.png/") == {"in/a.png": "new.png/a.png", "in/b.png": "new.png/b.png"}
 
 
+def test_a_name_that_is_too_long_is_refused_before_anything_is_computed():
+    longest = "x" * 251 + ".png"
+    put(longest)
+    assert planned(longest, "there/") == {longest: f"there/{longest}"}
+    assert "more than 255 bytes; give a shorter one" in refused(longest, f"x{longest}")
+    put(f"in/{longest}")
+    assert "more than 255 bytes; give a shorter one" in refused("in", "out", "webp")
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_no_input_is_replaced(overwrite):
     put("a.png")

@@ -135,6 +135,8 @@ def test_whether_something_can_be_written_is_known_before(tmp_path):
         with pytest.raises(UserError) as raised:
             check_writable(path, folder=inside)
         assert str(raised.value).startswith(f"{path}: cannot be written (")
+    with pytest.raises(UserError, match="more than 255 bytes"):
+        check_writable(folder / "new" / ("é" * 128))
     assert sorted(tmp_path.rglob("*")) == [file, folder, link]
 
 
