@@ -52,6 +52,8 @@ class Settings(PhotoDegradation):
         if self.scale not in (2, 4, 8):
             raise UsageError(f"--scale={self.scale}: must be 2, 4 or 8")
         check_outside("output", self.output, "input", self.input)
+        if os.path.exists(self.input):  # not the name of a set; what is replaced must not be what is read
+            check_outside("input", self.input, "output", self.output)
         return super().checked()
 
 

@@ -23,7 +23,7 @@ _PARTS = {"HR", "LR", RECORD}  # all that the folder of a set holds
 
 def check_set_target(folder: Path | str, overwrite: bool = False) -> None:
     """Whether a degraded set can be written there, see `atomic.check_folder_target`."""
-    check_folder_target(folder, _PARTS, "a degraded set", overwrite)
+    check_folder_target(folder, _PARTS, "a degraded set", overwrite, mark=RECORD)
 
 
 def write_set(pairs: Iterable[Pair], folder: Path | str, degradation: Degradation) -> list[UserError]:

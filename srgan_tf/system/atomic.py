@@ -156,7 +156,16 @@ def keep_existing(path: Path | str, overwrite: bool, what: str = "exists already
         raise UserError(f"{path}: {what}; --overwrite replaces it")
 
 
-def check_folder_target(folder: Path | str, parts: Collection[str], what: str, overwrite: bool) -> None:
+def file_id(path: Path | str) -> tuple[int, int] | None:
+    """Device and inode, which are the same for all names of a file; None if there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def check_folder_target(folder: Path | str, parts: Collection[str], what: str, overwrite: bool, mark: str = "") -> None:
     """Checks, before long work, whether a folder can be written by `atomic_folder`.
 
     Args:
@@ -164,9 +173,10 @@ def check_folder_target(folder: Path | str, parts: Collection[str], what: str, o
         parts: The names that may be in it, if it exists.
         what: A description of the folder, such as "a report".
         overwrite: Whether an existing folder may be replaced.
+        mark: The name in `parts` by which such a folder differs from one of the user's, if there is one.
 
     Raises:
-        UserError: It exists already, is a file, or has something else in it; or it cannot be written.
+        UserError: It exists already, is a file or a mount point, or has something else in it; or it cannot be written.
     """
     folder = Path(folder)
     check_writable(folder.resolve())
@@ -174,10 +184,14 @@ def check_folder_target(folder: Path | str, parts: Collection[str], what: str, o
         return
     if not folder.is_dir():
         raise UserError(f"{folder}: a file; name a folder for {what}")
+    if os.path.ismount(folder.resolve()):
+        raise UserError(f"{folder}: a mount point, which cannot be replaced; name a folder in it")
     names = sorted(path.name for path in folder.iterdir())
     foreign = [name for name in names if name not in parts]
     if foreign:
         raise UserError(f"{folder}: holds {foreign[0]}, which is no part of {what}; name a new folder")
+    if names and mark and mark not in names:
+        raise UserError(f"{folder}: holds {names[0]} but no {mark}, so it is not {what}; name a new folder")
     if names:
         keep_existing(folder, overwrite, f"holds {what} already")
 

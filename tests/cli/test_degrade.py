@@ -116,6 +116,8 @@ def test_mistakes_are_one_line_and_nothing_is_written(photos, tmp_path, degrade)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/text").write_text("mine")
     (tmp_path / "set").mkdir()  # an empty folder is none yet
+    (tmp_path / "originals/HR").mkdir(parents=True)  # the layout of any test set
+    (tmp_path / "originals/HR/mine").write_text("mine")
     assert degrade(photos, tmp_path / "set")[0] == 0
     before = sorted(tmp_path.rglob("*"))
     for words, status, message in (
@@ -123,6 +125,8 @@ def test_mistakes_are_one_line_and_nothing_is_written(photos, tmp_path, degrade)
         ((photos, tmp_path / "mine", "--overwrite"), 1, "holds text, which is no part of a degraded set"),
         ((photos, tmp_path / "mine/text", "--overwrite"), 1, "a file; name a folder for a degraded set"),
         ((photos, photos / "set"), 2, "give a place outside"),
+        ((tmp_path / "set/HR", tmp_path / "set", "--overwrite"), 2, "lies in the folder of --output"),
+        ((photos, tmp_path / "originals", "--overwrite"), 1, "holds HR but no degradations.json, so it is not a degr"),
         ((tmp_path / "nothing", tmp_path / "new"), 1, "none of the known sets"),
         ((photos / "a.png", tmp_path / "new"), 1, "cannot be written as a file without suffix"),
         ((photos, tmp_path / "new", "--scale=3"), 2, "--scale=3: must be 2, 4 or 8"),

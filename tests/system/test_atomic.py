@@ -7,7 +7,7 @@ import time
 import pytest
 
 from srgan_tf.system import atomic
-from srgan_tf.system.atomic import atomic_file, atomic_folder, check_writable, remove_unfinished
+from srgan_tf.system.atomic import atomic_file, atomic_folder, check_folder_target, check_writable, remove_unfinished
 from srgan_tf.system.errors import UserError, user_errors
 
 
@@ -138,6 +138,15 @@ def test_whether_something_can_be_written_is_known_before(tmp_path):
     with pytest.raises(UserError, match="more than 255 bytes"):
         check_writable(folder / "new" / ("é" * 128))
     assert sorted(tmp_path.rglob("*")) == [file, folder, link]
+
+
+def test_a_mount_point_is_refused_before_long_work(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
+    for path in (tmp_path, tmp_path / "link"):
+        with pytest.raises(UserError, match=r": a mount point, which cannot be replaced; name a folder in it$"):
+            check_folder_target(path, {"link"}, "a report", overwrite=True)
+    check_folder_target(tmp_path / "new", {"link"}, "a report", overwrite=True)
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):

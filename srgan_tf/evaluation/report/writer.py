@@ -23,7 +23,7 @@ _FILES = {TEXT, PAGE, CSV, JSON, FIGURE, STRIPS, FACTS}  # all names in a report
 
 def check_target(folder: Path | str, overwrite: bool = False) -> None:
     """Checks whether a report can be written there, see `atomic.check_folder_target`."""
-    check_folder_target(folder, _FILES, "a report", overwrite)
+    check_folder_target(folder, _FILES, "a report", overwrite, mark=TEXT)
 
 
 def write_report(

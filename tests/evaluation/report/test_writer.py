@@ -172,6 +172,11 @@ def test_folders_with_other_files_are_never_replaced(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(UserError, match="a file; name a folder"):
         report.check_target(tmp_path / "thesis.txt", overwrite=True)
+    (tmp_path / "site" / "strips").mkdir(parents=True)
+    (tmp_path / "site" / "index.html").touch()
+    with pytest.raises(UserError, match="holds index.html but no report.md, so it is not a report"):
+        report.write_report(tmp_path / "site", ROWS, SCORES, pictures(), FACTS, overwrite=True)
+    assert len(list(tmp_path.rglob("*"))) == 4
 
 
 def test_a_failure_leaves_the_old_report_and_nothing_else(tmp_path):
