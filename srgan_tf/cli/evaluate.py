@@ -27,7 +27,7 @@ from srgan_tf.cli.shared import (
     load_lpips,
     load_mappers,
 )
-from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
+from srgan_tf.evaluation.benchmark import BASELINES, check_inputs_stay, score_set, scoring_bytes
 from srgan_tf.evaluation.facts import INVENTED_TEXT, dial_text, facts
 from srgan_tf.evaluation.picture_sets import find_cropped, fit_sets, load_pair, sizes
 from srgan_tf.evaluation.records import HR, Pictures, dial_name
@@ -163,6 +163,8 @@ def run(settings):
     protocol = _protocol(settings, weights, upscalers)
     sets, notes = fit_sets(sets, scale)
     say(*(line for note in notes for line in (note, "")))
+    for each in sets if settings.pictures else ():
+        check_inputs_stay(each, systems, _pictures_folder(settings.pictures, each, sets), external[each.name])
 
     with contextlib.ExitStack() as cleanup:
         pictures = settings.pictures
@@ -177,7 +179,7 @@ def run(settings):
             if cropped := find_cropped(each.pairs, scale):
                 note = f"{each.name}: HR cut at the right and bottom to multiples of {scale}: {', '.join(cropped)}"
                 bar.write(printable(note) + "\n")
-            folder = Path(pictures, each.name if len(sets) > 1 else "") if pictures else None
+            folder = _pictures_folder(pictures, each, sets) if pictures else None
             scored.append(score_set(each, systems, scale, folder, external=external[each.name], **options))
             _show(scored[-1], settings, bar)
         bar.close()
@@ -189,6 +191,11 @@ def run(settings):
         known = facts(weights, protocol=protocol)
         _write(scored, known, settings, {name: upscalers[name] for name in settings.invented}, failures)
     return report_failures(failures)
+
+
+def _pictures_folder(folder, picture_set, sets):
+    """The folder of the upscaled images of one of the test sets."""
+    return Path(folder, picture_set.name if len(sets) > 1 else "")
 
 
 def _check_targets(settings):

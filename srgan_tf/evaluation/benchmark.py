@@ -4,7 +4,7 @@ import concurrent.futures
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
+from srgan_tf.system.atomic import file_id
 from srgan_tf.system.errors import UserError
 
 BASELINES = {"nearest": upscale_nearest, "bicubic": upscale_bicubic}
@@ -63,6 +64,23 @@ class SetScores:
 def picture_path(folder: Path | str, system: str, picture: str) -> Path:
     """The file to which `score_set` writes a system's result for an image."""
     return Path(folder, system, f"{picture}.png")
+
+
+def check_inputs_stay(
+    picture_set: PictureSet, systems: Iterable[str], folder: Path | str, external: Mapping[str, Mapping[str, Path]]
+) -> None:
+    """Checks, before anything is scored, that what `score_set` writes to `folder` replaces nothing that it reads.
+
+    Raises:
+        UserError: It would replace an image of the test set, or one of `external`.
+    """
+    read = [path for pair in picture_set.pairs for path in (pair.hr, pair.lr) if path]
+    read += [path for paths in external.values() for path in paths.values()]
+    inputs = {file_id(path): path for path in read}
+    for pair in picture_set.pairs:
+        for target in (picture_path(folder, system, pair.name) for system in systems):
+            if (existing := file_id(target)) and existing in inputs:
+                raise UserError(f"{target}: would replace the input {inputs[existing]}; give another --pictures")
 
 
 def score_set(

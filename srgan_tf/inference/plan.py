@@ -11,7 +11,7 @@ from pathlib import Path
 from srgan_tf.data.walk import find_pictures, is_leftover, is_picture
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.formats import KINDS, READABLE_SUFFIXES, SUFFIXES
-from srgan_tf.system.atomic import check_name, check_writable
+from srgan_tf.system.atomic import check_name, check_writable, file_id
 from srgan_tf.system.errors import UserError, reason
 
 STREAM = "-"  # instead of a file's name: standard input or output
@@ -216,22 +216,13 @@ def _check_outside(base, wildcards, outputs, target):
 
 def _split_existing(jobs, overwrite):
     """The jobs to do, and those whose target exists."""
-    inputs = {_file_id(job.source): job.source for job in jobs if job.source}
+    inputs = {file_id(job.source): job.source for job in jobs if job.source}
     to_do, done = [], []
     for job in jobs:
-        existing = _file_id(job.target) if job.target else None
+        existing = file_id(job.target) if job.target else None
         if existing and existing in inputs:
             raise UserError(f"{job.target}: would replace the input {inputs[existing]}; give another output")
         if job.target:
             check_name(job.target)
         (done if existing and not overwrite else to_do).append(job)
     return to_do, done
-
-
-def _file_id(path):
-    """Device and inode, which are the same for all names of a file; None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -84,6 +84,23 @@ def test_weights_csv_and_pictures(run, generator, weights, tmp_path):
     assert np.abs(files.read_rgb(tmp_path / "out" / "mine" / "a.png").astype(int) - expected).max() <= 1
 
 
+def test_pictures_replace_nothing_that_is_read(run, tmp_path):
+    """Results of another system in a folder of ours, such as those of an earlier run; and a test set in one."""
+    earlier = tmp_path / "out" / "bicubic"
+    files.write(tmp_path / "data" / "a.png", noise(40, 40))
+    files.write(earlier / "a.png", noise(40, 40, 1))
+    before = (earlier / "a.png").read_bytes()
+    flags = ["--weights=none", f"--pictures={tmp_path / 'out'}"]
+    for inputs in ([f"--data={tmp_path / 'data'}", f"--results=theirs={earlier}"], [f"--data={earlier}"]):
+        status, _, err = run(*inputs, *flags)
+        place = earlier / "a.png"
+        assert status == 1 and err == [
+            f"srgan: error: {place}: would replace the input {place}; give another --pictures"
+        ]
+        assert place.read_bytes() == before and not (tmp_path / "out" / "nearest").exists()
+    assert run(f"--data={tmp_path / 'data'}", *flags)[0] == 0  # what was only written there is replaced
+
+
 @pytest.mark.parametrize(
     "flags, place, message",
     [
