@@ -39,8 +39,8 @@ def train(
     """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
 
     Args:
-        state: What is trained. The folder of its checkpoints gets `generator.weights.h5` with each checkpoint and, of
-            SRResNet, `best.weights.h5` at the best PSNR.
+        state: What is trained. The folder of its checkpoints gets `generator.weights.h5` with each checkpoint after
+            the first step and, of SRResNet, `best.weights.h5` at the best PSNR.
         step: Of `training.steps`.
         make_batches: `make_batches(start=number) -> iterable of (lr, hr)`, this worker's share of the batches from
             number `start` on.
@@ -116,12 +116,16 @@ def evaluate(
 
 
 def save(state: TrainState, interval: "_Interval", distribution: Distribution) -> None:
-    """Writes the weights and then a checkpoint, so that the weights are never older than the checkpoint."""
+    """Writes the weights and then a checkpoint, so that the weights are never older than the checkpoint.
+
+    At step 0 only the checkpoint, so that there are never weights without one; see `phase.refuse_to_replace_weights`.
+    """
     interval.count_skipped(state.progress)
     if not distribution.chief:
         return
-    state.snapshot.refresh()
-    save_generator(state.snapshot.model, state.checkpoints.folder / "generator.weights.h5")
+    if state.progress.step > 0:
+        state.snapshot.refresh()
+        save_generator(state.snapshot.model, state.checkpoints.folder / "generator.weights.h5")
     state.checkpoints.save(state.progress)
 
 

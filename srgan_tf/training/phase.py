@@ -114,6 +114,8 @@ def _train_in(folder, settings, resources):
     started, facts = run_folder.read_settings(folder, type(settings), required=resumes)
     if resumes:
         settings = run_folder.resumed_settings(folder, settings, started)
+    elif distribution.chief and not settings.dry_run:
+        refuse_to_replace_weights(folder)
 
     keras.utils.set_random_seed(settings.seed)
     networks = build_networks(settings, resumes, distribution.normalization)
@@ -159,6 +161,20 @@ def _train_in(folder, settings, resources):
     done = counted(state.progress.step, "step")
     say(f"{phase_name(settings)}: {done} done; the weights are in {folder}/generator.weights.h5")
     return crops
+
+
+def refuse_to_replace_weights(folder: Path) -> None:
+    """Refuses to start a phase where weights are left of another one, whose checkpoints someone removed to save room.
+
+    Raises:
+        UserError: There are such weights.
+    """
+    for path in (folder / "generator.weights.h5", folder / "best.weights.h5"):
+        if path.exists():
+            raise UserError(
+                f"{path}: would be replaced, since it has no checkpoint beside it to resume from; move it, or give"
+                f" another --run_dir (--weights={path} starts from it)"
+            )
 
 
 def build_networks(settings, resumes: bool, normalization: Callable) -> Networks:

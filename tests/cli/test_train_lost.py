@@ -78,6 +78,37 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(run, t
     assert status == 0 and "3 steps done already" in out and weights.exists()
 
 
+def test_weights_whose_checkpoints_were_removed_to_save_room_are_not_replaced(run, tmp_path):
+    folder = tmp_path / "run" / "srresnet"
+    assert run("--steps=1")[0] == 0
+    for path in folder.glob("checkpoint-*"):
+        path.unlink()
+    before = {path: path.read_bytes() for path in folder.glob("*.h5")}
+    for more in ((), ("--mode=srgan", "--content_loss=mse", "--pretrain_steps=1")):
+        status, _, err = run("--steps=1", *more)
+        assert status == 1 and f"error: {folder / 'generator.weights.h5'}: would be replaced" in err
+        assert err.count("\n") == 1
+    assert run("--steps=1", "--dry_run")[0] == 0
+    assert len(before) == 2 and {path: path.read_bytes() for path in folder.glob("*.h5")} == before
+    (folder / "generator.weights.h5").unlink()
+    status, _, err = run("--steps=1")
+    assert status == 1 and "best.weights.h5: would be replaced" in err
+
+
+def test_a_first_checkpoint_is_there_before_any_weights(run, tmp_path, monkeypatch):
+    """Else a run that is killed between the two could not be started again."""
+
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Monitor, "advance", killed)
+        assert run("--steps=1")[0] == 130
+    folder = tmp_path / "run" / "srresnet"
+    assert (folder / "checkpoint-00000000.npz").exists() and not list(folder.glob("*.h5"))
+    assert run("--steps=1")[0] == 0
+
+
 @pytest.mark.parametrize("fault", ["folder", "picture"])
 def test_photographs_that_go_bad_in_mid_run_are_named_and_the_run_resumes_when_they_are_back(
     run, tmp_path, photographs, monkeypatch, fault
