@@ -20,6 +20,9 @@ from srgan_tf.system.errors import UserError
 
 STRIPS = 3  # number of images to show
 STRIP_SIDE = 192  # side of the part that is shown, pixels
+# dB that an image counts at most. The PSNR of one that is reproduced exactly, such as a black one, is infinite, and so
+# would be the mean: no later weights would be better.
+_MOST_PSNR = 100.0
 
 
 def usable_pairs(pairs: Iterable[Pair], scale: int = 4) -> tuple[list[Pair], list[tuple[Path, str]]]:
@@ -76,8 +79,8 @@ class Validation:
         """Scores the generator as it is.
 
         Returns:
-            `(scores, strips)`: a dict with the mean `"psnr"` in dB and `"ssim"`; a dict from name to bicubic | SR | HR
-            of the picture's centre, uint8 `(H, 3 W, 3)`.
+            `(scores, strips)`: a dict with the mean `"psnr"` in dB, at most 100 of each image, and `"ssim"`; a dict
+            from name to bicubic | SR | HR of the picture's centre, uint8 `(H, 3 W, 3)`.
 
         Raises:
             UserError: A picture cannot be read, or the memory does not suffice for it.
@@ -92,7 +95,7 @@ class Validation:
                 reason = "out of memory while it was upscaled for validation; validate on smaller images"
                 raise UserError(f"{pair.lr or pair.hr}: {reason}") from None
             channels = luma_channel(pair)
-            psnr.append(metrics.psnr(hr, sr, channels=channels))
+            psnr.append(min(metrics.psnr(hr, sr, channels=channels), _MOST_PSNR))
             ssim.append(metrics.ssim(hr, sr, channels=channels))
             if number < STRIPS:
                 parts = (upscale_bicubic(lr, self._scale), sr, hr)

@@ -51,6 +51,14 @@ def test_scores_are_the_means_of_the_metrics(pairs, monkeypatch):
     }
 
 
+def test_an_image_that_is_reproduced_exactly_does_not_hide_the_others(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "Upscaler", Nearest)
+    files.write(tmp_path / "black.png", np.zeros((40, 40, 3), np.uint8))
+    scores, _ = validation.Validation(None, [*pairs[:1], Pair("black", tmp_path / "black.png", None)], 4)()
+    hr, lr = load_pair(pairs[0])
+    assert scores["psnr"] == pytest.approx((metrics.psnr(hr, upscale_nearest(lr, 4)) + 100) / 2)
+
+
 def test_strips_show_bicubic_sr_and_hr_of_the_centre(pairs, monkeypatch):
     monkeypatch.setattr(validation, "Upscaler", Nearest)
     _, strips = validation.Validation(None, pairs, 4)()
