@@ -114,16 +114,23 @@ class Settings(Systems, TestSet):
             strengths = [float(text) for text in self.strength.split(",")] if self.strength else []
         except ValueError:
             strengths = [-1]
-        if not all(0 <= strength <= 1 for strength in strengths) or len(set(strengths)) < len(strengths):
+        names = set(map(dial_name, strengths))
+        if not all(0 <= strength <= 1 for strength in strengths) or len(names) < len(strengths):
             raise UsageError(f"--strength={self.strength}: must be different numbers from 0 to 1, such as 0,0.5,1")
         return sorted(strengths)
 
     def find(self):
-        if not self.strength:
-            return super().find()
-        given = DIAL if self.weights == (AUTO,) else (*self.weights, self.toward)
-        weights = named_weights(given)
-        return weights, named_results(self.results, weights)
+        if self.strength:
+            weights = named_weights(DIAL if self.weights == (AUTO,) else (*self.weights, self.toward))
+            results = named_results(self.results, weights)
+        else:
+            weights, results = super().find()
+        networks = [*self.networks(weights), *filter(None, [self.model])]
+        systems = [*networks, *(f"{name}+" for name in networks if self.ensemble), *results]
+        for name in systems:
+            if systems.count(name) > 1:
+                raise UsageError(f"two systems have the name {name}; give another one as NAME=FILE or NAME=FOLDER")
+        return weights, results
 
     def networks(self, weights):
         """The names of the networks to score."""
