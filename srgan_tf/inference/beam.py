@@ -80,6 +80,11 @@ def _absolute(path):
     return path.rstrip("/")
 
 
+def _real(folder):
+    """A folder with / at its end; of a local one that which links lead to."""
+    return folder if FileSystems.get_scheme(folder) is not None else os.path.join(os.path.realpath(folder), "")
+
+
 def _root_and_pattern(text, has_list):
     """The folder to which the names of images are relative, and the pattern of all of them."""
     path = _absolute(text)
@@ -116,7 +121,7 @@ def prepare(settings):
             raise UserError(f"--list={paths['--list']}: no such file")
     except OSError as error:
         raise UserError(f"cannot be looked up: {' '.join(str(error).split())}") from None
-    if f"{output}/".startswith(root):
+    if _real(f"{output}/").startswith(_real(root)):
         raise UserError(f"--output={output}: lies in the input folder {root}; give another one")
     max_memory = settings.max_memory_gb and int(settings.max_memory_gb * 1e9)
     handler = beam_steps.UpscaleHandler(paths["--model"], config, settings.quality, max_memory, settings.overwrite)

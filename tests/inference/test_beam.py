@@ -154,6 +154,8 @@ def test_killed_and_completed_it_gives_what_upscale_gives(exported, photos, weig
         (["--input={tmp}/in/*.jpg", "--output={tmp}/large"], "--input={tmp}/in/*.jpg: no such file, nor anything"),
         (["--input={tmp}/in", "--output={tmp}/in/large"], "--output={tmp}/in/large: lies in the input folder"),
         (["--input={tmp}/in", "--output={tmp}/in"], "--output={tmp}/in: lies in the input folder"),
+        (["--input={tmp}/in", "--output={tmp}/link", "--overwrite"], "--output={tmp}/link: lies in the input folder"),
+        (["--input={tmp}/link/*", "--output={tmp}/in/new"], "--output={tmp}/in/new: lies in the input folder"),
         (["--input={tmp}/in", "--output={tmp}/[1]"], "--output={tmp}/[1]: Beam takes *, ? and [ for wildcards"),
         (["--input={tmp}/in", "--output=nowhere://large"], "--output=nowhere://large: Unable to get filesystem"),
         (["--input={tmp}/in", "--output={tmp}/large", "--list={tmp}/none.txt"], "--list={tmp}/none.txt: no such file"),
@@ -166,6 +168,7 @@ def test_killed_and_completed_it_gives_what_upscale_gives(exported, photos, weig
 def test_mistakes_are_one_line(exported, tmp_path, capsys, flags, line):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "picture.png").touch()
+    (tmp_path / "link").symlink_to("in")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "saved_model.pb").touch()
     flags = [f"--model={exported}", *(flag.format(tmp=tmp_path) for flag in flags)]
