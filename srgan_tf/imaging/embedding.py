@@ -26,32 +26,33 @@ def embed_png(path, metadata, exif: Exif | None, packet: bytes | None, bands: in
     if packet:
         chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet))
     chunks.sort(key=lambda chunk: chunk[0] in PNG_TEXT)  # colors first
-    data = b""
-    for kind, content in chunks:
-        data += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    data = (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
     with open(path, "r+b") as file:
-        _insert(file, 33, data)  # behind IHDR
+        _insert(file, 33, b"".join(data))  # behind IHDR
 
 
 def embed_jpeg(path, resolution: tuple[float, float], exif: Exif | None, packet: bytes | None) -> list[str]:
     """Adds JFIF's resolution, EXIF and XMP to a JPEG; returns the names of tags that had to be left out."""
     dots = (min(65535, max(1, round(25.4 * each))) for each in resolution)
-    data = _segment(0xE0, b"JFIF\0\1\1\1" + struct.pack(">HHBB", *dots, 0, 0))
+    data = [_segment(0xE0, b"JFIF\0\1\1\1" + struct.pack(">HHBB", *dots, 0, 0))]
     left_out: list[str] = []
     if exif:
         exif, left_out = exif.shortened(_SEGMENT_BYTES)
-        data += _segment(0xE1, exif.block())
+        data.append(_segment(0xE1, exif.block()))
     if packet and len(XMP_MARK + packet) <= _SEGMENT_BYTES:
-        data += _segment(0xE1, XMP_MARK + packet)
+        data.append(_segment(0xE1, XMP_MARK + packet))
     elif packet:  # XMP, part 3, section 1.1.3.1
         digest = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode()
-        data += _segment(0xE1, XMP_MARK + xmp.pointer(digest))
+        data.append(_segment(0xE1, XMP_MARK + xmp.pointer(digest)))
         step = _SEGMENT_BYTES - 100
         for place in range(0, len(packet), step):
             head = JPEG_MORE_XMP + digest + struct.pack(">II", len(packet), place)
-            data += _segment(0xE1, head + packet[place : place + step])
+            data.append(_segment(0xE1, head + packet[place : place + step]))
     with open(path, "r+b") as file:
-        _insert(file, 2, data)
+        _insert(file, 2, b"".join(data))
     return left_out
 
 

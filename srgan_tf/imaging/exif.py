@@ -84,10 +84,13 @@ class Exif:
         """Removes the longest values until the block fits into `most` bytes; returns the rest and the names removed."""
         tags, sub_ifds = dict(self.tags), {tag: dict(entries) for tag, entries in self.sub_ifds.items()}
         exif, names = dataclasses.replace(self, tags=tags, sub_ifds=sub_ifds), []
-        while len(exif.block()) > most:
-            places = [(ifd, tag) for ifd in (tags, *sub_ifds.values()) for tag in ifd]
-            ifd, tag = max(places, key=lambda place: len(place[0][place[1]][2]))
-            del ifd[tag]
+        excess = len(exif.block()) - most
+        places = [(ifd, tag) for ifd in (tags, *sub_ifds.values()) for tag in ifd]
+        for ifd, tag in sorted(places, key=lambda place: -len(place[0][place[1]][2])):
+            if excess <= 0:
+                break
+            length = len(ifd.pop(tag)[2])
+            excess -= struct.calcsize(_Layout("<").entry) + (length + length % 2 if length > 4 else 0)
             names.append(TAGS.get(tag, hex(tag)))
         return exif, names
 
@@ -187,7 +190,7 @@ def _ifd_bytes(entries, layout, offset, after):
     """The bytes of an IFD to be written at `offset`: its entries, `after`, and the long values."""
     head = struct.pack(layout.number, len(entries))
     values_at = offset + len(head) + len(entries) * struct.calcsize(layout.entry) + len(after)
-    values, length = [], 0
+    parts, values, length = [head], [], 0
     for tag, (kind, count, value) in sorted(entries.items()):
         if len(value) > layout.inline:
             place = struct.pack(layout.offset, values_at + length)
@@ -195,8 +198,8 @@ def _ifd_bytes(entries, layout, offset, after):
             length += len(values[-1])
         else:
             place = value
-        head += struct.pack(layout.entry, tag, kind, count, place)
-    return head + after + b"".join(values)
+        parts.append(struct.pack(layout.entry, tag, kind, count, place))
+    return b"".join([*parts, after, *values])
 
 
 def _nested_ifd_bytes(main, sub_ifds, layout, offset, after):

@@ -95,7 +95,10 @@ def _xyz(places):
 
 
 def _fixed(*numbers):
-    return struct.pack(f">{len(numbers)}i", *(round(65536 * number) for number in numbers))
+    try:
+        return struct.pack(f">{len(numbers)}i", *(round(65536 * number) for number in numbers))
+    except (OverflowError, struct.error):
+        raise ValueError("impossible colors") from None
 
 
 def _xyz_tag(color):

@@ -43,7 +43,7 @@ def _text(kind, data):
 
 def _raw_profile(text):
     """The block in a text "Raw profile type ...": its name, its length and its bytes in hexadecimal."""
-    match = re.fullmatch(rb"\s*\w+\s+\d+\s+([0-9a-fA-F\s]*)", text)
+    match = re.fullmatch(rb"\s*\w+\s+\d+\s([0-9a-fA-F\s]*)", text)
     with contextlib.suppress(ValueError):
         return bytes.fromhex(match[1].decode()) if match else b""
     return b""

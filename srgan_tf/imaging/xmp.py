@@ -1,6 +1,8 @@
 """Edits XMP packets as text: properties about the size of an image, or about data appended to its file.
 
 A property is an attribute or an element of RDF; those here are always written with the prefixes of their standards.
+A packet may come from anywhere and be as long as a file, so all of this takes time in proportion to its length: no
+regular expression starts with whitespace that could be at many places of a run of it, as at a packet's end.
 """
 
 import contextlib
@@ -31,7 +33,6 @@ _GONE = {
 }
 _VALUE = r"(?:\s*=\s*[\"']|\s*>)\s*"  # what comes between a property's name and its value
 _ORIENTATION = re.compile(rf"(tiff:Orientation{_VALUE})([1-8])".encode())
-_RDF = re.compile(rb"<rdf:RDF\b[^>]*>(.*)</rdf:RDF>", re.DOTALL)
 _GUID_BYTES = 32
 
 
@@ -82,19 +83,29 @@ def joined(packet: bytes | None, more: list[bytes]) -> bytes | None:
         for part in more
         if name and part.startswith(name[1])
     }
-    extension = _RDF.search(b"".join(parts[place] for place in sorted(parts)))
-    main = _RDF.search(packet)
-    if not extension or not main:
+    extension = b"".join(parts[place] for place in sorted(parts))
+    added, main = _rdf(extension), _rdf(packet)
+    if not added or not main:
         return packet
-    packet = packet[: main.end(1)] + extension[1] + packet[main.end(1) :]
+    packet = packet[: main.stop] + extension[added] + packet[main.stop :]
     return re.sub(
-        rb"\s*xmpNote:HasExtendedXMP\s*=\s*([\"']).*?\1|<xmpNote:HasExtendedXMP>.*?</xmpNote:\w+>", b"", packet
+        rb"(?<!\s)\s*xmpNote:HasExtendedXMP\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')"
+        rb"|<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>",
+        b"",
+        packet,
     )
+
+
+def _rdf(packet):
+    """The slice of what the element rdf:RDF of a packet holds; None without one."""
+    start = packet.find(b">", packet.find(b"<rdf:RDF")) + 1
+    stop = packet.rfind(b"</rdf:RDF>")
+    return slice(start, stop) if b"<rdf:RDF" in packet and 0 < start <= stop else None
 
 
 def _removed(packet, names):
     """The packet without the properties, attributes or elements, whose names match a regular expression."""
-    packet = re.sub(rf"""\s+(?:{names})\s*=\s*(?:"[^"]*"|'[^']*')""".encode(), b"", packet)
+    packet = re.sub(rf"""(?<!\s)\s+(?:{names})\s*=\s*(?:"[^"]*"|'[^']*')""".encode(), b"", packet)
     parser, opened, found = expat.ParserCreate(), [], []
 
     def start(name, attributes):
@@ -106,12 +117,15 @@ def _removed(packet, names):
             tag = re.compile(rf"</{name}\s*>".encode()).match(packet, stop)
             found.append((begin, tag.end() if tag else stop))
 
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    with contextlib.suppress(expat.ExpatError):
+    def refuse(*_):
+        raise ValueError("entities, which could multiply its length")
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.EntityDeclHandler = start, end, refuse
+    with contextlib.suppress(expat.ExpatError, ValueError):
         parser.Parse(packet, True)
-    kept, position = b"", 0
+    kept, position = [], 0
     for begin, stop in sorted(found):
         if begin >= position:  # not within the one before
-            kept += packet[position:begin]
+            kept.append(packet[position:begin])
             position = stop
-    return kept + packet[position:]
+    return b"".join([*kept, packet[position:]])

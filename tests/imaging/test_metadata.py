@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -11,7 +12,9 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from PIL.ExifTags import GPS, IFD, Base
 
 from srgan_tf.imaging import xmp
+from srgan_tf.imaging.exif import read_exif
 from srgan_tf.imaging.icc import png_profile
+from srgan_tf.imaging.png_text import hidden
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster
 from srgan_tf.system.errors import UserError
@@ -175,7 +178,8 @@ def test_colors_that_no_profile_can_state_stay_in_a_png(tmp_path):
     assert chunks_of((tmp_path / "a.png").read_bytes())[b"cICP"] == [bytes([9, 16, 0, 1])]
     with pytest.raises(UserError, match=r"a\.jpg: JPEG cannot hold the image's colors \(cICP 9-16-0-1\); write it as"):
         upscaled(hdr, tmp_path / "a.jpg")
-    for damaged in (struct.pack(">8I", *[0] * 8), struct.pack(">8I", *[2**32 - 1] * 8)):
+    far_away = 31270, 32900, 2**32 - 1, 1, 1, 2**32 - 1, 2**32 - 1, 2**32 - 1
+    for damaged in (struct.pack(">8I", *chromaticities) for chromaticities in ([0] * 8, [2**32 - 1] * 8, far_away)):
         with pytest.raises(UserError, match="cannot hold the image's colors"):
             upscaled(png((b"cHRM", damaged)), tmp_path / "a.tif")
 
@@ -275,6 +279,44 @@ def test_damaged_and_hostile_packets_are_edited_as_far_as_they_go():
     assert xmp.upright(b'<a tiff:Orientation="6"', turned=False) == b'<a tiff:Orientation="1"'
     assert xmp.upright(b"<hdrgm:a>" * 200_000, turned=True) == b"<hdrgm:a>" * 200_000  # in a moment
     assert xmp.joined(b"<x/>", [b"", bytes(99)]) == b"<x/>"
+    entities = b'<!DOCTYPE x [<!ENTITY a "<b/>"><!ENTITY c "&a;&a;">]><x>&c;<hdrgm:a/></x>'
+    assert xmp.upright(entities, turned=False) == entities
+
+
+SPACES = b" " * 100_000
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda: xmp.upright(b"<x>" + SPACES + b"</x>", turned=False),
+        lambda: xmp.upright(b"<x>" + (b"<hdrgm:a/>" + b"words" * 20) * 100_000 + b"</x>", turned=False),
+        lambda: xmp.joined(LINK + b"<rdf:RDF></rdf:RDF>" + SPACES, [EXTENSION + b"<rdf:RDF></rdf:RDF>"]),
+        lambda: xmp.joined(LINK + b"<rdf:RDF></rdf:RDF>", [EXTENSION + b"<rdf:RDF>" * 100_000]),
+        lambda: xmp.joined(
+            LINK + b"<rdf:RDF></rdf:RDF>",
+            [EXTENSION + b"<rdf:RDF>" + b"<xmpNote:HasExtendedXMP>" * 50_000 + b"</rdf:RDF>"],
+        ),
+        lambda: hidden(b"tEXt", b"Raw profile type exif\0exif 1" + SPACES + b"!"),
+        lambda: read_exif(_long_exif()).shortened(60_000),
+    ],
+    ids=["padding", "gone", "joined padding", "joined open", "joined notes", "raw profile", "exif"],
+)
+def test_long_metadata_takes_time_in_proportion_to_its_length(edit):
+    """It can be made so that 30 kB take half a minute, and 1 MB the whole day."""
+    start = time.process_time()
+    edit()
+    assert time.process_time() - start < 5
+
+
+LINK, EXTENSION = b'<x xmpNote:HasExtendedXMP="' + b"A" * 32 + b'"/>', b"A" * 32 + bytes(8)
+
+
+def _long_exif():
+    """A block with 60,000 tags of the camera."""
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tag) for tag in range(60_000))
+    main = struct.pack("<HHHIII", 1, 0x8769, 4, 1, 26, 0)
+    return b"II*\0" + struct.pack("<I", 8) + main + struct.pack("<H", 60_000) + entries + bytes(4)
 
 
 def test_a_turned_panorama_is_not_described(tmp_path):
