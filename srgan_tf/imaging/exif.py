@@ -162,18 +162,36 @@ def read_layout(file: BinaryIO) -> tuple[_Layout, int]:
     return layout, struct.unpack_from(layout.offset, head, place)[0]
 
 
-def read_ifd(file: BinaryIO, layout: _Layout, offset: int) -> tuple[dict, bytes]:
+class Room:
+    """The bytes that the IFDs of a file may have in all, twice the file's. Those of a sound file hardly overlap; but a
+    file can be made of which each page has all of the file as a value."""
+
+    def __init__(self, file: BinaryIO):
+        self.left = 2 * file.seek(0, os.SEEK_END) + 2**20
+
+
+def read_ifd(file: BinaryIO, layout: _Layout, offset: int, total: Room | None = None) -> tuple[dict, bytes]:
     """The IFD at `offset`, without damaged entries; and the bytes that point to the next one.
 
+    Args:
+        file: The file.
+        layout: Of the file.
+        offset: Of the IFD.
+        total: The `Room` of all IFDs of a file of which many are read.
+
     Raises:
-        One of `IFD_ERRORS`: There is none.
+        One of `IFD_ERRORS`: There is none, or `total` does not suffice.
     """
+    total = total or Room(file)
     room = min(_MAX_VALUE_BYTES, file.seek(0, os.SEEK_END))  # many entries may share one long value
     file.seek(offset)
     (number,) = struct.unpack(layout.number, file.read(struct.calcsize(layout.number)))
     length = struct.calcsize(layout.entry)
     body = file.read(min(number, _MAX_ENTRIES) * length)
     after = file.read(layout.inline)
+    total.left -= len(body) + room
+    if total.left < 0:
+        raise ValueError("more than the file can hold")
     entries = {}
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: len(body) // length * length]):
         size = _TYPE_BYTES.get(kind, 0) * count
@@ -183,6 +201,7 @@ def read_ifd(file: BinaryIO, layout: _Layout, offset: int) -> tuple[dict, bytes]
             value = file.read(size)
         if 0 < size <= len(value):
             entries[tag] = kind, count, value[:size]
+    total.left += room  # which was not used
     return entries, after
 
 

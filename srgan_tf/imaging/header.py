@@ -14,9 +14,9 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile
 
 from srgan_tf.imaging import xmp
 from srgan_tf.imaging.errors import UnsupportedPicture
-from srgan_tf.imaging.exif import IFD_ERRORS, Exif, first_integer, integers, read_exif, read_ifd, read_layout
+from srgan_tf.imaging.exif import IFD_ERRORS, Exif, Room, first_integer, integers, read_exif, read_ifd, read_layout
 from srgan_tf.imaging.formats import RAW, SIGNATURE_BYTES, detect
-from srgan_tf.imaging.png_text import XMP_MARK, hidden
+from srgan_tf.imaging.png_text import XMP_MARK, hidden, keyword_of
 
 MAX_PIXELS = 256_000_000  # larger images are refused as decompression bombs
 BY_PILLOW: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
@@ -38,6 +38,8 @@ JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # channels of gray, RGB, a palette, CMYK and YCbCr
 _MAX_METADATA_BYTES = 1 << 26  # in all; more is left out
 _MAX_PAGES = 1 << 16
+_MAX_SUB_IFDS = 100  # cameras have some
+_MAX_PADDING = 1 << 16  # bytes between the segments of a JPEG's header
 _TAIL = 1 << 16  # bytes
 
 
@@ -177,10 +179,12 @@ def _png(file):
     if color_type == 3 and b"PLTE" not in first:
         raise UnsupportedPicture("damaged: its palette is missing")
     blocks: dict[str, bytes] = {}  # "exif" and "xmp" in texts, the first of each
-    kept = []
+    kept, read = [], set()
     for kind, data in chunks:
-        if kind in PNG_TEXT and (block := hidden(kind, data)):
-            blocks.setdefault(*block)
+        if kind in PNG_TEXT and (keyword := keyword_of(data)):
+            if keyword not in read:  # each may take as long as a whole image to decompress
+                blocks.setdefault(*hidden(kind, data))
+            read.add(keyword)
         elif kind in _PNG_COLOR or kind in PNG_TEXT and data:
             kept.append((kind, data))
     exif = first.get(b"eXIf") or blocks.get("exif")
@@ -248,11 +252,12 @@ def _jpeg(file):
 
 def _jpeg_segments(file):
     """Yields the marker and the data of APP1 and frame segments, up to the first scan."""
-    room = _Room()
+    room, padding = _Room(), 0
     file.seek(2)
-    while (marker := file.read(2)) != b"\xff\xda" and len(marker) == 2:
+    while (marker := file.read(2)) != b"\xff\xda" and len(marker) == 2 and padding < _MAX_PADDING:
         if marker[0] != 0xFF or marker[1] in (0x00, 0xFF):  # padding
             file.seek(-1, os.SEEK_CUR)
+            padding += 1
         elif not 0xD0 <= marker[1] <= 0xD9:
             length = int.from_bytes(file.read(2).rjust(2, b"\xff"), "big") - 2  # at the file's end: beyond it
             end = file.tell() + length
@@ -348,11 +353,13 @@ def _webp(file):
 def _tiff(file):
     try:
         layout, offset = read_layout(file)
-        pages = _tiff_pages(file, layout, offset)
+        room = Room(file)
+        pages = _tiff_pages(file, layout, offset, room)
     except IFD_ERRORS:
         return None
     everything = [entries for _, entries in pages]
-    nested = [_tiff_or_nothing(file, layout, place) for place in integers(pages[0][1], TiffTag.SUB_IFDS, layout)]
+    places = integers(pages[0][1], TiffTag.SUB_IFDS, layout)[:_MAX_SUB_IFDS]
+    nested = [_tiff_or_nothing(file, layout, place, room) for place in places]
 
     def value(entries, tag, default=0):
         return first_integer(entries, tag, layout, default)
@@ -394,13 +401,13 @@ def _tiff(file):
     )
 
 
-def _tiff_pages(file, layout, offset):
+def _tiff_pages(file, layout, offset, room):
     """The offset and the IFD of each page, at least one."""
     pages, seen = [], set()
     while offset and offset not in seen and len(seen) < _MAX_PAGES:
         seen.add(offset)
         try:
-            entries, after = read_ifd(file, layout, offset)
+            entries, after = read_ifd(file, layout, offset, room)
         except IFD_ERRORS:
             break
         pages.append((offset, entries))
@@ -410,9 +417,9 @@ def _tiff_pages(file, layout, offset):
     return pages
 
 
-def _tiff_or_nothing(file, layout, offset):
+def _tiff_or_nothing(file, layout, offset, room):
     try:
-        return read_ifd(file, layout, offset)[0]
+        return read_ifd(file, layout, offset, room)[0]
     except IFD_ERRORS:
         return {}
 

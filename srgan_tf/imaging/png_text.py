@@ -6,19 +6,24 @@ import zlib
 
 XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG file
 _MAX_BYTES = 1 << 24  # of a decompressed text; longer ones are left out
+_XMP, _PROFILES = b"XML:com.adobe.xmp", (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp")
 
 
-def hidden(kind: bytes, data: bytes) -> tuple[str, bytes] | None:
-    """EXIF or XMP in a tEXt, zTXt or iTXt chunk.
+def keyword_of(data: bytes) -> bytes | None:
+    """The keyword of a tEXt, zTXt or iTXt chunk, if there is EXIF or XMP under it; None for a normal text."""
+    keyword = data.partition(b"\0")[0]
+    return keyword if keyword in (_XMP, *_PROFILES) else None
+
+
+def hidden(kind: bytes, data: bytes) -> tuple[str, bytes]:
+    """EXIF or XMP in a chunk that has a `keyword_of`.
 
     Returns:
-        "exif" or "xmp", and the block as in JPEG, empty if it is damaged; None for a normal text.
+        "exif" or "xmp", and the block as in JPEG, empty if it is damaged.
     """
     keyword = data.partition(b"\0")[0]
-    if keyword == b"XML:com.adobe.xmp":
+    if keyword == _XMP:
         return "xmp", _text(kind, data)
-    if keyword not in (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"):
-        return None
     block = _raw_profile(_text(kind, data))
     if block.startswith(XMP_MARK) or keyword.endswith(b"xmp"):
         return "xmp", block.removeprefix(XMP_MARK)

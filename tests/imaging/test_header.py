@@ -11,6 +11,8 @@ import pyvips
 from PIL import Image
 
 from srgan_tf.imaging import files
+from srgan_tf.imaging.errors import UnsupportedPicture
+from srgan_tf.imaging.header import read_header
 from srgan_tf.imaging.raster import open_raster
 from srgan_tf.system.errors import UserError
 
@@ -145,6 +147,45 @@ def test_the_walk_over_a_broken_jpeg_header_ends(tmp_path, rest):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xee\0\2" + rest)
     with pytest.raises(UserError, match="damaged or truncated"):
         files.probe(tmp_path / "a.jpg")
+
+
+def test_bytes_before_a_segment_of_a_jpeg_are_passed_over_up_to_a_limit():
+    whole = saved("JPEG")
+    assert read_header(io.BytesIO(b"\xff\xd8\xff" + bytes(1000) + whole[2:])).size == NOISE.shape[:2]
+    start = time.process_time()
+    with pytest.raises(UnsupportedPicture, match="its size is missing"):
+        read_header(io.BytesIO(b"\xff\xd8\xff" + bytes(40_000_000) + whole[2:]))
+    assert time.process_time() - start < 5
+
+
+def overlapping_tiff(kind):
+    """A TIFF in which pages, or IFDs below one, are made of the same bytes again and again."""
+    head, most = b"II*\0" + struct.pack("<I", 8), 2**16 - 1
+    if kind == "values":  # each page has all of the file as a value
+        count = 20_000
+        pages = [struct.pack("<HHHIII", 1, 0x8298, 1, 1_000_000, 0, 26 + 18 * number) for number in range(count)]
+        return (head + b"".join(pages)[:-4]).ljust(1_000_000, b"\0")
+    body = bytes(12 * most)
+    if kind == "sub":
+        offsets = struct.pack("<I", 80_026) * 20_000
+        return head + struct.pack("<HHHIII", 1, 330, 4, 20_000, 26, 0) + offsets + b"\xff\xff" + body
+    data = bytearray(head + bytes(16 * 20_000) + body)
+    for place in range(8, 8 + 16 * 19_000, 16):
+        data[place : place + 2] = b"\xff\xff"
+        struct.pack_into("<I", data, place + 2 + len(body), place + 16)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["values", "entries", "sub"])
+def test_overlapping_ifds_take_neither_memory_nor_time(tmp_path, run_python, kind):
+    """With 1 MB of file it was more than 60 GB, or an hour."""
+    (tmp_path / "a.tif").write_bytes(overlapping_tiff(kind))
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
+    limited += "from srgan_tf.imaging import files; from srgan_tf.system.errors import UserError\n"
+    limited += "try: files.probe(sys.argv[1])\nexcept UserError: print('refused')\n"
+    limited += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    refused, peak = run_python("-c", limited, tmp_path / "a.tif").stdout.split()
+    assert refused == "refused" and int(peak) < 300  # MiB
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resets the peak by /proc")
