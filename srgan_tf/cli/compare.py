@@ -19,6 +19,7 @@ from srgan_tf.evaluation.picture_sets import is_readable
 from srgan_tf.evaluation.records import Pictures
 from srgan_tf.evaluation.systems import with_baselines
 from srgan_tf.imaging import files
+from srgan_tf.inference.precision import NotFiniteError
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
 
@@ -82,10 +83,10 @@ def run(settings):
                 check_memory(path, pixel_bytes, max_memory, "show", scale)  # again, since networks keep what they took
                 made |= {system: own[name] for system, own in external.items()}
                 yield Pictures("", name, path, made, errors)
+            except (MemoryError, NotFiniteError) as error:
+                failures.append(UserError(f"{path}: {error}"))
             except UserError as error:
                 failures.append(error)
-            except MemoryError as error:
-                failures.append(UserError(f"{path}: {error}"))
 
     known = facts(weights, scale_factor=f"{scale}x", **({"invented": INVENTED_TEXT} if mappers else {}))
     threads = None if max_memory is None else 1

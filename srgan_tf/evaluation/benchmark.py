@@ -17,6 +17,7 @@ from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
+from srgan_tf.inference.precision import NotFiniteError
 from srgan_tf.system.atomic import file_id
 from srgan_tf.system.errors import UserError
 
@@ -223,7 +224,10 @@ def _is_bicubic(lr, hr, scale):
 
 def _upscale(item, systems):
     for name, system in systems.items():
-        item.upscaled[name], seconds = system(item.lr)
+        try:
+            item.upscaled[name], seconds = system(item.lr)
+        except NotFiniteError as error:
+            raise UserError(f"{item.pair.lr or item.pair.hr}: {name}: {error}") from None
         item.values[name] = {SECONDS.key: seconds}
 
 

@@ -17,6 +17,7 @@ from srgan_tf.imaging.raster import open_raster
 from srgan_tf.imaging.raster_writer import write_raster, writer_bytes
 from srgan_tf.inference.faithful import describe
 from srgan_tf.inference.memory_budget import bytes_left
+from srgan_tf.inference.precision import NotFiniteError
 from srgan_tf.system.errors import UserError, user_errors
 from srgan_tf.system.terminal import printable
 
@@ -124,7 +125,7 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         notes = write_raster(
             sys.stdout.buffer if job.target is None else job.target,
             raster,
-            strips,
+            _named(job, strips),
             (height * scale, width * scale),
             size=size,
             kind=job.kind,
@@ -133,6 +134,14 @@ def _upscale(job, upscaler, bar, expected, progress, *, outscale, quality, max_p
         )
     for note in notes:
         bar.write(printable(f"{_name(job)}: {note}"), file=sys.stderr)
+
+
+def _named(job, strips):
+    """The strips; an error of the network gets the name of the file."""
+    try:
+        yield from strips
+    except NotFiniteError as error:
+        raise UserError(f"{_name(job)}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from srgan_tf.system.auto import AUTO
+from srgan_tf.system.errors import UserError
 
 FLOAT32 = "float32"
 PRECISIONS = (AUTO, FLOAT32, "bfloat16", "float16")
@@ -12,6 +13,10 @@ _CPU_INFO = Path("/proc/cpuinfo")
 # float32; without both, they are emulated, which is slower.
 _CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 _TENSOR_CORES = (7, 0)  # compute capability of the first GPUs that have them, Volta
+
+
+class NotFiniteError(UserError):
+    """A network's result has NaN, which would become black pixels."""
 
 
 def choose_precision(precision: str = AUTO) -> str:

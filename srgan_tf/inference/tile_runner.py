@@ -13,6 +13,7 @@ from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.imaging.transparency import REACH, fill_hidden
 from srgan_tf.inference import tiling
 from srgan_tf.inference.networks import traced
+from srgan_tf.inference.precision import NotFiniteError
 
 # Host memory of a padded tile: bytes for each output pixel and channel of G, and for each output pixel. Measured on a
 # CPU as VmHWM of new processes, less the memory before, with padded tiles of 64x64 to 512x512, 1 and 16 blocks, scales
@@ -126,6 +127,7 @@ class TileRunner:
 
         Raises:
             MemoryError: The memory does not suffice even for the smallest tile.
+            NotFiniteError: The result has NaN.
         """
         bands = strip.rows.shape[3]
         colors = slice(0, bands)
@@ -172,11 +174,17 @@ class TileRunner:
         refuse_fork()
         with _lock:
             try:
-                sr = self._graph(values.dtype.name, values.shape[3])(values, position).numpy()
+                sr, is_finite = self._graph(values.dtype.name, values.shape[3])(values, position)
+                sr, is_finite = sr.numpy(), bool(is_finite)
             except tf.errors.ResourceExhaustedError:
                 return None
             needed = int(math.prod(values.shape[:3]) * self._feature_bytes)
             TileRunner.allocated_bytes = max(TileRunner.allocated_bytes, needed)
+        if not is_finite:
+            raise NotFiniteError(
+                "the network's values are too large for its number format (NaN); take --precision=float32, or other"
+                " weights"
+            )
         return sr
 
     def _graph(self, dtype, bands):
@@ -204,7 +212,8 @@ class TileRunner:
             sr = self._generate(lr)[:, top:bottom, left:right]
             if bands == 1:
                 sr = tf.reduce_mean(sr, axis=-1, keepdims=True)
-            return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * middle), 0.0, 2.0 * middle), dtype)
+            is_finite = tf.reduce_all(tf.math.is_finite(sr))
+            return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * middle), 0.0, 2.0 * middle), dtype), is_finite
 
         return compute
 

@@ -172,7 +172,7 @@ class Upscaler:
         Raises:
             MemoryError: The memory does not suffice, even for the smallest tile.
             RuntimeError: The process was forked after the first `Upscaler` was made.
-            UserError: `max_memory` does not suffice.
+            UserError: `max_memory` does not suffice, or the network's result has NaN.
             ValueError: `image` is something else, such as floating point.
         """
         values = arrays.to_array(image)

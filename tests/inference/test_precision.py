@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
 
+from srgan_tf.cli.main import main
 from srgan_tf.data.folders import embedded_pictures
 from srgan_tf.evaluation.metrics import psnr
+from srgan_tf.imaging import files
 from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale
 from srgan_tf.inference import precision
 from srgan_tf.inference.precision import choose_precision, emulation_note
 from srgan_tf.inference.upscaler import Upscaler
+from srgan_tf.models.generator import build_generator, save_generator
+from srgan_tf.system.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,33 @@ def test_auto_is_float16_where_the_gpu_has_tensor_cores(monkeypatch, capability,
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": capability})
     assert choose_precision() == chosen
+
+
+def test_values_that_are_too_large_for_the_format_are_an_error_and_no_black_image(tmp_path, capsys):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    generator = build_generator(0, filters=8)
+    for name, factor in (("first_conv", 6e5), ("last_conv", 6e-7)):
+        kernel, bias = generator.get_layer(name).get_weights()
+        generator.get_layer(name).set_weights([factor * kernel, bias])
+    save_generator(generator, tmp_path / "g.weights.h5")
+    image = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    assert Upscaler(generator).upscale(image).std() > 1
+    for given in (image, image[..., 0]):
+        with pytest.raises(UserError, match="too large for its number format"):
+            Upscaler(generator, precision="float16").upscale(given)
+    files.write(tmp_path / "photos" / "a.png", np.kron(image, np.ones((2, 2, 1), np.uint8)))
+    weights = f"--weights={tmp_path}/g.weights.h5"
+    out = tmp_path / "out.png"
+    for words, name in (
+        (["upscale", f"{tmp_path}/photos/a.png", str(out)], ""),
+        (["evaluate", f"{tmp_path}/photos"], f"{tmp_path.name}-g: "),
+        (["compare", f"{tmp_path}/photos", f"{tmp_path}/report"], ""),
+    ):
+        assert main(["srgan", *words, weights, "--precision=float16"]) == 1
+        assert f"error: {tmp_path}/photos/a.png: {name}the network's values are too" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_an_unknown_one_is_told():
