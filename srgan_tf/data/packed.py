@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import json
 import os
+import posixpath
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -133,6 +134,9 @@ def _shard(content, number):
     for name, kinds in (("pictures", (str, int, int, int)), ("skipped", (str, str))):
         content[name] = tuple(map(tuple, _checked_rows(content[name], kinds, name)))
     shard = Shard(**{field.name: content[field.name] for field in dataclasses.fields(Shard)})
+    for name, *_ in shard.pictures:
+        if posixpath.normpath(name) != name or name.startswith(("/", "../")):
+            raise ValueError(f"{name!r:.80} is no path in a folder")
     for name, height, width, offset in shard.pictures if shard.sha256 else ():
         if min(height, width) < 1 or offset < 0 or offset + 3 * height * width > shard.size:
             raise ValueError(f"{name} lies beyond {shard.file}")

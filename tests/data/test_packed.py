@@ -109,6 +109,9 @@ def _with(content, **changes):
         (lambda content: _with(content, pictures=[["a.png", 30, 41]]), "pictures are not lists of 4"),
         (lambda content: _with(content, pictures=[["a.png", 10**30, 41, 0]]), "a.png lies beyond photographs-00000"),
         (lambda content: _with(content, pictures=[["a.png", 30, 41, -5000]]), "a.png lies beyond photographs-00000"),
+        (lambda content: _with(content, pictures=[["/a.png", 30, 41, 0]]), "'/a.png' is no path in a folder"),
+        (lambda content: _with(content, pictures=[["deep//a.png", 30, 41, 0]]), "'deep//a.png' is no path in a folder"),
+        (lambda content: _with(content, pictures=[["../a.png", 30, 41, 0]]), "'../a.png' is no path in a folder"),
         (lambda content: _with(content, skipped=[[1, 2]]), "skipped have other values than str"),
         (lambda content: _with(content, file="../../etc/passwd"), "a file '../../etc/passwd'"),
         (
