@@ -169,7 +169,7 @@ def _read_by_pillow(header, file):
     for top in range(0, image.height, _PILLOW_ROWS):  # at once it would take three times the memory
         rows = image.crop((0, top, image.width, min(top + _PILLOW_ROWS, image.height))).convert(mode)
         pixels[top : top + rows.height] = np.asarray(rows).reshape(rows.height, image.width, -1)
-    metadata = Metadata(resolution=tuple(dpi / 25.4 for dpi in image.info.get("dpi", (72, 72))))
+    metadata = Metadata(resolution=_possible([dpi / 25.4 for dpi in image.info.get("dpi", (72, 72))]))
     opaque = len(mode) in (2, 4) and bool((pixels[..., -1] == 255).all())
     return (2 if getattr(image, "is_animated", False) else 1), vips_image(pixels), opaque, metadata
 
@@ -253,10 +253,16 @@ def _upright(image, orientation):
     return image.autorot()
 
 
+def _possible(resolution):
+    """A resolution across and down, or the default if it is impossible."""
+    if all(0 < each < _MAX_RESOLUTION for each in resolution):
+        return tuple(resolution)
+    return _DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION
+
+
 def _metadata(image, header):
-    resolution = image.xres, image.yres
-    if resolution == (1, 1) or not all(0 < each < _MAX_RESOLUTION for each in resolution):  # 1 in libvips means unknown
-        resolution = _DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION
+    unknown = image.xres == image.yres == 1  # in libvips
+    resolution = _possible([0, 0] if unknown else [image.xres, image.yres])
     exif = header.exif
     return Metadata(
         profile=_field(image, "icc-profile-data"),

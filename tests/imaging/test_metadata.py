@@ -352,6 +352,15 @@ def test_what_a_bmp_cannot_hold_is_said(tmp_path):
     assert notes == ["left out, since BMP has no room for it: color profile, texts"]
 
 
+@pytest.mark.parametrize("target", [*KINDS, ".bmp"])
+def test_a_resolution_that_no_file_can_state_is_the_usual_one(tmp_path, target):
+    Image.fromarray(RGB).save(tmp_path / "first.bmp")
+    data = bytearray((tmp_path / "first.bmp").read_bytes())
+    data[38:46] = b"\xff" * 8  # dots per metre
+    assert upscaled(bytes(data), tmp_path / ("a" + target)) == []
+    assert Image.open(tmp_path / ("a" + target)).info.get("dpi", (72, 72)) == pytest.approx((72, 72), abs=0.1)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
 def test_texts_that_are_left_out_are_said(tmp_path, suffix):
     (note,) = upscaled(png(*TEXTS.items()), tmp_path / ("a" + suffix))
