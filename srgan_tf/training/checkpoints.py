@@ -128,7 +128,10 @@ class Checkpoints:
                 variable.assign(arrays[name])
             return progress
         if found:
-            raise UserError(f"{self.folder}: every checkpoint is damaged; remove them, or give another --run_dir")
+            raise UserError(
+                f"{self.folder}: every checkpoint is damaged; give another --run_dir, and to start from the weights"
+                " that are left, give these as --weights"
+            )
         return None
 
     def _require_fit(self, path, archive, part):
