@@ -33,7 +33,8 @@ def balance_colours(generator: keras.Model, batches: Iterable) -> np.ndarray:
         slope += (1 - sr**2).mean((0, 1, 2))  # derivative of tanh
         count += 1
     bias = generator.get_layer("last_conv").bias
-    bias.assign(bias.numpy() - np.float32(error / slope))
+    # Without a slope, as where a channel is black in all images, no bias changes anything.
+    bias.assign(bias.numpy() - np.float32(np.divide(error, slope, out=np.zeros(3), where=slope > 0)))
     return error / count * 127.5
 
 

@@ -23,6 +23,17 @@ def test_a_shift_is_found_and_taken_back():
     assert len(moved) == 1 and "last_conv/bias" in moved[0]
 
 
+def test_a_channel_that_is_black_everywhere_keeps_its_bias():
+    generator = build_generator(blocks=0, filters=4)
+    kernel, bias = generator.get_layer("last_conv").get_weights()
+    bias[2] = -50  # tanh is -1 then
+    generator.get_layer("last_conv").set_weights([kernel, bias])
+    hr = tf.constant(np.full((1, 16, 16, 3), [130, 130, 0], np.uint8))
+    balance_colours(generator, [(tf.zeros((1, 4, 4, 3), tf.uint8), hr)])
+    after = generator.get_layer("last_conv").bias.numpy()
+    assert after[2] == -50 and np.isfinite(after).all() and (after[:2] != bias[:2]).all()
+
+
 def test_a_file_is_balanced_in_float32_and_the_policy_stays(tmp_path):
     path = tmp_path / "generator.weights.h5"
     save_generator(build_generator(blocks=0), path)
