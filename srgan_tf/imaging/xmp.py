@@ -114,8 +114,10 @@ def _removed(packet, names):
     def end(name):
         begin, stop = opened.pop(), parser.CurrentByteIndex  # start of its end tag, or end of an empty element
         if re.fullmatch(names, name):
-            tag = re.compile(rf"</{name}\s*>".encode()).match(packet, stop)
-            found.append((begin, tag.end() if tag else stop))
+            tag = f"</{name}".encode()
+            after = packet.find(b">", stop) + 1
+            is_its_own = packet.startswith(tag, stop) and not packet[stop + len(tag) : after - 1].strip()
+            found.append((begin, after if is_its_own else stop))
 
     def refuse(*_):
         raise ValueError("entities, which could multiply its length")
