@@ -189,7 +189,8 @@ def test_the_precision_is_said_of_networks_that_have_one(run, weights, tmp_path,
     assert status == 0 and err == [] and not any(said in line for line in out)
     status, out, err = run(*flags, "--weights=espcn", f"--weights=own={weights}")
     assert status == 0 and any(said in line for line in out)
-    assert len(err) == 1 and err[0].startswith("bfloat16 is emulated")
+    ours = [line for line in err if "oneDNN supports DT_BFLOAT16" not in line]  # the command hides TensorFlow's lines
+    assert len(ours) == 1 and ours[0].startswith("bfloat16 is emulated")
     study = [f"--output={tmp_path / 'study.html'}", "--mode=mos", "--make", *flags]
     status, out, _ = run(*study, "--weights=espcn")
     assert status == 0 and not any(said in line for line in out)
