@@ -16,15 +16,22 @@ from srgan_tf.imaging.color import from_network, to_network
 from srgan_tf.inference.export import export
 
 SERVER = """
-import json, pickle, resource, sys
+import json, os, pickle, re, sys
 import numpy as np
 import tensorflow as tf
+
+
+def peak():  # KiB, of Linux; not ru_maxrss, which is the parent's, if that is higher
+    path = "/proc/self/status"
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open(path).read())[1]) if os.path.exists(path) else 0
+
+
 
 signatures = tf.saved_model.load(sys.argv[1]).signatures
 with open(sys.argv[2], "rb") as file:
     requests = pickle.load(file)
 answers, pictures = {}, {}
-start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = peak()
 for name, request in requests.items():
     signature = "serving_bytes" if isinstance(request, bytes) or name.startswith("bytes") else "serving_default"
     request = [request] if isinstance(request, bytes) else request
@@ -35,7 +42,7 @@ for name, request in requests.items():
     else:
         pictures[name] = np.array(tf.io.decode_png(result[0]) if result.dtype == tf.string else result)
         answers[name] = ["answered", str(pictures[name].shape)]
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start
+grown = peak() - start
 print(json.dumps({"answers": answers, "grown": grown}))
 np.savez(sys.argv[3], **pictures)
 """
