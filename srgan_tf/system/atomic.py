@@ -52,7 +52,8 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0, durab
             partial.write_text(...)
 
     Args:
-        path: The final path; its folder is made if need be, and an existing file is replaced.
+        path: The final path; its folder is made if need be, and an existing file is replaced. A link is kept, and leads
+            to the new file.
         suffix: Suffix of the temporary name, for writers that depend on it.
         reserve: Bytes that must be free at the start, for writers that cannot handle a full disk.
         durable: Whether the file must survive a loss of power a moment later, which takes some milliseconds.
@@ -63,11 +64,11 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0, durab
     Raises:
         UserError: It cannot be written, or the disk is full; an existing file at `path` is still there.
     """
-    path = Path(path)
-    partial = _temporary_name(path, suffix)
+    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    partial = _temporary_name(target, suffix)
     with user_errors(path, "cannot be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path.parent.absolute())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(target.parent.absolute())
         try:
             if reserve:
                 partial.write_bytes(bytes(reserve))
@@ -75,9 +76,9 @@ def atomic_file(path: Path | str, suffix: str = ".part", reserve: int = 0, durab
             yield partial
             if durable:
                 _sync(partial)
-            os.replace(partial, path)
+            os.replace(partial, target)
             if durable:
-                _sync(path.parent)
+                _sync(target.parent)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -207,8 +208,7 @@ def check_writable(path: Path | str, folder: bool = False) -> None:
         UserError: Nothing can be written there.
     """
     check_name(path)
-    place = Path(path).absolute()
-    place = place if folder else place.parent
+    place = Path(path).absolute() if folder else Path(os.path.realpath(path)).parent
     with user_errors(path, "cannot be written"):  # the permissions alone do not say
         tempfile.TemporaryFile(dir=next(each for each in (place, *place.parents) if os.path.lexists(each))).close()
 

@@ -244,6 +244,13 @@ def test_no_input_is_replaced(overwrite):
         assert "would replace the input a.png" in refused("a.png", target, overwrite=overwrite)
 
 
+def test_no_result_is_replaced_by_another():
+    put("in/a.png", "in/b.png", "out/a.png")
+    Path("out/b.png").symlink_to("a.png")
+    assert "out/b.png: is the same file as out/a.png; remove the link" in refused("in", "out", overwrite=True)
+    assert len(plan("in", "out")[1]) == 2
+
+
 def test_no_input_is_replaced_by_another_picture():
     put("in/x/a.png", "in/y/a.png")
     Path("out").mkdir()

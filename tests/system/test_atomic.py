@@ -39,6 +39,29 @@ def test_the_name_beside_is_text(tmp_path):
         assert beside.name.encode().startswith(b".caf.")
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_its_file_is_replaced(tmp_path, exists):
+    disk, folder = tmp_path / "disk", tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(disk / "a.txt")
+    if exists:
+        disk.mkdir()
+        (disk / "a.txt").write_text("old")
+    check_writable(folder / "link")
+    with atomic_file(folder / "link") as beside:
+        beside.write_text("new")
+        assert beside.parent == disk
+    assert (folder / "link").is_symlink() and (disk / "a.txt").read_text() == "new"
+    assert [*folder.iterdir(), *disk.iterdir()] == [folder / "link", disk / "a.txt"]
+
+
+def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file" / "a.txt")
+    with pytest.raises(UserError, match="link: cannot be written"):
+        check_writable(tmp_path / "link")
+
+
 @pytest.mark.parametrize("error, seen", [(OSError(errno.ENOSPC, "No space left"), UserError), (KeyError(1), KeyError)])
 def test_a_failure_keeps_what_was_there(tmp_path, error, seen):
     path = tmp_path / "a.txt"
