@@ -50,8 +50,8 @@ def report_failures(failures):
 def run(function, argv):
     """Calls `function(argv)`, which returns an exit status.
 
-    A `UserError`, or an error of the system about a file, becomes one line and status 1, a `UsageError` status 2.
-    SIGTERM ends it in order, with status 143.
+    A `UserError`, an error of the system about a file, or a lack of memory becomes one line and status 1, a
+    `UsageError` status 2. SIGTERM ends it in order, with status 143.
     """
     _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -72,6 +72,9 @@ def run(function, argv):
         (number,) = ended.args
         print(f"{NAME}: {signal.Signals(number).name}: ended", file=sys.stderr)
         return 128 + number
+    except MemoryError as error:
+        print_error(str(error) or "out of memory")
+        return 1
     except BrokenPipeError:
         _discard_output()  # `| head` has seen enough
         return 141  # as if SIGPIPE had ended it

@@ -19,7 +19,7 @@ from srgan_tf.evaluation.picture_sets import is_readable
 from srgan_tf.evaluation.records import Pictures
 from srgan_tf.evaluation.systems import with_baselines
 from srgan_tf.imaging import files
-from srgan_tf.inference.precision import NotFiniteError
+from srgan_tf.inference.image_errors import image_errors
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
 
@@ -74,19 +74,22 @@ def run(settings):
     mappers = load_mappers({name: upscalers[name] for name in settings.invented})
 
     def shown():
+        is_empty = True
         for name, path in paths.items():
             try:
                 check_memory(path, pixel_bytes, max_memory, "show", scale)
                 lr = files.read_rgb(path)
-                made = {system: upscale(lr) for system, upscale in systems.items()}
-                errors = {system: mapper(lr) for system, mapper in mappers.items()}
+                with image_errors(path):
+                    made = {system: upscale(lr) for system, upscale in systems.items()}
+                    errors = {system: mapper(lr) for system, mapper in mappers.items()}
                 check_memory(path, pixel_bytes, max_memory, "show", scale)  # again, since networks keep what they took
                 made |= {system: own[name] for system, own in external.items()}
                 yield Pictures("", name, path, made, errors)
-            except (MemoryError, NotFiniteError) as error:
-                failures.append(UserError(f"{path}: {error}"))
+                is_empty = False
             except UserError as error:
                 failures.append(error)
+        if is_empty:  # an older report must stay
+            raise UserError(f"{settings.input}: no image can be shown; the first: {failures[0]}")
 
     known = facts(weights, scale_factor=f"{scale}x", **({"invented": INVENTED_TEXT} if mappers else {}))
     threads = None if max_memory is None else 1

@@ -41,6 +41,7 @@ from srgan_tf.evaluation.systems import (
     named_weights,
     with_baselines,
 )
+from srgan_tf.inference.image_errors import image_errors
 from srgan_tf.system.atomic import check_writable
 from srgan_tf.system.errors import UsageError, UserError
 from srgan_tf.system.terminal import printable, say
@@ -275,9 +276,9 @@ def _pictures(scored, invented, failures):
 def _errors(mappers, pair, scale, failures):
     """The expected error of each network for an image; errors in computing it are added to `failures`."""
     try:
-        return {name: mapper(load_pair(pair, scale)[1]) for name, mapper in mappers.items()}
+        _, lr = load_pair(pair, scale)
+        with image_errors(pair.lr or pair.hr):
+            return {name: mapper(lr) for name, mapper in mappers.items()}
     except UserError as error:
         failures.append(error)
-    except MemoryError as error:
-        failures.append(UserError(f"{pair.lr or pair.hr}: {error}"))
     return {}

@@ -15,12 +15,13 @@ from srgan_tf.evaluation.systems import load_upscalers, named_weights
 from srgan_tf.inference.memory_budget import bytes_left
 from srgan_tf.inference.precision import FLOAT32
 from srgan_tf.system import quiet
-from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.atomic import atomic_file, keep_existing
 from srgan_tf.system.disk import sha256
 from srgan_tf.system.terminal import say
 from srgan_tf.weights import COMPARED_WEIGHTS
 
 _FACES_SHOWN = 2
+_WRITTEN = _STRIP, _CURVES, _SCORES = "faces.png", "roc.png", "faces.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Settings(Limits):
         " MTCNN finds, pip install 'srgan_tf[faces]'; all of an image of another size)",
         lower=1,
     )
+    overwrite: bool = setting(False, "replace figures and scores that exist already; embeddings are kept in any case")
 
 
 def run(settings):
@@ -61,6 +63,9 @@ def run(settings):
     from srgan_tf.evaluation.faces_report import tables
     from srgan_tf.evaluation.lfw import read_pairs
 
+    folder = Path(settings.output)
+    for name in _WRITTEN:
+        keep_existing(folder / name, settings.overwrite)
     weights = named_weights(settings.weights)
     pairs = read_pairs(settings.pairs, settings.lfw)
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
@@ -83,14 +88,13 @@ def run(settings):
         methods[name] = Method(identity, upscaler.upscale_batch)
     known["protocol"] = _protocol(pairs, paths, crop, embedder)
     say(known["protocol"], *precision_notes(upscalers.values()), "")
-    folder = Path(settings.output)
     with contextlib.closing(EmbeddingCache(folder / "vectors.sqlite", 2 * embedder.length)) as cache:
         with tqdm(total=len(paths) * (len(SIZES) * len(methods) + 1), unit="face", leave=False, disable=None) as bar:
             made = embed_faces(paths, methods, embedder, cache, crop=crop, progress=bar.update)
     results = verify(pairs, paths, made)
     _write(folder, results, known, pairs, methods, paths, crop)
     print(tables(results))
-    say("", f"{folder}: faces.png, roc.png, faces.json, and the embeddings for the next run")
+    say("", f"{folder}: {', '.join(_WRITTEN)}, and the embeddings for the next run")
     return 0
 
 
@@ -112,9 +116,9 @@ def _write(folder, results, known, pairs, methods, paths, crop):
     from srgan_tf.evaluation.lfw import read_faces
 
     shown = strip(read_faces(paths[:_FACES_SHOWN], crop), methods)
-    with atomic_file(folder / "faces.json") as partial:
+    with atomic_file(folder / _SCORES) as partial:
         partial.write_text(as_json(results, known), encoding="utf-8")
-    with atomic_file(folder / "roc.png") as partial:
+    with atomic_file(folder / _CURVES) as partial:
         partial.write_bytes(curves(results, np.array([pair.same for pair in pairs])))
-    with atomic_file(folder / "faces.png") as partial:
+    with atomic_file(folder / _STRIP) as partial:
         shown.save(partial, format="png")

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from srgan_tf.cli.flags import setting
-from srgan_tf.system.atomic import atomic_file
+from srgan_tf.system.atomic import atomic_file, keep_existing
 from srgan_tf.system.errors import UserError
 from srgan_tf.system.terminal import say
 
@@ -21,6 +21,7 @@ class Settings:
     )
     output: str = setting(".", "folder for the figure, mos.png")
     exclude_failed: bool = setting(False, "leave out the raters who fail the calibration")
+    overwrite: bool = setting(False, "replace a figure that exists already")
 
 
 def run(settings):
@@ -29,6 +30,8 @@ def run(settings):
     from srgan_tf.evaluation.mos import opinions, read_raters
     from srgan_tf.evaluation.mos_pairs import PairRater, preferences
 
+    figure = Path(settings.output, "mos.png")
+    keep_existing(figure, settings.overwrite)
     raters = read_raters(settings.files)
     failed = [rater for rater in raters if rater.fault()]
     for rater in failed:
@@ -49,7 +52,6 @@ def run(settings):
         found = opinions(raters)
         text, draw, shown = mos_report.text(raters, found), mos_report.distributions, "how often each score was given"
     print(text)
-    figure = Path(settings.output, "mos.png")
     with atomic_file(figure) as partial:
         partial.write_bytes(draw(found))
     say("", f"{figure}: {shown}")

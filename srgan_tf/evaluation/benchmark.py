@@ -17,7 +17,7 @@ from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair, luma_
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale, upscale_bicubic, upscale_nearest
-from srgan_tf.inference.precision import NotFiniteError
+from srgan_tf.inference.image_errors import image_errors
 from srgan_tf.system.atomic import file_id
 from srgan_tf.system.errors import UserError
 
@@ -186,7 +186,7 @@ class _Item:
         except UserError as error:
             self.error = error
         except MemoryError as error:
-            self.error = UserError(f"{self.pair.lr or self.pair.hr}: {error}")
+            self.error = UserError(f"{self.pair.hr}: {str(error) or 'out of memory'}")
 
     @property
     def images(self):
@@ -224,10 +224,8 @@ def _is_bicubic(lr, hr, scale):
 
 def _upscale(item, systems):
     for name, system in systems.items():
-        try:
+        with image_errors(f"{item.pair.lr or item.pair.hr}: {name}"):
             item.upscaled[name], seconds = system(item.lr)
-        except NotFiniteError as error:
-            raise UserError(f"{item.pair.lr or item.pair.hr}: {name}: {error}") from None
         item.values[name] = {SECONDS.key: seconds}
 
 

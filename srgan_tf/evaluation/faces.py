@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from srgan_tf.evaluation import verification
 from srgan_tf.evaluation.lfw import SIDE, FacePair, read_faces
 from srgan_tf.imaging.resize import imresize, upscale_bicubic
+from srgan_tf.inference.image_errors import image_errors
 from srgan_tf.system.disk import sha256
 from srgan_tf.system.errors import file_errors, user_errors
 
@@ -104,7 +105,7 @@ def embed_faces(
         mirror image.
 
     Raises:
-        UserError: An image cannot be read; embeddings until then are in the cache.
+        UserError: An image cannot be read or upscaled; embeddings until then are in the cache.
     """
     original = Method(HR, lambda faces: faces)
     wanted = {(SIDE, HR): original} | {(size, name): method for size in SIZES for name, method in methods.items()}
@@ -121,7 +122,8 @@ def embed_faces(
             if missing:
                 if faces is None:
                     faces = read_faces(chunk, crop)
-                shown = degraded(faces[missing], size, method.upscale)
+                with image_errors(f"{chunk[0]} and the next, {name} at {size}x{size}"):
+                    shown = degraded(faces[missing], size, method.upscale)
                 both = np.concatenate([embedder(shown), embedder(shown[:, :, ::-1])], axis=1)
                 new = dict(zip(missing, both))
                 cache.put({keys[place]: embedding for place, embedding in new.items()})

@@ -12,6 +12,7 @@ from srgan_tf.evaluation.memory import check_memory
 from srgan_tf.evaluation.mos_design import pairs_of
 from srgan_tf.evaluation.picture_sets import Image, PictureSet, load_pair
 from srgan_tf.evaluation.records import HR
+from srgan_tf.inference.image_errors import image_errors
 from srgan_tf.system.atomic import LENIENT_UTF8, atomic_file
 from srgan_tf.system.errors import UserError
 
@@ -37,14 +38,15 @@ def all_versions(
         max_memory: Bytes that the process may have at its peak. None: no limit.
 
     Raises:
-        UserError: An image cannot be read or does not fit, or `max_memory` does not suffice.
+        UserError: An image cannot be read or upscaled or does not fit, or `max_memory` does not suffice.
     """
     for each, theirs in zip(sets, external):
         pixel_bytes = showing_bytes(len(systems) + len(theirs) + 1)  # and HR
         for pair in each.pairs:
             check_memory(pair.hr, pixel_bytes, max_memory, "show")
             hr, lr = load_pair(pair, scale)
-            made = {name: system(lr) for name, system in systems.items()}
+            with image_errors(pair.lr or pair.hr):
+                made = {name: system(lr) for name, system in systems.items()}
             check_memory(pair.hr, pixel_bytes, max_memory, "show")  # again, since networks keep what they took
             made |= {name: load_external_result(paths[pair.name], pair, hr, scale) for name, paths in theirs.items()}
             yield each.name, pair.name, made | {HR: hr}

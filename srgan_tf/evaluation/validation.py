@@ -15,6 +15,7 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.degradation.chain import Degradation
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.inference.image_errors import image_errors
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system.errors import UserError
 
@@ -83,17 +84,14 @@ class Validation:
             from name to bicubic | SR | HR of the picture's centre, uint8 `(H, 3 W, 3)`.
 
         Raises:
-            UserError: A picture cannot be read, or the memory does not suffice for it.
+            UserError: A picture cannot be read or upscaled.
         """
         psnr, ssim, strips = [], [], {}
         upscaler = Upscaler(self._generator)  # copies the weights
         for number, pair in enumerate(self._pairs):
             hr, lr = load_pair(pair, self._scale, self._degradation)
-            try:
+            with image_errors(f"{pair.lr or pair.hr}, to validate on"):
                 sr = upscaler.upscale(lr)
-            except MemoryError:
-                reason = "out of memory while it was upscaled for validation; validate on smaller images"
-                raise UserError(f"{pair.lr or pair.hr}: {reason}") from None
             channels = luma_channel(pair)
             psnr.append(min(metrics.psnr(hr, sr, channels=channels), _MOST_PSNR))
             ssim.append(metrics.ssim(hr, sr, channels=channels))

@@ -36,6 +36,15 @@ def test_a_signal_that_is_ignored_stays_so():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("said", ["", "Unable to allocate 7 GiB"])
+def test_a_lack_of_memory_is_no_traceback(capsys, said):
+    def grow(_):
+        raise MemoryError(*filter(None, [said]))
+
+    assert command_line.run(grow, []) == 1
+    assert capsys.readouterr().err == f"srgan: error: {said or 'out of memory'}\n"
+
+
 @pytest.mark.parametrize(
     "redirection, status, said",
     [

@@ -269,7 +269,7 @@ USAGE = [
     (["--mode=export", "--weights=WEIGHTS", "--output=a", "--format=keras"], "a: the name of a whole Keras model must"),
     (["--mode=import", "--weights=WEIGHTS", "--krasserm=x"], "'weights'"),
     (["--mode=import", "--tensorlayerx=x", "--krasserm=x"], "import reads one file; give either"),
-    (["--mode=faces", "--lfw=x", "--pairs=x", "--facenet=x", "--overwrite"], "'overwrite'"),
+    (["--mode=faces", "--lfw=x", "--pairs=x", "--facenet=x", "--report=x"], "'report'"),
     (["--mode=faces", "--lfw=x", "--pairs=x"], "faces needs --facenet"),
     (["--mode=mos"], "mos needs another word"),
     (["--mode=mos", "--score"], "mos score needs FILE"),

@@ -13,6 +13,7 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import downscale
 from srgan_tf.inference.invention import expected_error
 from srgan_tf.inference.invention_map import Invention
+from srgan_tf.inference.precision import NotFiniteError
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.generator import build_generator, load_generator, save_generator
 from srgan_tf.models.whole_model import write_model
@@ -284,6 +285,27 @@ def test_compare_and_mos_refuse_images_for_which_max_memory_does_not_suffice(run
     page, flags[1] = tmp_path / "study.html", "--max_memory=1000"
     status, _, err = run("--mode=mos", "--make", f"--data={tmp_path / 'photos'}", f"--output={page}", *flags)
     assert status == 1 and len(err) == 1 and said.format("28x24") in err[0] and not page.exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), NotFiniteError("NaN")])
+def test_an_image_that_a_network_fails_on_is_named(run, weights, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    files.write(tmp_path / "photos" / "a.png", noise(24, 28))
+    monkeypatch.setattr(Upscaler, "upscale", fail)
+    image, flags = tmp_path / "photos" / "a.png", [f"--weights=ours={weights}"]
+    said = f"{image}: {{}}{error}" if str(error) else f"{image}: {{}}out of memory"
+    status, _, err = run(f"--data={tmp_path / 'photos'}", *flags)
+    assert status == 1 and err == ["srgan: error: " + said.format("ours: ")]
+    study = ["--mode=mos", "--make", f"--data={tmp_path / 'photos'}", f"--output={tmp_path / 'study.html'}"]
+    status, _, err = run(*study, *flags)
+    assert status == 1 and err == ["srgan: error: " + said.format("")]
+    # Nothing can be shown, so that an older report must stay.
+    compare = ["--mode=compare", f"--input={tmp_path / 'photos'}", f"--report={tmp_path / 'report'}"]
+    status, out, err = run(*compare, *flags)
+    assert status == 1 and not (tmp_path / "report").exists() and out == []
+    assert err == [f"srgan: error: {tmp_path / 'photos'}: no image can be shown; the first: {said.format('')}"]
 
 
 def test_one_unreadable_picture_of_a_set(run, tmp_path):

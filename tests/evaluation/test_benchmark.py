@@ -12,6 +12,7 @@ from srgan_tf.evaluation.benchmark import BASELINES, score_set, scoring_bytes
 from srgan_tf.evaluation.picture_sets import PictureSet, load_pair
 from srgan_tf.evaluation.records import Score
 from srgan_tf.imaging import files
+from srgan_tf.system.errors import UserError
 
 
 def score(pairs, systems, *args, **options):
@@ -165,15 +166,16 @@ def test_one_bad_picture_does_not_stop_the_others(picture_pairs, tmp_path):
     assert f"{small}: 60x19 is too small" in str(failures[1])
 
 
-def test_a_picture_that_one_system_fails_on_counts_for_none(picture_pairs):
+@pytest.mark.parametrize("error", [MemoryError(), MemoryError("out of memory"), UserError("out of memory")])
+def test_a_picture_that_one_system_fails_on_counts_for_none(picture_pairs, error):
     def forgetful(lr):
         if lr.shape[0] == 10:
-            raise MemoryError("out of memory")
+            raise error
         return BASELINES["nearest"](lr)
 
     scores, failures = score(picture_pairs[::-1], BASELINES | {"ours": forgetful})
     assert [score.picture for score in scores] == ["b", "b", "b"]
-    assert [str(failure) for failure in failures] == [f"{picture_pairs[0].hr}: out of memory"]
+    assert [str(failure) for failure in failures] == [f"{picture_pairs[0].hr}: ours: out of memory"]
 
 
 def test_max_memory_refuses_the_picture_that_is_too_large_to_be_scored(picture_pairs, monkeypatch):

@@ -339,13 +339,15 @@ def test_the_command_prints_the_table_and_computes_only_what_is_new(people, weig
     assert known["rows"][0]["accuracy"] == 1.0
     assert Image.open(people / "out" / "faces.png").size[0] == 4 * 164 and (people / "out" / "roc.png").exists()
 
+    assert _run(people, f"--weights=ours={weights}") == 1
+    assert capsys.readouterr().err == f"srgan: error: {people}/out/faces.png: exists already; --overwrite replaces it\n"
     calls.clear()
-    assert _run(people, f"--weights=ours={weights}") == 0
+    assert _run(people, f"--weights=ours={weights}", "--overwrite") == 0
     assert not calls and capsys.readouterr().out == out
     # One person's picture is another now: it alone is computed again.
     changed = people / "lfw" / "Person_A" / "Person_A_0001.jpg"
     Image.new("RGB", (250, 250), "red").save(changed)
-    assert _run(people, f"--weights=ours={weights}") == 0
+    assert _run(people, f"--weights=ours={weights}", "--overwrite") == 0
     assert sum(map(len, calls)) == 11 * 2
 
 
@@ -363,6 +365,16 @@ def test_an_interrupted_run_goes_on(people, capsys, monkeypatch):
     done = sum(calls[:6])
     assert _run(people, "--weights=srresnet") == 0
     assert sum(calls[7:]) == 16 * 11 * 2 - done > 0
+
+
+def test_a_network_that_fails_is_named(people, capsys, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("srgan_tf.inference.upscaler.Upscaler.upscale_batch", fail)
+    assert _run(people, "--weights=srresnet") == 1
+    first = people / "lfw" / "Person_A" / "Person_A_0001.jpg"
+    assert f"error: {first} and the next, srresnet at 20x20: out of memory\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

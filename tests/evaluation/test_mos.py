@@ -174,7 +174,9 @@ def test_score_prints_the_table_with_the_published_rows(tmp_path, monkeypatch, c
     assert lines["srgan"][1:] == ["4.00", "±", "6.35"]  # means of 3.5 and 4.5: error 0.5, t 12.706
     assert lines["SRGAN-VGG54 (published)"][2] == "3.58"
     assert "Krippendorff's alpha" in out and (tmp_path / "mos.png").is_file()
-    assert evaluate.main(flags) == 0 and "3 raters" in capsys.readouterr().out
+    assert evaluate.main(flags) == 1
+    assert capsys.readouterr().err == "srgan: error: mos.png: exists already; --overwrite replaces it\n"
+    assert evaluate.main([*flags, "--overwrite"]) == 0 and "3 raters" in capsys.readouterr().out
 
 
 def test_who_has_rated_nothing_does_not_count(tmp_path, monkeypatch, capsys):
@@ -184,7 +186,7 @@ def test_who_has_rated_nothing_does_not_count(tmp_path, monkeypatch, capsys):
     assert evaluate.main(["evaluate.py", "--mode=mos", "--score", "ann.json", "idle.json"]) == 0
     out = capsys.readouterr().out
     assert "1 rater, 8 ratings" in out and "idle (idle.json) has rated nothing and does not count" in out
-    assert evaluate.main(["evaluate.py", "--mode=mos", "--score", "idle.json"]) == 1
+    assert evaluate.main(["evaluate.py", "--mode=mos", "--score", "idle.json", "--output=new"]) == 1
     assert "idle.json: no ratings in it" in capsys.readouterr().err
 
 

@@ -177,4 +177,4 @@ def test_score_prints_the_table_and_draws_the_intervals(tmp_path, monkeypatch, c
     with Image.open(io.BytesIO((tmp_path / "mos.png").read_bytes())) as figure:
         assert (np.asarray(figure.convert("RGB")) == (0x21, 0x66, 0xAC)).all(-1).sum() > 100
     saved(tmp_path / "ann.json", "ann", ())
-    assert evaluate.main(flags[:4]) == 1 and "ann.json: no choices in it" in capsys.readouterr().err
+    assert evaluate.main([*flags[:4], "--overwrite"]) == 1 and "ann.json: no choices in it" in capsys.readouterr().err
