@@ -39,7 +39,7 @@ class Settings:
         if self.tensorlayerx and self.krasserm:
             raise UsageError("import reads one file; give either --tensorlayerx or --krasserm")
         source = self.file or self.tensorlayerx or self.krasserm
-        output = self.output or Path(source).with_suffix(".weights.h5").name
+        output = self.output or f"{Path(source).stem}.weights.h5"
         if not output.endswith(".weights.h5"):
             raise UsageError(f"{output}: the name of a weights file must end in .weights.h5")
         return dataclasses.replace(self, output=output)

@@ -297,10 +297,12 @@ def _mistakes_of_optimisation(settings):
     for name in ("beta1", "ema_decay"):
         yield getattr(settings, name) >= 1, f"--{name}={getattr(settings, name)}: must be below 1"
     yield settings.learning_rate == 0, "--learning_rate=0 trains nothing"
-    yield (
-        settings.warmup_steps >= settings.steps,
-        f"--warmup_steps={settings.warmup_steps}: must be below --steps={settings.steps}",
-    )
+    for name in ("steps", "pretrain_steps"):
+        most = getattr(settings, name)
+        yield (
+            most != AUTO and settings.warmup_steps >= most,
+            f"--warmup_steps={settings.warmup_steps}: must be below --{name}={most}",
+        )
     yield (
         settings.decay_rate != Settings.decay_rate and settings.schedule != "step",
         f"--decay_rate cannot be combined with --schedule={settings.schedule}; leave it out",

@@ -15,7 +15,7 @@ from srgan_tf.system.errors import UserError
 
 HR, LR = "HR", "LR"  # names of the original and of the systems' input wherever images are shown
 _DIAL = "strength-"
-_MAX_CROPPED = 7  # pixels a side that HR may be larger than the systems' output: the remainder at a scale of 8
+_MAX_CROPPED = 7  # pixels a side that HR may be larger than a network's output: the remainder at a scale of 8
 
 
 def dial_name(strength: float) -> str:
@@ -72,8 +72,8 @@ class Pictures:
         lr: The systems' input, a file or uint8 RGB `(H, W, 3)`; or None. It is shown, upscaled by nearest, if no system
             is called nearest.
         by_system: Dict from a system's name to its file, or to uint8 RGB `(H, W, 3)`, in the order of display; the
-            original, if there is one, is called HR. HR may be up to 7 pixels larger on each side; it is then cut at the
-            right and at the bottom.
+            original, if there is one, is called HR. HR, and results of its size, may be up to 7 pixels larger on each
+            side; they are then cut at the right and at the bottom.
         errors: Dict from a system's name to the expected error of its result, float32 `(H, W)` in levels, see
             `inference.invention`.
     """
@@ -101,8 +101,9 @@ class Pictures:
         shown = {system: _pixels(source) for system, source in self.by_system.items()}
         height = min(image.shape[0] for image in shown.values())
         width = min(image.shape[1] for image in shown.values())
+        hr = shown.get(HR)
         for system, image in shown.items():
-            most = _MAX_CROPPED if system == HR else 0
+            most = _MAX_CROPPED if hr is not None and image.shape == hr.shape else 0
             if image.shape[0] - height > most or image.shape[1] - width > most:
                 other = next(name for name in shown if shown[name].shape[0] == height or shown[name].shape[1] == width)
                 raise UserError(

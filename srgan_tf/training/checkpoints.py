@@ -87,12 +87,14 @@ class Checkpoints:
                 old.unlink()
 
     def check_room(self) -> None:
-        """Checks that the disk has room for the kept checkpoints and one that is being written.
+        """Checks that the disk has room for the kept checkpoints, as far as they are missing, and one that is being
+        written.
 
         Raises:
             UserError: It does not.
         """
-        needed = (_KEPT + 1) * sum(variable.numpy().nbytes for variable in self._variables.values())
+        missing = max(0, _KEPT - len(self._found())) + 1
+        needed = missing * sum(variable.numpy().nbytes for variable in self._variables.values())
         require_free_bytes(self.folder, needed, "make room for checkpoints or give another --run_dir")
 
     def latest_step(self) -> int | None:

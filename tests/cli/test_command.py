@@ -264,6 +264,7 @@ def test_words_reach_the_other_modes(srgan, tmp_path):
         (["export", "/no/such.weights.h5", tmp_path / "x"], "/no/such.weights.h5: no such weights file"),
         (["import", "/no/such.npz", tmp_path / "x.weights.h5"], "/no/such.npz: cannot be read"),
         (["import", "--tensorlayerx=/no/such.npz", tmp_path / "x.weights.h5"], "/no/such.npz: "),
+        (["import", "/"], "/: cannot be read (Is a directory)"),
         (["pack", "/no/such", tmp_path / "packed"], "/no/such: "),
         (["mos", "make", "/no/such", tmp_path / "study.html"], "/no/such: no such folder"),
         (["mos", "score", "/no/such.json", "/no/other.json"], "/no/such.json: "),

@@ -65,6 +65,7 @@ def test_the_five_systems_of_the_table():
         (["--mse_loss_weight=0"], "--mse_loss_weight"),
         (["--content_loss=vgg54", "--crop_size=16"], "--crop_size"),
         (["--steps=10", "--warmup_steps=10"], "--warmup_steps"),
+        (["--mode=srgan", "--pretrain_steps=10", "--warmup_steps=10"], "must be below --pretrain_steps=10"),
         (["--sequential_updates"], "--sequential_updates"),
         (["--beta1=1"], "--beta1"),
         (["--learning_rate=0"], "--learning_rate"),

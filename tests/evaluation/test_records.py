@@ -17,6 +17,9 @@ def test_hr_is_cut_to_what_the_systems_made(tmp_path):
     np.testing.assert_array_equal(shown["HR"], noise(33, 51, 2)[:32, :48])
     np.testing.assert_array_equal(shown["LR"], np.kron(noise(8, 12), np.ones((4, 4, 1), np.uint8)))
     assert list(Pictures("s", "p", noise(8, 12), {"nearest": noise(32, 48)}).load()) == ["nearest"]
+    # So are results of its whole size, as others publish them.
+    shown = Pictures("s", "p", None, {"HR": noise(33, 51, 2), "one": noise(32, 48), "two": noise(33, 51)}).load()
+    np.testing.assert_array_equal(shown["two"], noise(33, 51)[:32, :48])
 
 
 def test_sizes_that_do_not_fit_are_named(tmp_path):

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import hashlib
 import subprocess
@@ -41,6 +42,16 @@ def test_keeps_the_newest_two_and_leaves_nothing_else(tmp_path):
         whole.save(Progress(step))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-00000020.npz", "checkpoint-00000300.npz"]
     assert whole.latest_step() == 300
+
+
+def test_room_is_needed_for_the_checkpoints_that_are_still_to_come(tmp_path, monkeypatch):
+    whole = Checkpoints(tmp_path, {"g": _variables(0)})  # 80 bytes
+    for steps, needed in enumerate((240, 160, 80, 80)):
+        for free in (needed - 1, needed):
+            monkeypatch.setattr("srgan_tf.system.disk.free_bytes", lambda _, free=free: free)
+            with contextlib.nullcontext() if free == needed else pytest.raises(UserError, match="make room for"):
+                whole.check_room()
+        whole.save(Progress(steps))
 
 
 def test_without_any_checkpoint(tmp_path):
