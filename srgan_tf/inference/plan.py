@@ -217,14 +217,15 @@ def _check_outside(base, wildcards, outputs, target):
 def _split_existing(jobs, overwrite):
     """The jobs to do, and those whose target exists."""
     inputs = {file_id(job.source): job.source for job in jobs if job.source}
-    to_do, done, replaced = [], [], {}
+    to_do, done, places = [], [], {}
     for job in jobs:
         existing = file_id(job.target) if job.target else None
         if existing and existing in inputs:
             raise UserError(f"{job.target}: would replace the input {inputs[existing]}; give another output")
-        if existing and overwrite and replaced.setdefault(existing, job.target) != job.target:
-            raise UserError(f"{job.target}: is the same file as {replaced[existing]}; remove the link")
         if job.target:
             check_name(job.target)
+            other = places.setdefault(os.path.realpath(job.target), job.target)
+            if other != job.target:
+                raise UserError(f"{job.target}: is the same file as {other}; remove the link")
         (done if existing and not overwrite else to_do).append(job)
     return to_do, done

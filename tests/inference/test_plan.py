@@ -245,10 +245,15 @@ def test_no_input_is_replaced(overwrite):
 
 
 def test_no_result_is_replaced_by_another():
-    put("in/a.png", "in/b.png", "out/a.png")
+    put("in/a.png", "in/b.png", "out/a.png", "in/x/a.png", "in/y/a.png")
     Path("out/b.png").symlink_to("a.png")
     assert "out/b.png: is the same file as out/a.png; remove the link" in refused("in", "out", overwrite=True)
-    assert len(plan("in", "out")[1]) == 2
+    Path("out/b.png").unlink()
+    os.link("out/a.png", "out/b.png")  # which are replaced one by one
+    assert len(plan("in", "out", overwrite=True)[0]) == 4
+    Path("out/y").mkdir()
+    Path("out/x").symlink_to("y", target_is_directory=True)
+    assert "out/y/a.png: is the same file as out/x/a.png; remove the link" in refused("in", "out")
 
 
 def test_no_input_is_replaced_by_another_picture():
