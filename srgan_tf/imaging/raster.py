@@ -269,6 +269,6 @@ def _metadata(image, header):
         exif=exif if exif and (exif.tags or exif.sub_ifds) else None,
         xmp=header.xmp and xmp.upright(header.xmp, header.orientation > 4),
         iptc=_field(image, "iptc-data"),
-        resolution=resolution,
+        resolution=resolution[::-1] if header.orientation > 4 else resolution,
         chunks=header.chunks,
     )

@@ -361,6 +361,16 @@ def test_a_resolution_that_no_file_can_state_is_the_usual_one(tmp_path, target):
     assert Image.open(tmp_path / ("a" + target)).info.get("dpi", (72, 72)) == pytest.approx((72, 72), abs=0.1)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_a_resolution_turns_with_the_image(tmp_path, suffix):
+    exif = Image.Exif()
+    for orientation, dpi in ((3, (300, 150)), (6, (150, 300))):
+        exif[Base.Orientation] = orientation
+        Image.fromarray(RGB).save(tmp_path / ("first" + suffix), exif=exif, dpi=(300, 150))
+        upscaled(tmp_path / ("first" + suffix), tmp_path / "a.jpg")
+        assert Image.open(tmp_path / "a.jpg").info["dpi"] == pytest.approx(dpi, abs=0.1)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
 def test_texts_that_are_left_out_are_said(tmp_path, suffix):
     (note,) = upscaled(png(*TEXTS.items()), tmp_path / ("a" + suffix))

@@ -9,7 +9,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from scipy import fft, special
 
 from srgan_tf.imaging.degradation.random import Random
@@ -155,8 +155,9 @@ class Jpeg:
         whole = np.pad(picture, ((top, 0), (left, 0), (0, 0)), mode="edge")
         file = io.BytesIO()
         Image.fromarray(whole).save(file, "JPEG", quality=self.quality, subsampling=self.subsampling)
-        with Image.open(file, formats=("JPEG",)) as image:
-            return np.asarray(image)[top:, left:]
+        file.seek(0)
+        # `Image.open` would warn of more than 89 megapixels, and refuse 179.
+        return np.asarray(JpegImagePlugin.JpegImageFile(file))[top:, left:]
 
 
 Step = GaussianBlur | SincFilter | Resize | GaussianNoise | PoissonNoise | Jpeg

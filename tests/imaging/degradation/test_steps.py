@@ -160,6 +160,12 @@ def test_a_jpeg_is_pillows(photograph, quality, subsampling):
     assert (compressed != photograph).any()
 
 
+def test_a_jpeg_may_have_more_pixels_than_pillow_opens(photograph, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", photograph.size // 8)
+    compressed = steps.Jpeg(90, "4:4:4").apply(photograph, _scene())
+    assert compressed.shape == photograph.shape
+
+
 def test_the_blocks_of_a_crop_are_those_of_the_photograph(photograph):
     whole = _jpeg(photograph, quality=40, subsampling="4:4:4")
     for top, left in ((0, 0), (4, 12), (20, 36), (-8, -4)):
