@@ -71,7 +71,10 @@ def _apply(matrix, image, axis):
 
 
 def imresize(image: ArrayLike, height: int, width: int) -> np.ndarray:
-    """Resizes a picture as MATLAB's `imresize(image, [height width], 'bicubic')` does.
+    """Resizes an image as MATLAB's `imresize(image, [height width], 'bicubic')` does, if both axes have one factor.
+
+    Rows are resized first. MATLAB begins with the smaller factor, so that with two factors integers, which are rounded
+    in between, may differ from its by a few levels.
 
     Args:
         image: `(H, W)` or `(H, W, C)`; uint8, uint16 or floating point.

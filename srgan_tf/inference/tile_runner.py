@@ -134,23 +134,23 @@ class TileRunner:
         if _has_alpha(bands):
             self._place(strip, tile, self._alpha(strip, tile), slice(bands - 1, bands))
             colors = slice(0, bands - 1)
-        waiting = [tile]
+        waiting = [(tile, slice(0, len(strip.rows)))]
         while waiting:
-            part = waiting[0]
-            quarters = tiling.quarters(part)
+            part, images = waiting[0]
+            smaller = _halved(part, images)
             size = strip.padded_size if part == tile else (0, 0)
             values, position = strip.padded_tile(part, self.margin, size)
-            count, height, width, _ = values.shape
-            if count * height * width > self.max_pixels and len(quarters) > 1:
-                waiting[:1] = quarters
+            count, height, width, _ = values[images].shape
+            if count * height * width > self.max_pixels and len(smaller) > 1:
+                waiting[:1] = smaller
                 continue
             if _has_alpha(bands):
                 values = strip.filled_tile(part, self.margin, size)
-            sr = self._compute(values, position)
+            sr = self._compute(values[images], position)
             if sr is not None:
-                self._place(strip, part, sr, colors)
+                self._place(strip, part, sr, colors, images)
                 del waiting[0]
-            elif len(quarters) > 1:
+            elif len(smaller) > 1:
                 self.max_pixels = min(self.max_pixels, count * height * width - 1)
             else:
                 raise MemoryError(
@@ -158,10 +158,10 @@ class TileRunner:
                     " the device, or compute on the processor (CUDA_VISIBLE_DEVICES=-1)"
                 )
 
-    def _place(self, strip, tile, values, bands):
+    def _place(self, strip, tile, values, bands, images=slice(None)):
         top, bottom, left, right = (self.scale * edge for edge in tile)
         first = self.scale * strip.top
-        strip.result[:, top - first : bottom - first, left:right, bands] = values
+        strip.result[images, top - first : bottom - first, left:right, bands] = values
 
     def _alpha(self, strip, tile):
         values, position = strip.padded_tile(tile, _ALPHA_MARGIN)
@@ -216,6 +216,14 @@ class TileRunner:
             return tf.cast(tf.clip_by_value(tf.round((sr + 1.0) * middle), 0.0, 2.0 * middle), dtype), is_finite
 
         return compute
+
+
+def _halved(tile, images):
+    """A tile of N images, `(tile, slice of the images)`, in parts: half of the images each, or `quarters` of one."""
+    middle = (images.start + images.stop) // 2
+    if middle > images.start:
+        return [(tile, slice(images.start, middle)), (tile, slice(middle, images.stop))]
+    return [(part, images) for part in tiling.quarters(tile)]
 
 
 def _has_alpha(bands):

@@ -38,7 +38,7 @@ class Upscaler:
 
     An image is computed in tiles, each with a margin of the generator's receptive field, so that the result equals that
     of the whole image, except for values so near to a half that float32 rounds them either way. If a device's memory
-    runs out, the tiles are halved and stay so.
+    runs out, a batch and then its tiles are halved and stay so.
 
     One `Upscaler` may be used from several threads: their tiles are computed one at a time (a lock). `max_memory` then
     applies to each image separately. Other processes must be spawned: TensorFlow hangs in a process that was forked

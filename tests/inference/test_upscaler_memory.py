@@ -41,7 +41,7 @@ class Limited:
 
     def __call__(self, lr):
         def allocate(values):
-            fits = values.shape[1] * values.shape[2] <= self._pixels
+            fits = np.prod(values.shape[:3]) <= self._pixels
             self.tried.append((values.shape[1:3], fits))
             if not fits:
                 raise MemoryError("OOM when allocating tensor")
@@ -65,6 +65,13 @@ def test_tiles_are_halved_until_they_fit(generator, height, width, pixels):
     before = len(failed)
     assert (upscaler.upscale(image) == result).all()
     assert sum(not fits for _, fits in network.tried) == before  # and it is remembered
+
+
+def test_fewer_images_are_computed_at_once_until_they_fit(generator):
+    images, network = np.stack([noise(12, 17, 4, seed) for seed in range(7)]), Limited(generator, 2 * 12 * 17)
+    expected, upscaler = Upscaler(generator).upscale_batch(images), Upscaler(network)
+    assert np.abs(upscaler.upscale_batch(images).astype(int) - expected).max() <= 1
+    assert sum(not fits for _, fits in network.tried) == 2  # seven and three
 
 
 def test_memory_that_does_not_suffice_for_the_smallest_tile_says_so(generator):
