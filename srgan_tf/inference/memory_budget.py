@@ -59,7 +59,7 @@ def plan_tiles(runner, picture, bands, dtype, *, side=None, max_memory=None, res
         needed = max_memory - budget + picture.bytes_needed(tile, costs)
         raise UserError(
             f"max_memory of {max_memory >> 20:,} MiB does not suffice: {-(-needed >> 20):,} MiB are needed for tiles of"
-            f" {tile[1]}x{tile[0]} in a picture of {picture.width}x{picture.height} pixels; allow more"
+            f" {tile[1]}x{tile[0]} in an image of {picture.width}x{picture.height} pixels; allow more"
             + (" or smaller tiles" if tile > smallest else "")
         )
     return tile or smallest, max_pixels

@@ -129,9 +129,9 @@ def load_network(path, precision=FLOAT32):
     Raises:
         UserError: See `models.generator.load_generator` and `to_inference_network`.
     """
-    weights = read_weights(path)
+    precision, weights = choose_precision(precision), read_weights(path)
     if weights is not None:
-        return FusedGenerator(weights, choose_precision(precision))
+        return FusedGenerator(weights, precision)
     from srgan_tf.models.generator import load_generator
 
     return to_inference_network(load_generator(path), precision)
@@ -146,16 +146,17 @@ def to_inference_network(model, precision=FLOAT32):
 
     Raises:
         UserError: See `KerasNetwork`.
-        ValueError: It is not a `keras.Model`.
+        ValueError: It is not a `keras.Model`, or `precision` is unknown.
     """
     import keras
 
     from srgan_tf.models.blend import Blend
     from srgan_tf.models.registry import is_registered
 
+    precision = choose_precision(precision)
     if isinstance(model, Blend):
         ends = (to_inference_network(end, precision) for end in (model.start, model.end))
         return BlendedNetworks(*ends, model.strength)
     if not isinstance(model, keras.Model):
         raise ValueError(f"weights must be a file, a name, a generator or None. Received: {type(model).__name__}")
-    return KerasNetwork(model) if is_registered(model) else FusedGenerator(model, choose_precision(precision))
+    return KerasNetwork(model) if is_registered(model) else FusedGenerator(model, precision)

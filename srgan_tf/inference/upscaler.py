@@ -167,7 +167,7 @@ class Upscaler:
 
         Returns:
             The image, `scale` times as high and wide, of the same type and bands as `image`. A `PIL.Image.Image` keeps
-            its EXIF and, unless it was CMYK, its ICC profile.
+            the EXIF in its `info`, where Pillow has none of a TIFF, and, unless it was CMYK, its ICC profile.
 
         Raises:
             MemoryError: The memory does not suffice, even for the smallest tile.

@@ -13,7 +13,7 @@ from keras import layers
 
 import srgan_tf.system.keras_settings  # noqa: F401
 from srgan_tf.models.blend import Blend
-from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, read_config, receptive_radius
+from srgan_tf.models.generator_weights import METADATA, SCALES, SUFFIX, generator_config, read_config
 from srgan_tf.models.hdf5 import UNREADABLE, open_hdf5, require_finite
 from srgan_tf.models.layers import NearestConv2D, RowConv2D
 from srgan_tf.models.registry import build_registered, describe_registered, is_registered
@@ -104,12 +104,6 @@ def describe(model: keras.Model) -> dict[str, Any]:
     if is_registered(model):
         return describe_registered(model)
     return dict(zip(("blocks", "scale", "filters"), generator_config(model)))
-
-
-def receptive_margin(generator: keras.Model) -> int:
-    """The radius of G's receptive field, see `receptive_radius`."""
-    blocks, scale, _ = generator_config(generator)
-    return receptive_radius(blocks, scale)
 
 
 def save_generator(generator: keras.Model, path: Path | str) -> None:

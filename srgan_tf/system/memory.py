@@ -17,7 +17,9 @@ def free_host_bytes() -> int:
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
+        parts = dict(map(str.split, (_CGROUP / "memory.stat").read_text().splitlines()))
+        used -= int(parts["active_file"]) + int(parts["inactive_file"])  # cached files, given up when memory is needed
+    except (OSError, ValueError, KeyError):
         return free  # no container, or one without a limit, which says "max"
     return max(0, min(free, limit - used))
 

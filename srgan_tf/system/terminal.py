@@ -4,7 +4,7 @@ import re
 from typing import TextIO
 
 # Control characters, C0 and C1; line separators; characters that change the direction of writing.
-_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(text: object) -> str:

@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from srgan_tf.inference.fused import FusedGenerator
-from srgan_tf.models.generator import build_generator, generator_config, receptive_margin
+from srgan_tf.models.generator import build_generator, generator_config
+from srgan_tf.models.generator_weights import receptive_radius
 
 FREE = [tf.TensorSpec((None, None, None, 3), tf.float32)]
 
@@ -43,7 +44,7 @@ def test_it_equals_the_generator(blocks, scale, filters, shape, random_generator
     generator, lr = random_generator(blocks, scale, filters), noise(*shape, 3)
     fused, expected = FusedGenerator(generator), generator(lr, training=False)
     assert (fused.blocks, fused.scale, fused.filters) == generator_config(generator) == (blocks, scale, filters)
-    assert fused.margin == receptive_margin(generator)
+    assert fused.margin == receptive_radius(blocks, scale)
     assert_equal(fused(lr), expected)
     assert_equal(tf.function(fused.__call__, input_signature=FREE, jit_compile=False)(lr), expected)
 

@@ -75,19 +75,22 @@ def test_values_that_are_too_large_for_the_format_are_an_error_and_no_black_imag
     files.write(tmp_path / "photos" / "a.png", np.kron(image, np.ones((2, 2, 1), np.uint8)))
     weights = f"--weights={tmp_path}/g.weights.h5"
     out = tmp_path / "out.png"
-    for words, name in (
-        (["upscale", f"{tmp_path}/photos/a.png", str(out)], ""),
-        (["evaluate", f"{tmp_path}/photos"], f"{tmp_path.name}-g: "),
-        (["compare", f"{tmp_path}/photos", f"{tmp_path}/report"], ""),
+    none = f"{tmp_path}/photos: no image can be shown; the first: "
+    for words, before, name in (
+        (["upscale", f"{tmp_path}/photos/a.png", str(out)], "", ""),
+        (["evaluate", f"{tmp_path}/photos"], "", f"{tmp_path.name}-g: "),
+        (["compare", f"{tmp_path}/photos", f"{tmp_path}/report"], none, ""),
     ):
         assert main(["srgan", *words, weights, "--precision=float16"]) == 1
-        assert f"error: {tmp_path}/photos/a.png: {name}the network's values are too" in capsys.readouterr().err
+        said = f"error: {before}{tmp_path}/photos/a.png: {name}the network's values are too"
+        assert said in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_an_unknown_one_is_told():
+@pytest.mark.parametrize("weights", ["srgan", "espcn"])
+def test_an_unknown_one_is_told(weights):
     with pytest.raises(ValueError, match="precision must be one of .* Received: 'half'"):
-        Upscaler("srgan", precision="half")
+        Upscaler(weights, precision="half")
 
 
 @pytest.mark.parametrize("weights", ["srresnet", "srgan"])

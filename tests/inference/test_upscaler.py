@@ -16,7 +16,7 @@ from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.models.baselines import build_espcn
-from srgan_tf.models.generator import receptive_margin
+from srgan_tf.models.generator_weights import receptive_radius
 from srgan_tf.system.errors import UserError
 
 
@@ -175,8 +175,8 @@ def test_margin_is_how_far_one_pixel_reaches(blocks, scale, random_generator):
     moved = np.asarray(generator(image, training=False)) != np.asarray(generator(changed, training=False))
     for axes in ((0, 2, 3), (0, 1, 3)):
         cells = np.flatnonzero(moved.any(axis=axes)) // scale  # LR pixels in which an output pixel changed
-        assert cells.min() == side // 2 - receptive_margin(generator)
-        assert cells.max() == side // 2 + receptive_margin(generator)
+        assert cells.min() == side // 2 - receptive_radius(blocks, scale)
+        assert cells.max() == side // 2 + receptive_radius(blocks, scale)
 
 
 @pytest.mark.parametrize("blocks, scale", [(1, 4), (0, 2), (2, 2), (0, 8)])
@@ -215,7 +215,7 @@ def test_strips_equal_the_picture_and_ask_for_each_row_once(generator, whole):
         assert len(made) == -(-37 // tile) and all(len(strip) <= 4 * tile for strip in made)
         assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])] and asked[-1][1] == 37
         reach = REACH if bands in (2, 4) else 0
-        assert asked[0][1] <= tile + 2 * (receptive_margin(generator) + reach)  # no more than the first tile needs
+        assert asked[0][1] <= tile + 2 * (whole.network.margin + reach)  # no more than the first tile needs
         for strip in made:  # the caller's own
             assert strip.base is None or strip.base.nbytes == strip.nbytes
             strip[:] = 0

@@ -10,7 +10,7 @@ from srgan_tf.system.terminal import counted, printable, say
         ("a\x1b]0;title\x07.png", "a\\x1b]0;title\\x07.png"),
         ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
         ("a\x7f\x80\x9f", "a\\x7f\\x80\\x9f"),
-        ("gnp.\u202e\u2066\u2028\u2029", "gnp.\\u202e\\u2066\\u2028\\u2029"),
+        ("gnp.\u061c\u202e\u2066\u2028\u2029", "gnp.\\u061c\\u202e\\u2066\\u2028\\u2029"),
         ("\udcff", "\udcff"),  # for the stream, which has a rule for what is no text
     ],
 )

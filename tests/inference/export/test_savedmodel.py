@@ -13,7 +13,6 @@ from srgan_tf.inference.export import export, savedmodel
 from srgan_tf.inference.export.exporter import EightBit
 from srgan_tf.inference.fused import FusedGenerator
 from srgan_tf.inference.upscaler import Upscaler
-from srgan_tf.models.generator import receptive_margin
 
 USER = """
 import sys
@@ -119,10 +118,10 @@ class Limited(EightBit):
 def test_the_network_never_sees_more_than_a_tile(generator, tmp_path, monkeypatch):
     monkeypatch.setattr(savedmodel, "TILE", SIDE)
     model = Limited(FusedGenerator(generator))
-    model.most = (SIDE + 2 * receptive_margin(generator)) ** 2
+    side = SIDE + 2 * model.network.margin
+    model.most = side**2
     savedmodel.write(model, tmp_path / "model", {})
     runner = savedmodel.load(tmp_path / "model")["serving_default"]
-    side = SIDE + 2 * receptive_margin(generator)
     rng = np.random.default_rng(1)
     sizes = (1, side, side), (1, side + 1, side), (2, side, side), (2, 2 * side, 7), (1, 3, 20 * side), (1, 130, 99)
     for shape in sizes:
