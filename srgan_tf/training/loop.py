@@ -53,7 +53,7 @@ def train(
     Raises:
         Interrupted: A signal came.
         UserError: Too many skipped steps, or something cannot be written.
-        Exception: An error of the batches; it is raised after the steps before are saved.
+        Exception: An error of the batches or of a validation; it is raised after the steps before are saved.
     """
     progress = state.progress
     interval = _Interval(distribution.workers)
@@ -92,7 +92,11 @@ def train(
                 monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
             with interval.paused():
                 if validating:
-                    evaluate(state, validate, monitor, settings, distribution)
+                    try:
+                        evaluate(state, validate, monitor, settings, distribution)
+                    except Exception:
+                        save(state, interval, distribution)
+                        raise
                 if saving:
                     save(state, interval, distribution)
     if progress.step < settings.steps:

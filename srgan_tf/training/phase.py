@@ -133,11 +133,7 @@ def _train_in(folder, settings, resources):
         say_rate_change(settings, started, state)
 
     crops = build_crops(settings, resources)
-    per_device = distribution.crops_per_device(settings.batch_size, settings.accumulate)
-    memory = hardware.step_memory(
-        settings.crop_size, networks.generator, settings.scale, networks.discriminator, networks.features
-    )
-    hardware.check_memory(memory, resources.device, settings.batch_size, per_device, settings.accumulate, crops.cache)
+    check_memory(settings, resources, networks, crops.cache)
     with hardware.enough_memory(folder), crops.unwrapped_errors():
         weights = find_loss_weights(settings, networks.features, crops, facts if resumes else {})
         if settings.dry_run:
@@ -312,10 +308,24 @@ def say_rate_change(settings, started: dict, state: TrainState) -> None:
         )
 
 
+def check_memory(settings, resources: Resources, networks: Networks, cache: int) -> None:
+    """`hardware.check_memory` of a phase, with `cache` of `find_cache`."""
+    crops = resources.distribution.crops_per_device(settings.batch_size, settings.accumulate)
+    memory = hardware.step_memory(
+        settings.crop_size, networks.generator, settings.scale, networks.discriminator, networks.features
+    )
+    hardware.check_memory(memory, resources.device, settings.batch_size, crops, settings.accumulate, cache)
+
+
+def find_cache(settings, resources: Resources) -> int:
+    """Bytes of main memory for decoded photographs; packed ones need none."""
+    decoded = [picture for side in resources.photographs if not side.is_packed for picture in side.pictures]
+    return hardware.cache_bytes(decoded, None if settings.cache_gb == AUTO else settings.cache_gb)
+
+
 def build_crops(settings, resources: Resources) -> CropSource:
     """The crops of the photographs, from a folder or packed."""
-    decoded = [picture for side in resources.photographs if not side.is_packed for picture in side.pictures]
-    cache = hardware.cache_bytes(decoded, None if settings.cache_gb == AUTO else settings.cache_gb)
+    cache = find_cache(settings, resources)
     lr_cache = cache // (settings.scale**2 + 1) if len(resources.photographs) > 1 else 0  # LR's share of the pixels
     caches = (cache - lr_cache, lr_cache)
     stores = [side.store(scale, room) for side, scale, room in zip(resources.photographs, (settings.scale, 1), caches)]

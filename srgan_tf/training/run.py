@@ -14,7 +14,7 @@ from srgan_tf.system.terminal import counted, say
 from srgan_tf.training import hardware, run_folder
 from srgan_tf.training.checkpoints import Checkpoints, Progress
 from srgan_tf.training.distribution import Distribution
-from srgan_tf.training.phase import Resources, build_networks, train_phase
+from srgan_tf.training.phase import Resources, build_networks, check_memory, find_cache, train_phase
 
 
 @ends_in_time()
@@ -113,9 +113,16 @@ def pretrain(settings, resources: Resources) -> str:
             f"SRGAN starts from an SRResNet; this run's stands at step {done} of {first.steps}, so it is trained first"
             " (--weights starts from another, --pretrain_steps says how long)"
         )
-        # Missing files of SRGAN, such as VGG19's, are found now and not after the SRResNet.
-        build_networks(settings, resumes=False, normalization=resources.distribution.normalization)
+        was, is_now = ({name: getattr(each, name) for name in ("blocks", "scale")} for each in (first, settings))
+        run_folder.refuse_changes(folder, was, is_now)
+        # What SRGAN lacks, such as VGG19's file or memory, is found now and not after the SRResNet.
+        networks = build_networks(settings, resumes=False, normalization=resources.distribution.normalization)
+        if not settings.dry_run:  # which comes to it at once
+            check_memory(settings, resources, networks, find_cache(settings, resources))
+        del networks
     if done < first.steps or not weights.exists():
+        if first.crop_size != settings.crop_size:  # other photographs are large enough
+            resources = dataclasses.replace(resources, photographs=find_photographs(first))
         train_phase(first, resources)
     if not weights.exists():
         return ""

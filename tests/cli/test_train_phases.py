@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from srgan_tf.data.folders import embedded_pictures
+from srgan_tf.imaging import files
 from srgan_tf.models.generator import load_generator
+from srgan_tf.training import hardware
 
 SMALL = ("--crop_size=32", "--batch_size=2", "--blocks=1", "--xla=off")
 
@@ -65,9 +67,7 @@ def test_srgan_starts_from_what_the_srresnet_ended_with(run, tmp_path):
 def test_an_unfinished_srresnet_resumes_with_its_own_settings(run, tmp_path):
     status, out, _ = run("--steps=4", "--schedule=cosine", "--learning_rate=3e-4")
     assert status == 0
-    content = _settings(tmp_path, "srresnet")
-    content["settings"]["steps"] = 6  # as if it had been stopped at 4 of 6
-    (tmp_path / "run" / "srresnet" / "settings.json").write_text(json.dumps(content))
+    _interrupt(tmp_path)
     status, out, err = run("--mode=srgan", "--content_loss=mse", "--steps=1", "--schedule=constant")
     assert (status, err) == (0, "")
     assert "stands at step 4 of 6" in out and "resumes from step 4 of 6" in out
@@ -86,6 +86,44 @@ def test_what_srgan_lacks_is_said_before_its_srresnet_is_trained(run, tmp_path, 
     status, _, err = run("--mode=srgan", "--steps=1", "--pretrain_steps=2", *flags)
     assert status == 1 and said in err
     assert not (tmp_path / "run" / "srresnet").exists()
+
+
+def test_memory_for_srgan_is_checked_before_its_srresnet_is_trained(run, tmp_path, monkeypatch, vgg):
+    enough_for_srresnet = hardware.Device("CPU", "CPU", (0, 0), 2 * 10**9)
+    monkeypatch.setattr(hardware, "find_device", lambda: enough_for_srresnet)
+    flags = ("--mode=srgan", "--steps=1", "--pretrain_steps=2", f"--vgg_path={vgg}", "--cache_gb=0")
+    status, _, err = run(*flags, "--content_loss=vgg54", "--batch_size=64")
+    assert status == 1 and "--batch_size=64: " in err and "are needed and 2.0 GB are free" in err
+    assert not (tmp_path / "run" / "srresnet").exists()
+
+
+def _interrupt(tmp_path):
+    """Makes the SRResNet of a run look as if it was stopped before its last two steps."""
+    path = tmp_path / "run" / "srresnet" / "settings.json"
+    content = json.loads(path.read_text())
+    content["settings"]["steps"] += 2
+    path.write_text(json.dumps(content))
+
+
+def test_an_unfinished_srresnet_of_another_shape_is_refused_before_it_is_trained(run, tmp_path):
+    assert run("--steps=2")[0] == 0
+    _interrupt(tmp_path)
+    for flag in ("--blocks=2", "--scale=2"):
+        name, _, value = flag.removeprefix("--").partition("=")
+        status, out, err = run("--mode=srgan", "--content_loss=mse", "--steps=1", flag)
+        before = {"blocks": 1, "scale": 4}[name]
+        said = f"{tmp_path}/run/srresnet: --{name} was {before} and is {value}; give the same, or another --run_dir"
+        assert status == 1 and said in err and "resumes from" not in out
+
+
+def test_an_unfinished_srresnet_resumes_on_photographs_as_large_as_its_crops(run, tmp_path):
+    for number, side in enumerate((40, 80, 96, 112)):
+        files.write(tmp_path / "photos" / f"{number}.png", np.full((side, side, 3), 50 * number, np.uint8))
+    flags = (f"--train_dir={tmp_path}/photos", "--content_loss=mse", "--batch_size=3")
+    assert run(*flags, "--steps=2", "--crop_size=64")[0] == 0
+    _interrupt(tmp_path)
+    status, out, err = run(*flags, "--mode=srgan", "--steps=1")
+    assert (status, err) == (0, "") and "smaller than the crop of 64" in out and "different from before" not in out
 
 
 def test_longer_pretraining_is_done_if_asked_for(run, tmp_path):

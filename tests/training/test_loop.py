@@ -154,6 +154,19 @@ def test_batches_that_fail_are_saved_before(tmp_path):
     assert run.checkpoints.restore().step == 6 and float(run.counter) == 6
 
 
+def test_what_was_trained_before_a_validation_that_fails_is_saved(tmp_path):
+    def validate():
+        if run.counter > 0:
+            raise UserError("the validation images are gone")
+        return _Run.validate(run)
+
+    run = _Run(tmp_path)
+    run.validate = validate
+    with pytest.raises(UserError, match="gone"):
+        run.train(valid_every=6, checkpoint_every=100)
+    assert run.checkpoints.restore().step == 6 and float(run.counter) == 6
+
+
 def test_skipped_steps_far_apart_do_not(tmp_path):
     run = _Run(tmp_path, skipped=(0, 2, 4, 6, 8))
     run.train(log_every=1, max_bad_steps=2)
