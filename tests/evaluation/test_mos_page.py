@@ -228,6 +228,32 @@ def test_each_version_is_on_either_side_for_half_of_the_raters(driver, tmp_path)
     assert sides.shape == (200, 25) and (abs(sides.mean(0) - 0.5) < 0.15).all()
 
 
+def test_a_second_rater_in_the_same_browser_starts_anew(driver, tmp_path):
+    write_study(tmp_path / "page.html", "two", shown())
+    address = (tmp_path / "page.html").as_uri()
+    driver.get(address)
+    rating = Rating(driver)
+    assert not rating.find("earlier").is_displayed()
+    rating.find("name").send_keys("Ann")
+    rating.find("start").click()
+    for _ in range(3):
+        rating.rate()
+    rating.open_again(address, at=3)
+    assert "answers of Ann. I am someone else saves" in " ".join(rating.find("earlier").text.split())
+    (ann,) = read_raters([rating.save("anew")])
+    assert (ann.name, len(ann.ratings), len(ann.calibration)) == ("Ann", 1, 2)
+    assert not rating.find("earlier").is_displayed() and rating.find("name").get_attribute("value") == ""
+    assert rating.find("start").text == "Start"
+    rating.find("start").click()
+    for _ in range(10):
+        rating.rate()
+    assert rating.find("saved").text == ""
+    second = rating.save("save")
+    assert second.stem.removeprefix("mos-") != ann.path.stem.removeprefix("mos-")
+    raters = read_raters([ann.path, second])
+    assert len(raters[1].ratings) == 8 and raters[1].name != "Ann" and raters[1].fault() is None
+
+
 def test_each_rater_has_an_order_of_his_own(driver, tmp_path):
     write_study(tmp_path / "page.html", "orders", shown(4))
     orders = set()
