@@ -67,13 +67,8 @@ def train(
         batches = iter(make_batches(start=progress.step))
         stopping = progress.step >= settings.steps
         while not stopping:
-            try:
+            with saved_on_error(state, interval, monitor, distribution):
                 lr, hr = interval.wait_for(batches)
-            except Exception:
-                save(state, interval, distribution)
-                monitor.say(f"no batch for step {progress.step + 1}: saved as it is")
-                raise
-
             terms = step(lr, hr, freeze_bn=0 <= settings.freeze_bn_after <= progress.step)
             if state.average:
                 state.average.update(terms["skipped"])
@@ -92,11 +87,8 @@ def train(
                 monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
             with interval.paused():
                 if validating:
-                    try:
+                    with saved_on_error(state, interval, monitor, distribution):
                         evaluate(state, validate, monitor, settings, distribution)
-                    except Exception:
-                        save(state, interval, distribution)
-                        raise
                 if saving:
                     save(state, interval, distribution)
     if progress.step < settings.steps:
@@ -131,6 +123,17 @@ def save(state: TrainState, interval: "_Interval", distribution: Distribution) -
         state.snapshot.refresh()
         save_generator(state.snapshot.model, state.checkpoints.folder / "generator.weights.h5")
     state.checkpoints.save(state.progress)
+
+
+@contextlib.contextmanager
+def saved_on_error(state: TrainState, interval: "_Interval", monitor: Monitor | NoMonitor, distribution: Distribution):
+    """Saves the steps so far if the body fails."""
+    try:
+        yield
+    except Exception:
+        save(state, interval, distribution)
+        monitor.say(f"an error after step {state.progress.step}: saved as it is")
+        raise
 
 
 def refuse_skipped(
