@@ -10,7 +10,9 @@ from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import crop_to_multiple
 from srgan_tf.system.errors import UserError
 
-_SUFFIXES = re.compile(r"([_-](HR|LR|SR|SRF[_-]?\d|bicubic)|[_-]?x\d)+$", re.IGNORECASE)
+_ENDING = r"[_-](HR|LR|SR|SRF[_-]?\d|bicubic|x\d)"
+_ENDINGS_OF_NAME = re.compile(f"({_ENDING})+$", re.IGNORECASE)
+_ENDINGS_OF_FILE = re.compile(rf"({_ENDING}|x\d)*", re.IGNORECASE)  # also babyx4; but x1 in the name fox1 belongs to it
 
 
 def find_external_results(
@@ -40,13 +42,18 @@ def find_external_results(
     folder = _folder_of_set(Path(folder), system, set_name)
     own = re.compile(rf"[_-]{re.escape(system)}$", re.IGNORECASE)
     stems = {path: path.relative_to(folder).with_suffix("").as_posix() for path in find_pictures(folder)}
-    # Files are matched first by names that contain the system's, then by whole stems, then by any other names.
-    with_name = {path: _without_suffixes(own.sub("", stem)) for path, stem in stems.items() if own.search(stem)}
-    others = {path: _without_suffixes(stem) for path, stem in stems.items()}
+    with_name = {path: own.sub("", stem) for path, stem in stems.items() if own.search(stem)}
     found, missing = {}, []
     for name in names:
-        short = _without_suffixes(name)
-        fitting = _with_key(with_name, short) or _with_key(stems, name) or _with_key(others, short)
+        short = _ENDINGS_OF_NAME.sub("", name)
+        # Files are matched first by names that contain the system's, then by whole stems, then by any other names.
+        fitting = (
+            _fitting(with_name, name)
+            or _fitting(with_name, short)
+            or [path for path, stem in stems.items() if stem == name]
+            or _fitting(stems, name)
+            or _fitting(stems, short)
+        )
         if len(fitting) > 1:
             either = f"{fitting[0]} and {fitting[1]}"
             raise UserError(f"{either}: either could be {system}'s image of {name}; remove one")
@@ -57,6 +64,10 @@ def find_external_results(
     if missing:
         what = f"no image of {system} for {abbreviate(missing)}"
         raise UserError(f"{folder}: {what}; add {'it' if len(missing) == 1 else 'them'} or give another folder")
+    first = {path: name for name, path in reversed(found.items())}
+    for name, path in found.items():
+        if first[path] != name:
+            raise UserError(f"{path}: is all that {system} has for {first[path]} and {name}; give an image of each")
     return found
 
 
@@ -67,12 +78,11 @@ def _folder_of_set(folder, system, set_name):
     return next(inside, folder)
 
 
-def _without_suffixes(stem):
-    return _SUFFIXES.sub("", stem)
-
-
-def _with_key(keys, key):
-    return [path for path, own in keys.items() if own == key]
+def _fitting(stems, name):
+    """The files of which the stem is `name`, or that with endings."""
+    return [
+        path for path, stem in stems.items() if stem.startswith(name) and _ENDINGS_OF_FILE.fullmatch(stem, len(name))
+    ]
 
 
 def load_external_result(path: Path, pair: Pair, hr: Image, scale: int) -> Image:

@@ -10,7 +10,8 @@ import tensorflow as tf
 from srgan_tf.imaging.resize import upscale_bicubic
 from srgan_tf.system.errors import UserError
 from srgan_tf.training import losses
-from srgan_tf.training.steps import loss_region, to_network
+from srgan_tf.training.state import Networks
+from srgan_tf.training.steps import LossWeights, content_terms, loss_region, to_network
 
 CROPS = 64  # to measure the weight on
 
@@ -46,20 +47,14 @@ def balanced_vgg_weight(batches: Iterable, features: keras.Model, scale: int) ->
     raise ValueError(f"Too few crops. Received: {seen}, needed: {CROPS}")
 
 
-def first_losses(
-    generator: keras.Model,
-    lr: tf.Tensor,
-    hr: tf.Tensor,
-    discriminator: keras.Model | None = None,
-    features: keras.Model | None = None,
-) -> dict[str, float]:
-    """Each unweighted term of the losses on one batch of uint8 crops, before any step, with BN in inference mode."""
+def first_losses(networks: Networks, lr: tf.Tensor, hr: tf.Tensor, weights: LossWeights) -> dict[str, float]:
+    """Each unweighted term of the losses but for DRCN's recursions on one batch of uint8 crops, before any step, with
+    BN in inference mode."""
     lr, hr = to_network(lr), to_network(hr)
-    sr = generator(lr, training=False)
-    region = loss_region(generator)
-    terms = {"mse": losses.mse(region(hr), region(tf.ensure_shape(sr, hr.shape)))}
-    if features is not None:
-        terms["vgg"] = losses.vgg(features(hr, training=False), features(sr, training=False))
+    sr = tf.ensure_shape(networks.generator(lr, training=False), hr.shape)
+    region, discriminator = loss_region(networks.generator), networks.discriminator
+    terms = content_terms(lr, region(hr), region(sr), weights, networks.features)
+    del terms["g_loss"]
     if discriminator is not None:
         fake = discriminator(sr, training=False)
         terms["adversarial"] = losses.adversarial(fake)

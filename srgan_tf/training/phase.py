@@ -137,7 +137,7 @@ def _train_in(folder, settings, resources):
     with hardware.enough_memory(folder), crops.unwrapped_errors():
         weights = find_loss_weights(settings, networks.features, crops, facts if resumes else {})
         if settings.dry_run:
-            print_first_losses(networks, crops)
+            print_first_losses(networks, crops, weights)
             return None
         step = distribution.on_devices(build_step(settings, state, weights, xla), settings.accumulate)
         check_workers(distribution, settings, state, found)
@@ -369,11 +369,10 @@ def find_loss_weights(settings, features, crops: CropSource, facts: dict) -> ste
     )
 
 
-def print_first_losses(networks: Networks, crops: CropSource) -> None:
+def print_first_losses(networks: Networks, crops: CropSource, weights: steps.LossWeights) -> None:
     """Prints the last lines of a dry run."""
     lr, hr = next(iter(crops.batches(start=0, stop=1)))
-    losses = balance.first_losses(networks.generator, lr, hr, networks.discriminator, networks.features)
-    for name, value in losses.items():
+    for name, value in balance.first_losses(networks, lr, hr, weights).items():
         print(f"first loss {name} {value:.6g}")
 
 

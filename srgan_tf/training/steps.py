@@ -93,7 +93,7 @@ def make_content_step(
             else:
                 sr, recursions = deep(lr, training=not freeze_bn)
             hr, sr = region(hr), region(tf.ensure_shape(sr, hr.shape))  # convolutions lose the static shape
-            terms = _content_terms(lr, hr, sr, weights, features)
+            terms = content_terms(lr, hr, sr, weights, features)
             if deep is not None:
                 alpha = remaining(optimizer.iterations)
                 terms["recursions"] = losses.mse(hr, recursions)
@@ -151,7 +151,7 @@ def make_adversarial_step(
 
     def generator_loss(lr, hr, sr, fake_logits):
         """G's terms and its scaled loss."""
-        terms = _content_terms(lr, hr, sr, weights, features)
+        terms = content_terms(lr, hr, sr, weights, features)
         adversarial = losses.adversarial(fake_logits)
         total = terms["g_loss"] + weights.adversarial * adversarial
         return terms | {"adversarial": adversarial, "g_loss": total}, g_optimizer.scale_loss(total)
@@ -188,8 +188,10 @@ def make_adversarial_step(
     return updater.discriminator_first(d_passes, g_passes) if sequential else updater.simultaneous(both_passes)
 
 
-def _content_terms(lr, hr, sr, weights, features):
-    """The unweighted content terms and, as "g_loss", their weighted sum."""
+def content_terms(
+    lr: tf.Tensor, hr: tf.Tensor, sr: tf.Tensor, weights: LossWeights, features: keras.Model | None
+) -> dict[str, tf.Tensor]:
+    """The unweighted content terms of images in [-1, 1] and, as "g_loss", their weighted sum."""
     terms = {"mse": losses.mse(hr, sr)}
     total = weights.mse * terms["mse"]
     if features is not None:

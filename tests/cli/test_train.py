@@ -135,9 +135,20 @@ def test_srgan_starts_from_given_weights(tmp_path, capsys):
 
 def test_dry_run_says_what_would_happen_and_writes_nothing(tmp_path, capsys):
     flags = ("--mode=srgan", "--content_loss=mse", f"--run_dir={tmp_path}/run", "--dry_run")
+    flags += ("--consistency_loss_weight=5",)
     status, out, err = _run(capsys, *SMALL, *flags)
     assert status == 0 and err == ""
-    for word in ("CPU", "float32", "images", "memory", "first loss mse", "first loss adversarial", "G ", "D "):
+    for word in (
+        "CPU",
+        "float32",
+        "images",
+        "memory",
+        "first loss mse",
+        "first loss consistency",
+        "first loss adversarial",
+        "G ",
+        "D ",
+    ):
         assert word in out
     assert list(tmp_path.iterdir()) == []
 

@@ -37,6 +37,19 @@ def test_names_that_belong_together(folder, name, file):
     assert find_external_results(folder(file), "theirs", [name]) == {name: folder() / file}
 
 
+def test_what_looks_like_an_ending_may_belong_to_the_name(folder):
+    made = folder("fox1_theirs.png", "fox2_theirs.png")
+    assert find_external_results(made, "theirs", ["fox1", "fox2"])["fox1"] == made / "fox1_theirs.png"
+    with pytest.raises(UserError, match="no image of theirs for fox3; add it"):
+        find_external_results(made, "theirs", ["fox3"])
+
+
+def test_no_file_is_taken_for_two_images(folder):
+    made = folder("baby_x4_SR.png")
+    with pytest.raises(UserError, match="baby_x4_SR.png: is all that theirs has for baby_x2 and baby_x4"):
+        find_external_results(made, "theirs", ["baby_x2", "baby_x4"])
+
+
 def test_a_folder_of_many_systems(folder):
     # As the archive of SelfExSR has them, the originals among them.
     systems = ("HR", "LR", "SRCNN", "Own")

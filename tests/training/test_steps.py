@@ -11,6 +11,7 @@ from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.training import losses, steps
 from srgan_tf.training.balance import first_losses
 from srgan_tf.training.optimizers import LearningRate, loss_scale, make_optimizer
+from srgan_tf.training.state import Networks
 
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -213,7 +214,7 @@ def test_what_sees_beyond_the_crop_does_not_count():
     lr, hr = _crops(side=11)
     sr = (model(steps.to_network(lr)).numpy() + 1) * 127.5
     error = np.square((luma(hr.numpy()) - luma(sr)) / 109.5)[:, 16:-16, 16:-16].mean()  # Y has 219 levels
-    first = first_losses(model, lr, hr)["mse"]
+    first = first_losses(Networks(model, None, None), lr, hr, steps.LossWeights())["mse"]
     terms = step(lr, hr)
     assert float(terms["mse"]) == pytest.approx(error, rel=1e-4) == first
     assert float(terms["g_loss"]) == float(terms["mse"])
