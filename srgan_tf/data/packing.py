@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from srgan_tf.data import packed
 from srgan_tf.data.packed import MANIFEST, Manifest, Shard
+from srgan_tf.data.walk import is_leftover
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError, picture_errors
 from srgan_tf.system.atomic import atomic_file, remove_unfinished
@@ -98,7 +99,7 @@ def _plan(pictures, source):
 def _locked(folder):
     """Locks a folder; refuses one that holds something else, or into which another process packs."""
     if folder.exists() and not packed.is_packed(folder):
-        if not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir()):
+        if not folder.is_dir() or any(not is_leftover(path.name) for path in folder.iterdir()):
             raise UserError(f"{folder}: is there already and not packed photographs; name a new folder")
 
     def busy():

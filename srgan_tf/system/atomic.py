@@ -22,6 +22,7 @@ from srgan_tf.system.errors import UserError, user_errors
 # For text with names of files, which need not be valid text.
 LENIENT_UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
 _NAME_BYTES = 255  # that file systems allow
+_OF_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")  # left in folders that were looked at
 _OLD = ".old"  # ending of a folder that is being replaced
 # A temporary name: the final name, the machine, the process, a random number, a suffix.
 _UNFINISHED = re.compile(
@@ -187,7 +188,7 @@ def check_folder_target(folder: Path | str, parts: Collection[str], what: str, o
         raise UserError(f"{folder}: a file; name a folder for {what}")
     if os.path.ismount(folder.resolve()):
         raise UserError(f"{folder}: a mount point, which cannot be replaced; name a folder in it")
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir() if path.name not in _OF_FILE_MANAGERS)
     foreign = [name for name in names if name not in parts]
     if foreign:
         raise UserError(f"{folder}: holds {foreign[0]}, which is no part of {what}; name a new folder")

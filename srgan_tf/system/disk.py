@@ -13,7 +13,7 @@ from srgan_tf.system.errors import UserError
 def cache_folder() -> Path:
     """The folder for downloads and listings: the environment variable SRGAN_CACHE, else `srgan_tf` in the user's cache
     folder. It need not exist."""
-    return Path(os.environ.get("SRGAN_CACHE") or platformdirs.user_cache_dir("srgan_tf")).expanduser()
+    return Path(os.path.expanduser(os.environ.get("SRGAN_CACHE") or platformdirs.user_cache_dir("srgan_tf")))
 
 
 def free_bytes(path: Path | str) -> int:

@@ -137,6 +137,12 @@ def test_other_photographs_are_refused(source):
         _pack(source)
 
 
+def test_a_folder_with_nothing_but_hidden_files_counts_as_empty(source):
+    (source.parent / "packed").mkdir()
+    (source.parent / "packed" / ".DS_Store").touch()
+    assert _pack(source).complete
+
+
 @pytest.mark.parametrize("make", [Path.touch, lambda path: (path / "thesis").mkdir(parents=True)])
 def test_nothing_else_is_overwritten(source, make):
     make(source.parent / "packed")

@@ -145,6 +145,15 @@ def test_what_was_there_is_back_when_the_new_folder_cannot_take_its_place(old, m
     assert str(raised.value) == f"{old}: {what} (Permission denied)"
 
 
+def test_what_file_managers_leave_in_a_folder_does_not_count(tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    check_folder_target(tmp_path, {"report.md"}, "a report", overwrite=False, mark="report.md")
+    (tmp_path / "report.md").touch()
+    check_folder_target(tmp_path, {"report.md"}, "a report", overwrite=True, mark="report.md")
+    with pytest.raises(UserError, match="holds a report already; --overwrite replaces it"):
+        check_folder_target(tmp_path, {"report.md"}, "a report", overwrite=False, mark="report.md")
+
+
 def test_whether_something_can_be_written_is_known_before(tmp_path):
     file, folder, link = (tmp_path / name for name in ("file", "folder", "link"))
     file.touch()

@@ -23,6 +23,8 @@ def test_the_room_for_a_file_is_that_of_the_nearest_folder(tmp_path, monkeypatch
 def test_the_cache_is_where_the_environment_says(monkeypatch):
     monkeypatch.setenv("SRGAN_CACHE", "~/mine")
     assert disk.cache_folder() == Path.home() / "mine"
+    monkeypatch.setenv("SRGAN_CACHE", "~no_such_user/mine")
+    assert disk.cache_folder() == Path("~no_such_user/mine")
     monkeypatch.delenv("SRGAN_CACHE")
     assert disk.cache_folder().name == "srgan_tf"
 

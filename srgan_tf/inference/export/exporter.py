@@ -123,7 +123,7 @@ def export(
         _check_file(path, suffix, overwrite)
         target = atomic_file(path, suffix)
     else:
-        _check_folder(path, overwrite)
+        check_folder_target(path, savedmodel.PARTS, "a SavedModel", overwrite, mark=savedmodel.MAIN_FILE)
         target = atomic_folder(path)
     with target as partial:
         options = {"savedmodel": {"max_megapixels": max_megapixels}, "litert": {"float16": precision == "float16"}}
@@ -137,14 +137,6 @@ def _check_file(path, suffix, overwrite):
     if path.is_dir():
         raise UserError(f"{path}: a folder; name another file")
     keep_existing(path, overwrite)
-
-
-def _check_folder(path, overwrite):
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: a file, not a folder; name another one to export to")
-    if path.exists() and any(path.iterdir()) and not (path / savedmodel.MAIN_FILE).is_file():
-        raise UserError(f"{path}: not empty and no SavedModel; name another folder to export to")
-    check_folder_target(path, savedmodel.PARTS, "a SavedModel", overwrite)
 
 
 def _write(generator, module, partial, path, metadata, precision, options):

@@ -143,9 +143,9 @@ def test_what_is_no_savedmodel_is_never_replaced(generator, converted, tmp_path)
     converted(lambda result: result)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_text("")
-    with pytest.raises(UserError, match="photos: not empty and no SavedModel"):
+    with pytest.raises(UserError, match="photos: holds holiday.jpg, which is no part of a SavedModel"):
         export(generator, tmp_path / "photos", overwrite=True)
-    with pytest.raises(UserError, match="a file, not a folder"):
+    with pytest.raises(UserError, match="holiday.jpg: a file; name a folder for a SavedModel"):
         export(generator, tmp_path / "photos" / "holiday.jpg", overwrite=True)
     with pytest.raises(UserError, match="cannot be written"):
         export(generator, tmp_path / "photos" / "holiday.jpg" / "model")
