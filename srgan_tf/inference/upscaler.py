@@ -330,9 +330,11 @@ def _between(weights, toward, strength):
             "strength is between weights and toward: give it alone or with both."
             f" Received: weights={weights!r}, toward={toward!r}, strength={strength!r}"
         )
+    start, end = DIAL if weights is None else (weights, toward)
+    if not isinstance(start, (str, Path)):
+        raise ValueError(f"weights must be a file or a name for strength. Received: {type(start).__name__}")
     from srgan_tf.inference.dial import load_between  # here, since it imports Keras
 
-    start, end = DIAL if weights is None else (weights, toward)
     return load_between(find_weights(start), find_weights(end), strength)
 
 

@@ -9,6 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+from srgan_tf.system.errors import user_errors
+
 # Packages that TensorFlow imports, if they are installed, for functions that are not used here; that takes as long as
 # TensorFlow itself. They can still be imported afterwards. Only for versions of TensorFlow that were tested.
 _NOT_FOR_TENSORFLOW = ("jax", "keras.src", "scipy")
@@ -39,10 +41,15 @@ def import_tensorflow() -> None:
     without other large packages, such as Keras.
 
     TensorFlow writes some of the lines to the file descriptor before it reads that variable.
+
+    Raises:
+        UserError: There is no folder for temporary files, without which it cannot be imported.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if "tensorflow" in sys.modules:
         return
+    with user_errors("temporary files", "cannot be written", advice="set TMPDIR to a folder with room"):
+        tempfile.gettempdir()
     with contextlib.ExitStack() as during:
         if _version("tensorflow").startswith(_WITHOUT_THEM):
             during.enter_context(_hidden(_NOT_FOR_TENSORFLOW))
@@ -54,7 +61,7 @@ def import_tensorflow() -> None:
         if silent:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
             # Python's streams are not replaced, since new loggers keep them.
-            during.enter_context(_redirected(during.enter_context(tempfile.TemporaryFile()), 2))
+            during.enter_context(_redirected(during.enter_context(open(os.devnull, "wb")), 2))
         import tensorflow
     if silent:
         tensorflow.get_logger().setLevel("ERROR")

@@ -2,11 +2,13 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import pytest
 
-from srgan_tf.system.quiet import quiet
+from srgan_tf.system.errors import UserError
+from srgan_tf.system.quiet import import_tensorflow, quiet
 
 
 def say_everything():
@@ -38,3 +40,12 @@ def test_an_error_passes_and_the_terminal_is_back(capfd):
     os.write(1, b"back\n")
     os.write(2, b"back, too\n")
     assert capfd.readouterr() == ("back\n", "back, too\n") and held == ["printed\n"]
+
+
+def test_without_a_folder_for_temporary_files_tensorflow_is_not_imported(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    with pytest.raises(UserError, match=r"No usable temporary directory found in \['/proc'\]\); set TMPDIR to"):
+        import_tensorflow()
+    assert "tensorflow" not in sys.modules
