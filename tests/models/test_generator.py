@@ -10,9 +10,9 @@ from srgan_tf.models.generator import (
     describe,
     generator_config,
     load_generator,
-    receptive_margin,
     save_generator,
 )
+from srgan_tf.models.generator_weights import receptive_radius
 from srgan_tf.models.initialization import initialize_as_bilinear
 from srgan_tf.system.errors import UserError
 
@@ -44,13 +44,13 @@ def test_refuses_other_scales():
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_receptive_margin_is_exact(scale):
+def test_receptive_radius_is_exact(scale):
     model = build_generator(blocks=1, scale=scale, filters=4)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         # Positive weights everywhere, so that nothing cancels and no ReLU is shut; tanh stays far from its ends.
         layer.set_weights([np.abs(rng.normal(size=w.shape)) * 0.03 + 1e-3 for w in layer.get_weights()])
-    margin = receptive_margin(model)
+    margin = receptive_radius(1, scale)
     size = 2 * margin + 5
     seen = []
     base = model(np.zeros((1, size, 3, 3), np.float32)).numpy()
