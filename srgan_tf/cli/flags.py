@@ -1,6 +1,8 @@
 """Makes command-line flags of the fields of a settings class."""
 
+import ast
 import dataclasses
+import inspect
 import math
 import os
 import re
@@ -264,7 +266,7 @@ def _define(field, values):
 
 def help_page(settings_class: type, command: str) -> str:
     """The text of `--help`: the description of the command, then each flag with its default and its choices."""
-    what, _, examples = (settings_class.__doc__ or "").partition("\n")
+    what, _, examples = _docstring(settings_class).partition("\n")
     fields = dataclasses.fields(settings_class)
     words = [_word(field) for field in fields if field.metadata["positional"]]
     lines = [what, "", " ".join([f"usage: {command}", *words, "[--flag=value ...]"])]
@@ -275,6 +277,13 @@ def help_page(settings_class: type, command: str) -> str:
         lines.append(f"  {_flag_name(field)}")
         lines += textwrap.wrap(_description(field), 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
+
+
+def _docstring(settings_class):
+    """The docstring of a class, by its source if `python -OO` has removed it."""
+    if sys.flags.optimize < 2:
+        return settings_class.__doc__
+    return ast.get_docstring(ast.parse(inspect.getsource(settings_class)).body[0], clean=False)
 
 
 def _word(field):

@@ -103,6 +103,12 @@ def test_help_shows_every_flag_of_the_mode_and_no_other(srgan, mode):
     assert f"\nusage: srgan {mode} " in out and f"\n  srgan {mode} " in out
 
 
+def test_help_is_the_same_where_python_removes_docstrings(srgan):
+    command = [sys.executable, "-OO", "-m", "srgan_tf", "degrade", "--help"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == srgan("degrade", "--help")[1]
+
+
 def test_the_help_of_opinions_lists_its_modes(srgan):
     status, out, err = srgan("mos", "--help")
     assert (status, err) == (0, "")
