@@ -77,7 +77,9 @@ class Settings(Systems, TestSet):
     verbose: bool = setting(False, "also a row for each image")
     csv: str = setting("", "file for the scores of each image; older scores are replaced")
     pictures: str = setting(
-        "", "folder to write the upscaled images to, SYSTEM/IMAGE.png; of several sets SET/SYSTEM/..."
+        "",
+        "folder to write the upscaled images to, SYSTEM/IMAGE.png, in the place of older ones; of several sets"
+        " SET/SYSTEM/...",
     )
     report: str = setting("", "folder to write a report to: tables, figures and a page to compare the images on")
     invented: str = setting((), INVENTED_HELP, many=True)

@@ -78,7 +78,7 @@ class EmbeddingCache:
             self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def _user_errors(self):
-        return file_errors(self._path, "cannot be used", advice="remove it, or give another --output")
+        return file_errors(self._path, "cannot be used", advice="give another --output, or remove it if it is damaged")
 
 
 def embed_faces(

@@ -149,8 +149,8 @@ def refuse_skipped(
             np.savez(kept, lr=lr.numpy(), hr=hr.numpy())
             where = f"; the last crops are in {kept}"
     raise UserError(
-        f"{counted(most, 'step')} in a row had gradients that are not finite; try a lower --learning_rate or"
-        f" --precision=float32{where}"
+        f"{counted(most, 'step')} in a row had gradients that are not finite; try another --run_dir with a lower"
+        f" --learning_rate or --precision=float32{where}"
     )
 
 
