@@ -154,10 +154,11 @@ def run(settings):
         where, kind = lossy[0].target or output, KINDS[lossy[0].kind]
         raise UsageError(f"{where}: {kind} would change the pixels again after --faithful; write PNG, --format=png")
     settings.check_map_target(jobs + skipped)
-    failures = []
+    failures, left = [], 0
     if jobs:
         upscaler = upscaler or load_upscaler(system, **options)
         _check_fits(settings, upscaler, system)
+        from srgan_tf.inference.jobs import DiskFull
         from srgan_tf.inference.jobs import run as run_jobs
 
         failures = run_jobs(
@@ -168,9 +169,12 @@ def run(settings):
             max_pixels=int(settings.max_megapixels * 1e6),
             verbose=settings.verbose,
         )
+        left = sum(error.left for error in failures if isinstance(error, DiskFull))
     if output != STREAM:
-        say(*_summary(output, jobs, skipped, len(failures), len(unreadable)))
-        if len(jobs) > len(failures):
+        failed = len(failures) - (left > 0)
+        done = len(jobs) - failed - left
+        say(*_summary(output, jobs, skipped, done, {"failed": failed, "left": left, "unreadable": len(unreadable)}))
+        if done:
             _say_how(upscaler)
     if settings.invented and not failures:
         failures = _write_map(settings, upscaler or load_upscaler(system, **options))
@@ -216,11 +220,10 @@ def _beside(path, scale, kind):
     return str(path.with_name(f"{name.stem}_x{scale:g}{name.suffix}"))
 
 
-def _summary(output, jobs, skipped, failed, unreadable):
+def _summary(output, jobs, skipped, done, others):
     """The lines that say what was done."""
-    counts = "".join(f", {count} {what}" for count, what in ((failed, "failed"), (unreadable, "unreadable")) if count)
-    if len(jobs) > failed or len(jobs) > 1 or unreadable:
-        yield f"{len(jobs) - failed} upscaled to {output}{counts}"
+    if done or len(jobs) > 1 or others["unreadable"]:
+        yield f"{done} upscaled to {output}" + "".join(f", {count} {what}" for what, count in others.items() if count)
     if len(skipped) > 1 or skipped and jobs:
         yield f"{len(skipped)} left as they are, because they exist (--overwrite replaces them)"
     elif skipped:

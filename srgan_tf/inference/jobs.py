@@ -24,6 +24,14 @@ from srgan_tf.system.terminal import printable
 _WRITE_SHARE = 8  # results are collected in 1 / _WRITE_SHARE of the allowed memory
 
 
+class DiskFull(UserError):
+    """The disk is full, so that the last `left` of `total` images were not tried."""
+
+    def __init__(self, left: int, total: int):
+        super().__init__(f"the disk is full; {left} of {total} images are left, which the same command continues with")
+        self.left = left
+
+
 def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, progress=None, verbose=False):
     """Upscales images. An error in one does not stop the others, except for a full disk.
 
@@ -40,7 +48,8 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
             images that are not.
 
     Returns:
-        A list of `UserError`, one for each image that could not be read, upscaled or written.
+        A list of `UserError`, one for each image that could not be read, upscaled or written; and `DiskFull` as the
+        last, if images are left.
 
     Raises:
         UserError: `outscale` is out of its range.
@@ -66,8 +75,7 @@ def run(jobs, upscaler, *, outscale=None, quality=None, max_pixels=MAX_PIXELS, p
                 failures.append(UserError(f"{_name(job)}: {str(error) or 'out of memory'}"))
             bar.update(bar.total - remaining - bar.n)  # what is missing after an error
             if failures and number < len(jobs) and os.strerror(errno.ENOSPC) in str(failures[-1]):
-                left = f"{len(jobs) - number} of {len(jobs)} images are left"
-                failures.append(UserError(f"the disk is full; {left}, which the same command continues with"))
+                failures.append(DiskFull(len(jobs) - number, len(jobs)))
                 break
     return failures
 

@@ -1,5 +1,6 @@
 """Modes upscale and export from the command line, and mistakes of all."""
 
+import errno
 import io
 import os
 import subprocess
@@ -15,10 +16,12 @@ from srgan_tf.cli import export
 from srgan_tf.evaluation.systems import named_weights
 from srgan_tf.imaging import files
 from srgan_tf.imaging.resize import upscale_bicubic
+from srgan_tf.inference import jobs
 from srgan_tf.inference.export import FORMATS, Difference
 from srgan_tf.inference.tile_runner import TileRunner
 from srgan_tf.inference.upscaler import Upscaler
 from srgan_tf.system import quiet
+from srgan_tf.system.errors import UserError
 from srgan_tf.weights import find_weights
 
 
@@ -122,6 +125,16 @@ def test_one_bad_file_does_not_stop_a_folder(run, weights, photos, tmp_path):
     assert status == 1
     assert out == [f"3 upscaled to {large}, 1 failed"]
     assert len(err) == 1 and err[0].startswith(f"srgan: error: {photos / 'broken.png'}: ")
+
+
+def test_images_that_a_full_disk_leaves_are_counted_as_such(run, weights, photos, tmp_path, monkeypatch):
+    def fill(*_, **__):
+        raise UserError(f"a.png: cannot be written ({os.strerror(errno.ENOSPC)})")
+
+    monkeypatch.setattr(jobs, "write_raster", fill)
+    large = tmp_path / "large"
+    status, out, err = run("--mode=upscale", f"--weights={weights}", f"--input={photos}", f"--output={large}")
+    assert (status, out, len(err)) == (1, [f"0 upscaled to {large}, 1 failed, 2 left"], 2)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_a_full_disk_stops(monkeypatch):
     todo = [put(name, noise(2, 2)) for name in ("a.png", "b.png", "c.png")]
     failures = jobs.run(todo, Nearest())
     assert failures[0] == full and len(failures) == 2
-    assert "disk is full; 2 of 3 images are left" in str(failures[1])
+    assert "disk is full; 2 of 3 images are left" in str(failures[1]) and failures[1].left == 2
     assert jobs.run(todo[:1], Nearest()) == [full]
 
 
