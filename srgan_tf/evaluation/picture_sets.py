@@ -78,7 +78,7 @@ def _sets_in(folder, scale):
 
 def _natural_order(name):
     """Sorts Set5 before Set14."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 def subset(picture_set: PictureSet, count: int) -> PictureSet:

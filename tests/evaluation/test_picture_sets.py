@@ -17,10 +17,11 @@ def test_hr_is_cut_to_multiples_of_the_scale(picture_pairs):
 def test_sets_of_a_folder(picture_pairs, tmp_path):
     (one,) = picture_sets.find_sets(tmp_path)
     assert one.name == tmp_path.name and [pair.name for pair in one.pairs] == ["a", "b"]
-    for name in ("Set14", "Set5", "b100"):
+    for name in ("Set14", "Set5", "b100", "2\N{SUPERSCRIPT TWO}"):
         files.write(tmp_path / "sets" / name / "HR" / "x.png", np.zeros((20, 20, 3), np.uint8))
     (tmp_path / "sets" / "notes").mkdir()
-    assert [found.name for found in picture_sets.find_sets(tmp_path / "sets")] == ["b100", "Set5", "Set14"]
+    names = [found.name for found in picture_sets.find_sets(tmp_path / "sets")]
+    assert names == ["2\N{SUPERSCRIPT TWO}", "b100", "Set5", "Set14"]
     with pytest.raises(UserError, match="no such folder"):
         picture_sets.find_sets(tmp_path / "none")
 
