@@ -19,17 +19,19 @@ def ends_in_time(count: int = 1) -> Iterator[None]:
     for another worker, for example. So another thread watches. To be used in the main thread.
 
     Args:
-        count: Number of signals; those before only call their handlers.
+        count: Number of signals; those before only call their handlers. SIGHUP counts once, since a closed terminal
+            sends it twice.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
     ended = threading.Event()
 
     def watch():
-        received = 0
+        received: list[int] = []
         while number := os.read(read, 1):
-            received += number[0] in _ENDING
-            if received >= count and not ended.wait(_GRACE):
+            if number[0] in _ENDING and (number[0] != signal.SIGHUP or signal.SIGHUP not in received):
+                received.append(number[0])
+            if len(received) >= count and not ended.wait(_GRACE):
                 print(f"srgan: {signal.Signals(number[0]).name}: ended", file=sys.stderr, flush=True)
                 os._exit(128 + number[0])
 

@@ -36,7 +36,7 @@ def train(
     settings,
     distribution: Distribution,
 ) -> None:
-    """Trains until `settings.steps` are done, or until SIGINT or SIGTERM; either way everything is saved.
+    """Trains until `settings.steps` are done, or until SIGINT, SIGTERM or SIGHUP; either way everything is saved.
 
     Args:
         state: What is trained. The folder of its checkpoints gets `generator.weights.h5` with each checkpoint after
@@ -53,7 +53,7 @@ def train(
     Raises:
         Interrupted: A signal came.
         UserError: Too many skipped steps, or something cannot be written.
-        Exception: An error of the batches or of a validation; it is raised after the steps before are saved.
+        Exception: An error of the batches, the reports or a validation; it is raised after the steps before are saved.
     """
     progress = state.progress
     interval = _Interval(distribution.workers)
@@ -83,13 +83,14 @@ def train(
             saving = stopping or progress.step % settings.checkpoint_every == 0
             if logging or len(interval.uncounted) >= settings.max_bad_steps:
                 refuse_skipped(state, interval, settings.max_bad_steps, lr, hr, distribution)
-            if logging:
-                monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
-            with interval.paused():
+            with saved_on_error(state, interval, monitor, distribution):
+                if logging:
+                    monitor.scalars(progress.step, interval.report(progress) | rates(state.optimizers))
                 if validating:
-                    with saved_on_error(state, interval, monitor, distribution):
+                    with interval.paused():
                         evaluate(state, validate, monitor, settings, distribution)
-                if saving:
+            if saving:
+                with interval.paused():
                     save(state, interval, distribution)
     if progress.step < settings.steps:
         raise Interrupted(received[0] if received else signal.SIGTERM)
@@ -225,16 +226,20 @@ class _Interval:
 
 @contextlib.contextmanager
 def stop_signals():
-    """Yields a list that collects SIGINT and SIGTERM instead of ending the process; a second signal ends it."""
+    """Yields a list that collects SIGINT, SIGTERM and SIGHUP instead of ending the process; a second signal ends it,
+    but for SIGHUP, which a closed terminal sends twice: by the shell, and by the system."""
     received, before = [], {}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
 
     def handler(number, _):
-        if received:
+        if received and number != signal.SIGHUP:
             signal.signal(number, before[number])
             signal.raise_signal(number)
         received.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         before[number] = signal.signal(number, handler)
     try:
         with ends_in_time(2):

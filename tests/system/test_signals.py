@@ -19,6 +19,12 @@ with signals.ends_in_time({count}):
 """
 
 
+def test_a_hangup_counts_once(run_python):
+    script = SCRIPT.format(count=2, rounds=10**6).replace("SIGTERM", "SIGHUP") + "    import time; time.sleep(1.2)"
+    ended = run_python("-c", script, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "") and ended.stdout.startswith("handled\n")
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_signal_ends_a_process_whose_main_thread_waits(run_python, count):
     start = time.monotonic()

@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import os
@@ -108,9 +109,15 @@ def test_best_weights_are_those_of_the_best_psnr(tmp_path):
     assert not (tmp_path / "other" / "best.weights.h5").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_a_run_resumes(tmp_path, number):
-    run = _Run(tmp_path, during=lambda step: os.kill(os.getpid(), number) if step == 3 else None)
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP, signal.SIGHUP)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_signal_saves_and_a_run_resumes(tmp_path, numbers):
+    def during(step):
+        for number in numbers if step == 3 else ():
+            os.kill(os.getpid(), number)
+
+    run, number = _Run(tmp_path, during=during), numbers[0]
     before = signal.getsignal(number)
     with pytest.raises(loop.Interrupted) as stopped:
         run.train(checkpoint_every=100, valid_every=100)
@@ -119,6 +126,16 @@ def test_a_signal_saves_and_a_run_resumes(tmp_path, number):
     again = _Run(tmp_path)
     again.train()
     assert len(again.frozen) == 6 and float(again.counter) == 10
+
+
+def test_a_hangup_is_ignored_under_nohup(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = _Run(tmp_path, during=lambda step: os.kill(os.getpid(), signal.SIGHUP))
+        run.train()
+        assert run.checkpoints.latest_step() == 10
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("log_every", [1, 2, 100])
@@ -152,6 +169,17 @@ def test_batches_that_fail_are_saved_before(tmp_path):
     with pytest.raises(UserError, match="gone"):
         run.train(checkpoint_every=100)
     assert run.checkpoints.restore().step == 6 and float(run.counter) == 6
+
+
+def test_what_was_trained_is_saved_though_the_terminal_is_gone(tmp_path, monkeypatch):
+    def print_nothing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    run = _Run(tmp_path, during=lambda step: os.kill(os.getpid(), signal.SIGHUP) if step == 3 else None)
+    monkeypatch.setattr(Monitor, "scalars", print_nothing)
+    with pytest.raises(OSError, match="Input/output"):
+        run.train(checkpoint_every=100)
+    assert run.checkpoints.latest_step() == 4
 
 
 def test_what_was_trained_before_a_validation_that_fails_is_saved(tmp_path):
