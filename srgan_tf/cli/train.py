@@ -24,6 +24,7 @@ _PHASES = {
 _CROPS = {"resnet": (384, 16), "srcnn": (64, 128), "espcn": (17, 16), "drcn": (40, 64)}
 _RATES = {"adam": 1e-4, "muon": 3e-3}
 _ONLY_SRGAN = ("discriminator", "adversarial_loss_weight", "sequential_updates", "pretrain_steps")
+_WITHOUT_WEIGHTS = ("initial", "pretrain_steps")
 _ONLY_RESNET = ("mode", "consistency_loss_weight", "freeze_bn_after", "blocks", "initial", "balance_colours")
 _POOL4_WEIGHT = 2e-6  # the slides', for the mean over this layer with Caffe's preprocessing
 _SMALLEST_VGG_CROP = 32  # VGG19's five poolings
@@ -248,6 +249,7 @@ def _mistakes(settings, vgg_weight_given):
     for names, flag, is_right in (
         (_ONLY_RESNET, f"--model={settings.model}", settings.model == "resnet"),
         (_ONLY_SRGAN, f"--mode={settings.mode}", settings.mode == "srgan"),
+        (_WITHOUT_WEIGHTS, f"--weights={settings.weights}", not settings.weights),
     ):
         for name in names:
             value = getattr(settings, name)

@@ -77,6 +77,8 @@ def test_the_five_systems_of_the_table():
         (["--train_dir="], "train_dir"),
         (["--adversarial_loss_weight=5"], "--adversarial_loss_weight"),
         (["--pretrain_steps=7"], "--pretrain_steps"),
+        (["--weights=srresnet", "--initial=random"], "--initial=random cannot be combined with --weights=srresnet"),
+        (["--mode=srgan", "--weights=srresnet", "--pretrain_steps=7"], "--pretrain_steps=7 cannot be combined with"),
         (["--decay_rate=0.3"], "--decay_rate"),
         (["--ema_decay=1"], "--ema_decay"),
         (["--clip_norm=-1"], "clip_norm"),
