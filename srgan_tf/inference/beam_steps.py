@@ -89,8 +89,12 @@ class Layout:
         elif name != (shown := name.encode(errors="backslashreplace").decode()):
             yield _bad(self.root + shown, "its name is not UTF-8; rename it")
         elif path.name:
-            target, _ = output_name(path, self.kind)
-            yield str(path.with_name(target)), name
+            target = str(path.with_name(output_name(path, self.kind)[0]))
+            place = self.output + target
+            if place.startswith(self.root):
+                yield _bad(self.root + name, f"would be written to {place}, in the input folder; give another --output")
+            else:
+                yield target, name
 
     def picture(self, target, name, content):
         _, kind = output_name(PurePosixPath(name), self.kind)

@@ -171,6 +171,15 @@ def test_a_list(upscale, memory):
     assert decoded(memory["memory://out/b/two.webp"]).shape == (16, 20, 3)
 
 
+def test_no_input_is_replaced(memory, upscale):
+    kept = memory["memory://d/in/a.png"] = encoded(noise(3, 3))
+    memory["memory://d/in/in/a.png"] = encoded(noise(4, 4))
+    printed = upscale("--input=memory://d/in", "--output=memory://d", "--overwrite")
+    assert printed[0] == "1 upscaled to memory://d/" and memory["memory://d/in/a.png"] == kept
+    (reason,) = reasons(memory["memory://d/bad-pictures.jsonl"]).values()
+    assert reason == "would be written to memory://d/in/a.png, in the input folder; give another --output"
+
+
 def test_bad_pictures_are_listed_and_results_are_let_be(upscale, tmp_path):
     photos, large = tmp_path / "photos", tmp_path / "large"
     photos.mkdir()
