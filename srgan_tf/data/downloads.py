@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
+from srgan_tf.data.walk import why_no_folder
 from srgan_tf.imaging import files
 from srgan_tf.imaging.errors import PictureError
 from srgan_tf.system.disk import cache_folder, require_free_bytes, sha256
@@ -282,8 +283,7 @@ def find_set(text: str | Path) -> Path:
     if name == "div2k":
         raise UserError(f"{text}: name its part, div2k-train (800 images, 3.5 GB) or div2k-valid (100, 0.4 GB)")
     if name not in SETS:
-        kind = "not a folder" if os.path.exists(text) else "no such folder"
-        raise UserError(f"{text}: {kind}, and none of the known sets: {', '.join(SETS)}")
+        raise UserError(f"{text}: {why_no_folder(text)}, and none of the known sets: {', '.join(SETS)}")
     cache, named = cache_folder(), SETS[name]
     target = cache / name
     if target.is_dir():

@@ -38,6 +38,17 @@ def is_leftover(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFTOVERS
 
 
+def why_no_folder(path: Path | str) -> str:
+    """The reason why a path is not a folder."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such folder"
+    except OSError as error:
+        return f"cannot be read ({reason(error)})"
+    return "not a folder"
+
+
 def find_files(folder: Path | str, on_error: OnError | None = None) -> list[str]:
     """All files below a folder, except for what `is_leftover`. Links are followed, but no folder is entered twice.
 
@@ -54,7 +65,7 @@ def find_files(folder: Path | str, on_error: OnError | None = None) -> list[str]
     """
     folder = os.fspath(folder)
     if not os.path.isdir(folder):
-        raise UserError(f"{folder}: {'not a folder' if os.path.exists(folder) else 'no such folder'}")
+        raise UserError(f"{folder}: {why_no_folder(folder)}")
     found, waiting, seen = [], [folder], {os.path.realpath(folder)}
     while waiting:
         for entry in _entries(waiting.pop(), on_error):

@@ -101,3 +101,16 @@ def test_a_scan_counts_what_it_could_not_read(tmp_path, locked):
         ("more", "a link that leads nowhere"),
     ]
     assert scan.summary()[0] == "1 image, 3 skipped:"
+
+
+def test_why_a_path_is_not_a_folder_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name, why in (
+        ("absent", "no such folder"),
+        ("file", "not a folder"),
+        ("file/a", "no such folder"),
+        ("loop", r"cannot be read \(Too many levels of symbolic links\)"),
+    ):
+        with pytest.raises(UserError, match=f"{name}: {why}$"):
+            walk.find_files(tmp_path / name)
