@@ -20,7 +20,7 @@ from srgan_tf.imaging.header import PNG_TEXT
 from srgan_tf.imaging.icc import png_profile
 from srgan_tf.imaging.raster import vips_image, with_interpretation
 from srgan_tf.system.atomic import atomic_file
-from srgan_tf.system.disk import free_bytes
+from srgan_tf.system.disk import free_bytes, lack_of_room
 from srgan_tf.system.errors import user_errors
 
 _EIGHT_BITS = ("jpeg", "webp", "bmp")
@@ -63,8 +63,7 @@ def check_target(target, kind, height, width, raster, size=None, buffer_bytes=No
     needed = _size(raster, kind, height, width)
     folder = tempfile.gettempdir() if _is_stream(target) else Path(target).parent
     if needed > _buffer_limit(buffer_bytes) and needed > (free := free_bytes(folder)):
-        reason = f"needs {needed / 1e9:.1f} GB of disk in {folder} while it is written, {free / 1e9:.1f} GB are free"
-        raise PictureError(_name(target), reason)
+        raise PictureError(_name(target), f"{lack_of_room(needed, free)} in {folder} while it is written")
     return kind
 
 

@@ -30,7 +30,12 @@ def require_free_bytes(path: Path | str, needed: float, advice: str) -> None:
     """
     free = free_bytes(path)
     if free < needed:
-        raise UserError(f"{path}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; {advice}")
+        raise UserError(f"{path}: {lack_of_room(needed, free)}; {advice}")
+
+
+def lack_of_room(needed: float, free: float) -> str:
+    """Says that `free` bytes of a disk are less than `needed`, rounded so that the two numbers differ."""
+    return f"{-(-needed // 1e6):,.0f} MB are needed and {free // 1e6:,.0f} MB are free"
 
 
 def sha256(path: Path | str) -> str:

@@ -326,7 +326,7 @@ def test_room_for_the_cache_is_checked_first(server, tmp_path, monkeypatch):
     _serve(server, monkeypatch, _zip(_members()))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * len(server.body) - 1))
-    _refused(tmp_path, "0.0 GB are needed .* make room or set SRGAN_CACHE")
+    _refused(tmp_path, "1 MB are needed .* make room or set SRGAN_CACHE")
     assert not (tmp_path / "archive.zip.part").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * len(server.body)))
     _intact(_find_set("set5", tmp_path))

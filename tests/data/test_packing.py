@@ -153,7 +153,7 @@ def test_nothing_else_is_overwritten(source, make):
 def test_too_little_room_is_told_before(source, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10_000))
-    with pytest.raises(UserError, match=r"packed: 0\.0 GB are needed and 0\.0 GB are free"):
+    with pytest.raises(UserError, match=r"packed: 1 MB are needed and 0 MB are free"):
         _pack(source)
     assert not list((source.parent / "packed").glob("*.tfrecord"))
 

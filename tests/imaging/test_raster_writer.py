@@ -295,9 +295,9 @@ def test_a_disk_that_is_too_full_is_told_beforehand(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=2_999_999_999)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: asked.append(folder) or usage)
     check_target(tmp_path / "new/folder/a.tif", None, 10000, 99999, _Size(3))
-    with pytest.raises(UserError, match=r"a\.tif: needs 3.0 GB of disk in .* 3.0 GB are free"):
+    with pytest.raises(UserError, match=r"a\.tif: 3,000 MB are needed and 2,999 MB are free in .*folder while"):
         check_target(tmp_path / "new/folder/a.tif", None, 10000, 100000, _Size(3))
-    with pytest.raises(UserError, match=r"needs 6.0 GB"):
+    with pytest.raises(UserError, match=r"6,000 MB are needed"):
         check_target(tmp_path / "a.png", None, 10000, 100000, _Size(3, np.uint16))
     check_target(tmp_path / "a.webp", None, 10000, 90000, _Size(3, np.uint16), size=(1000, 9000))  # rounded to 8 bits
     assert asked[0] == asked[-1] == tmp_path

@@ -16,7 +16,7 @@ def test_the_room_for_a_file_is_that_of_the_nearest_folder(tmp_path, monkeypatch
     disk.require_free_bytes(path, 2 * 10**9, "name another folder")
     with pytest.raises(UserError) as raised:
         disk.require_free_bytes(path, 3 * 10**9, "name another folder")
-    assert str(raised.value) == f"{path}: 3.0 GB are needed and 2.0 GB are free; name another folder"
+    assert str(raised.value) == f"{path}: 3,000 MB are needed and 2,000 MB are free; name another folder"
     assert asked == [tmp_path, tmp_path]
 
 
