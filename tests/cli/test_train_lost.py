@@ -128,7 +128,7 @@ def test_photographs_that_go_bad_in_mid_run_are_named_and_the_run_resumes_when_t
     _at_step(monkeypatch, 2, spoil)
     status, out, err = run(*flags)
     assert status == 1 and str(path) in err and err.count("\n") == 1
-    done = int(out.split("no batch for step ")[1].split(":")[0]) - 1
+    done = int(out.split("an error after step ")[1].split(":")[0])
     assert 2 <= done < 40 and (tmp_path / "run" / "srresnet" / f"checkpoint-{done:08d}.npz").exists()
     photographs.mkdir(exist_ok=True)
     path.write_bytes(whole)
