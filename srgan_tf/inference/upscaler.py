@@ -331,8 +331,9 @@ def _between(weights, toward, strength):
             f" Received: weights={weights!r}, toward={toward!r}, strength={strength!r}"
         )
     start, end = DIAL if weights is None else (weights, toward)
-    if not isinstance(start, (str, Path)):
-        raise ValueError(f"weights must be a file or a name for strength. Received: {type(start).__name__}")
+    for name, value in (("weights", start), ("toward", end)):
+        if not isinstance(value, (str, Path)):
+            raise ValueError(f"{name} must be a file or a name for strength. Received: {type(value).__name__}")
     from srgan_tf.inference.dial import load_between  # here, since it imports Keras
 
     return load_between(find_weights(start), find_weights(end), strength)

@@ -122,8 +122,10 @@ def test_what_is_missing_or_out_of_range_is_told(start, near):
     for options in ({"toward": near}, {"weights": start, "strength": 0.5}, {"toward": near, "strength": 0.5}):
         with pytest.raises(ValueError, match="strength is between weights and toward: give it alone or with both"):
             Upscaler(**options)
-    with pytest.raises(ValueError, match="weights must be a file or a name for strength. Received: Functional"):
-        Upscaler(build_generator(0, filters=8), toward="srgan", strength=0.5)
+    model = build_generator(0, filters=8)
+    for name, ends in (("weights", (model, "srgan")), ("toward", ("srgan", model))):
+        with pytest.raises(ValueError, match=f"{name} must be a file or a name for strength. Received: Functional"):
+            Upscaler(ends[0], toward=ends[1], strength=0.5)
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="strength must be between 0 and 1"):
             Upscaler(start, toward=near, strength=strength)
