@@ -5,6 +5,7 @@ from pathlib import Path
 
 from srgan_tf.cli.flags import MAX_THREADS, setting
 from srgan_tf.data import layouts, packed
+from srgan_tf.data.downloads import find_set
 from srgan_tf.data.paired import match_sides, scan_sides
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UserError
@@ -16,12 +17,14 @@ class Settings:
     """Pack photographs for faster training: decoded, as TFRecords of 3 bytes a pixel.
 
     srgan pack PHOTOS PACKED
+    srgan pack div2k-train PACKED
     srgan train --train_dir=PACKED
     """
 
     train_dir: str = setting(
         "",
-        "folder of HR photographs, searched recursively; or one with HR/ and LR/, which are packed into HR/ and LR/",
+        "folder of HR photographs, searched recursively; or one with HR/ and LR/, which are packed into HR/ and LR/;"
+        " or the name of a set that is downloaded, such as div2k-train",
         positional="PHOTOS",
         required=True,
     )
@@ -37,10 +40,11 @@ class Settings:
 
 def run(settings):
     """Writes the training images into the folder `pack`, all that any crop size can use; returns the exit status."""
-    found = layouts.find_set(settings.train_dir, 4)
+    folder = find_set(settings.train_dir)
+    found = layouts.find_set(folder, 4)
     for source in filter(packed.is_packed, filter(None, (found.hr, found.lr))):
         raise UserError(f"{source}: is packed already; name the folder of the photographs")
-    sides = scan_sides(settings.train_dir)
+    sides = scan_sides(folder)
     if len(sides) > 1:
         match_sides(sides)  # only to refuse what training would
     for source, scan in sides:

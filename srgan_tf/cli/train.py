@@ -36,6 +36,7 @@ class Settings(PhotoDegradation):
 
     srgan train --mode=srresnet --train_dir=PHOTOS     G alone, on the content loss
     srgan train --mode=srgan --train_dir=PHOTOS        then G against D
+    srgan train --mode=srgan --train_dir=div2k-train   on a set that is downloaded, 3.5 GB
     srgan train --model=espcn --train_dir=PHOTOS       a smaller network
     srgan train --degradation=photo --train_dir=PHOTOS for photographs with blur, noise and JPEG artefacts
 
@@ -61,9 +62,13 @@ class Settings(PhotoDegradation):
     train_dir: str = setting(
         "",
         "folder of HR photographs, searched recursively; or one with HR/ and LR/, whose LR is then trained on; or one"
-        " that was packed (empty: a few embedded ones)",
+        " that was packed; or the name of a set that is downloaded, such as div2k-train (empty: a few embedded ones)",
     )
-    valid_dir: str = setting("", "folder of HR images, or with HR/ and LR/, to validate on (empty: an embedded one)")
+    valid_dir: str = setting(
+        "",
+        "folder of HR images, or with HR/ and LR/, to validate on; or the name of a set that is downloaded, such as"
+        " div2k-valid (empty: an embedded one)",
+    )
     degradation: str = setting(
         BICUBIC,
         "how LR is made of HR: bicubic, MATLAB's; or photo, random chains of blur, resizing, noise and JPEG",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srgan_tf.data import folders
+from srgan_tf.data.downloads import find_set
 from srgan_tf.data.paired import Photographs, fit_pairs, scan_sides
 from srgan_tf.evaluation.validation import usable_pairs
 from srgan_tf.inference.precision import emulation_note
@@ -45,14 +46,14 @@ def train(settings) -> None:
 
 
 def find_photographs(settings) -> list[Photographs]:
-    """Scans the training images and says what was found: HR, and LR if `--train_dir` has it.
+    """Scans the training images and says what was found: HR, and LR if `--train_dir` has it; downloads a known set.
 
     Raises:
-        UserError: There are none, or `--train_dir` has LR although it is to be made by `--degradation`.
+        UserError: There are none, or `--train_dir` has LR although it is to be made by `--degradation`; see `find_set`.
     """
     kind, sides = "", []
     if settings.train_dir:
-        sides = scan_sides(settings.train_dir, settings.scale, settings.crop_size)
+        sides = scan_sides(find_set(settings.train_dir), settings.scale, settings.crop_size)
     if not sides:
         scan = folders.embedded_scan("train", min_side=settings.crop_size)
         photographs = [Photographs("", scan.pictures)]
@@ -75,10 +76,11 @@ def find_photographs(settings) -> list[Photographs]:
 
 
 def find_validation(settings) -> Sequence[folders.Pair]:
-    """The pairs to validate on; says what was found and what was left out."""
+    """The pairs to validate on; says what was found and what was left out. Downloads a known set."""
     if settings.valid_dir:
         unreadable: list = []
-        pairs: Sequence[folders.Pair] = folders.find_pairs(settings.valid_dir, settings.scale, unreadable.append)
+        folder = find_set(settings.valid_dir)
+        pairs: Sequence[folders.Pair] = folders.find_pairs(folder, settings.scale, unreadable.append)
         say(*(f"  skipped {error}" for error in unreadable))
     else:
         embedded = folders.embedded_scan("valid").pictures

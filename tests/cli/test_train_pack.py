@@ -1,6 +1,7 @@
 """The command line of train.py with packed photographs."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -64,3 +65,17 @@ def test_mistakes_are_one_line(photographs, tmp_path, run):
     ):
         status, _, err = run(*flags)
         assert status in (1, 2) and len(err) == 1 and named in err[0]
+
+
+def test_known_sets_go_by_name(photographs, tmp_path, run, monkeypatch):
+    monkeypatch.setenv("SRGAN_CACHE", str(tmp_path / "cache"))  # where a download would have left them
+    for name in ("div2k-train", "div2k-valid"):
+        shutil.copytree(photographs, tmp_path / "cache" / name / "HR")
+    flags = ["--crop_size=32", "--batch_size=2", "--blocks=1", "--steps=1", f"--run_dir={tmp_path / 'run'}"]
+    status, out, _ = run("--train_dir=div2k-train", "--valid_dir=DIV2K-valid", *flags)
+    assert status == 0
+    assert "training   6 images, 1 skipped: (div2k-train)" in out and "validation 6 images (DIV2K-valid)" in out
+    status, out, _ = run("--train_dir=div2k-train", f"--pack={tmp_path / 'packed'}")
+    assert status == 0 and out[-1].startswith("packed     6 images")
+    status, _, (error,) = run("--train_dir=div2k")
+    assert status == 1 and "name its part, div2k-train" in error
