@@ -1,5 +1,5 @@
-"""What the pages show of the shipped weights, made anew: strip.png, limits.png and invented.png, and the calibration of
-the map of what is invented.
+"""What the pages show of the shipped weights, made anew: strip.png, limits.png, photo.png and invented.png, and the
+calibration of the map of what is invented.
 
     python docs/figures.py VALID SET14 BSD100      # beside it needs matplotlib and scikit-image
 
@@ -25,6 +25,7 @@ from srgan_tf.imaging.files import read_rgb
 from srgan_tf.imaging.resize import crop_to_multiple, downscale, upscale_bicubic, upscale_nearest
 from srgan_tf.inference.invention import CALIBRATION, ErrorMapper
 from srgan_tf.inference.invention_map import HIGH, LOW
+from srgan_tf.weights import PHOTO_WEIGHTS
 
 DOCS = Path(__file__).parent
 PART = 512  # side of the parts of the held-out photographs, pixels
@@ -40,6 +41,25 @@ def side_by_side(pictures, gap):
         canvas[:, left : left + picture.shape[1]] = picture
         left += picture.shape[1] + gap
     return canvas
+
+
+def jpeg(image, quality):
+    """An image as a JPEG file leaves it."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "JPEG", quality=quality)
+    return np.asarray(Image.open(encoded))
+
+
+def save_table(rows, names, file):
+    """Rows of pictures of one size, with a name above each column."""
+    side, top = rows[0][0].shape[1], 22
+    canvas = Image.new("RGB", ((side + GAP) * len(names) - GAP, top + (side + GAP) * len(rows) - GAP), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for number, name in enumerate(names):
+        draw.text(((side + GAP) * number + side // 2, 10), name, "black", font, anchor="mm")
+    for number, pictures in enumerate(rows):
+        canvas.paste(Image.fromarray(side_by_side(pictures, GAP)), (0, top + (side + GAP) * number))
+    canvas.save(DOCS / file, optimize=True)
 
 
 def draw_strip(srresnet, srgan):
@@ -60,19 +80,19 @@ def draw_limits(srresnet, srgan):
     for hr, quality in ((page, None), (face, None), (cat, 40)):
         lr = downscale(hr)
         if quality:
-            encoded = io.BytesIO()
-            Image.fromarray(lr).save(encoded, "JPEG", quality=quality)
-            lr = np.asarray(Image.open(encoded))
-        rows.append(side_by_side([upscale_bicubic(lr), srresnet.upscale(lr), srgan.upscale(lr), hr], GAP))
-    top, width = 22, rows[0].shape[1]
-    canvas = Image.new("RGB", (width, top + sum(len(row) + GAP for row in rows) - GAP), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    for number, name in enumerate(("bicubic", "SRResNet", "SRGAN", "original")):
-        draw.text(((176 + GAP) * number + 88, 10), name, "black", font, anchor="mm")
-    for row in rows:
-        canvas.paste(Image.fromarray(row), (0, top))
-        top += len(row) + GAP
-    canvas.save(DOCS / "limits.png", optimize=True)
+            lr = jpeg(lr, quality)
+        rows.append([upscale_bicubic(lr), srresnet.upscale(lr), srgan.upscale(lr), hr])
+    save_table(rows, ("bicubic", "SRResNet", "SRGAN", "original"), "limits.png")
+
+
+def draw_photo(srgan, photo):
+    """A JPEG and a camera's photograph as they are, and a small JPEG: bicubic, SRGAN, SRGAN for photographs."""
+    photographs = embedded_pictures()
+    rocket = read_rgb(photographs["rocket"])[330:390, 280:340]
+    motorcycle = read_rgb(photographs["motorcycle_left"])[250:310, 330:390]
+    cat = jpeg(downscale(read_rgb(photographs["chelsea"])[30:270, 110:350]), 30)
+    rows = [[upscale_bicubic(lr), srgan.upscale(lr), photo.upscale(lr)] for lr in (rocket, motorcycle, cat)]
+    save_table(rows, ("bicubic", "srgan", "srgan-photo"), "photo.png")
 
 
 def parts_of(photographs, scale):
@@ -154,6 +174,7 @@ def main(valid, *sets):
     srresnet, srgan = Upscaler.from_pretrained("srresnet"), Upscaler.from_pretrained("srgan")
     draw_strip(srresnet, srgan)
     draw_limits(srresnet, srgan)
+    draw_photo(srgan, Upscaler.from_pretrained(PHOTO_WEIGHTS))
 
     measure(Upscaler.from_pretrained("srgan-x2"), 2, valid, sets)
     curves = measure(srgan, 4, valid, sets)

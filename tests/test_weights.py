@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 
 from srgan_tf import weights
 from srgan_tf.models.generator import describe, load_generator
@@ -27,9 +28,27 @@ def test_shipped_weights_score_what_the_manifest_says(name, shared_data):
     assert scores["psnr"] == pytest.approx(weights.read_manifest()[name]["psnr_db"]["Set5"], abs=0.006)
 
 
-def test_what_is_for_faces_alone_or_for_2x_is_not_scored_with_the_others():
+def test_what_is_for_faces_alone_for_photographs_or_for_2x_is_not_scored_with_the_others():
     assert weights.general_names() == ["srresnet", "srgan", "espcn", "srcnn"]
-    assert {"srresnet-faces", *weights.DIAL_X2} < set(weights.read_manifest())
+    assert {"srresnet-faces", weights.PHOTO_WEIGHTS, *weights.DIAL_X2} < set(weights.read_manifest())
+
+
+def test_the_weights_for_photographs_are_better_on_a_jpeg_and_worse_on_a_clean_image(tmp_path):
+    from srgan_tf import Upscaler
+    from srgan_tf.data.folders import embedded_pictures
+    from srgan_tf.evaluation.metrics import psnr
+    from srgan_tf.imaging.files import read_rgb
+    from srgan_tf.imaging.resize import downscale
+
+    hr = read_rgb(embedded_pictures()["chelsea"])[:240, :320]
+    clean = downscale(hr)
+    Image.fromarray(clean).save(tmp_path / "lr.jpg", quality=30)
+    found = {
+        name: [psnr(hr, Upscaler(name).upscale(lr)) for lr in (clean, read_rgb(tmp_path / "lr.jpg"))]
+        for name in (weights.PHOTO_WEIGHTS, weights.DEFAULT_WEIGHTS)
+    }
+    (clean_photo, jpeg_photo), (clean_default, jpeg_default) = found.values()
+    assert clean_photo < clean_default - 0.1 and jpeg_photo > jpeg_default + 0.2
 
 
 @pytest.mark.parametrize(
@@ -59,5 +78,5 @@ def test_pretrained_weights_are_taken_by_their_name_alone(tmp_path, monkeypatch)
     (tmp_path / "espcn").write_bytes(b"own")
     assert weights.find_pretrained("espcn").parent == weights.FOLDER
     assert Upscaler.from_pretrained("espcn", tile=32).tile == 32
-    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, .* or srgan-x2"):
+    with pytest.raises(UserError, match="no weights of this name, but srresnet, srgan, .* or srgan-photo"):
         Upscaler.from_pretrained("./espcn")

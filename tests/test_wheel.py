@@ -22,7 +22,10 @@ DATA = (
     "evaluation/report/page.html",
     "weights/MODEL_CARD.md",
     "weights/manifest.json",
-    *(f"weights/{name}.weights.h5" for name in ("srresnet", "srgan", "espcn", "srcnn", "srresnet-faces")),
+    *(
+        f"weights/{name}.weights.h5"
+        for name in ("srresnet", "srgan", "espcn", "srcnn", "srresnet-faces", "srgan-photo")
+    ),
 )
 
 

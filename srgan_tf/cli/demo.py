@@ -11,7 +11,7 @@ from srgan_tf.cli.shared import WEIGHTS_HELP, Limits
 from srgan_tf.evaluation.systems import NONE, load_upscaler, named_weights
 from srgan_tf.system import quiet
 from srgan_tf.system.errors import UsageError, UserError
-from srgan_tf.weights import DEFAULT_WEIGHTS, DIAL, general_names
+from srgan_tf.weights import DEFAULT_WEIGHTS, DIAL, PHOTO_WEIGHTS, general_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Settings(Limits):
     srgan demo --host=0.0.0.0 --port=7860                       for other computers, without a password
     """
 
-    weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: the package's, but srresnet-faces)", many=True)
+    weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: the package's for 4x, but srresnet-faces)", many=True)
     host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 for all of this computer's")
     port: int = setting(AUTO, "port to listen on (auto: the first from 7860 on that is free)", lower=1, upper=65535)
     max_megapixels: float = setting(2.0, "larger images are refused; one at a time is upscaled", lower=0.01)
@@ -35,7 +35,7 @@ class Settings(Limits):
 
     def named(self):
         """The weights files by name."""
-        names = sorted(general_names(), key=lambda name: name != DEFAULT_WEIGHTS)
+        names = sorted([*general_names(), PHOTO_WEIGHTS], key=lambda name: name != DEFAULT_WEIGHTS)
         return named_weights(names if self.weights == (AUTO,) else self.weights)
 
 

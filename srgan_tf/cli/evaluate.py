@@ -63,7 +63,9 @@ class Settings(Systems, TestSet):
     srgan evaluate Set5 --weights=ours=runs/default/srgan/generator.weights.h5 --report=report
     """
 
-    weights: str = setting((AUTO,), f"{WEIGHTS_HELP} (auto: the package's, but srresnet-faces)", many=True)
+    weights: str = setting(
+        (AUTO,), f"{WEIGHTS_HELP} (auto: the package's for 4x, but srresnet-faces and srgan-photo)", many=True
+    )
     lpips: str = setting("", LPIPS_HELP)
     lpips_net: str = setting("alexnet", "net of LPIPS; most publications have alexnet", choices=("alexnet", "vgg16"))
     faithful: bool = setting(False, FAITHFUL_HELP)

@@ -144,7 +144,8 @@ class Upscaler:
 
         Args:
             name: "srgan", sharp; "srresnet", smooth and with the highest PSNR; "srgan-x2" and "srresnet-x2", for 2x;
-                "espcn", by far the fastest on a CPU; "srcnn"; or "srresnet-faces", for small faces.
+                "espcn", by far the fastest on a CPU; "srcnn"; "srresnet-faces", for small faces; or "srgan-photo", for
+                photographs with noise, blur or JPEG artefacts.
             **options: See `Upscaler`.
 
         Raises:

@@ -12,6 +12,7 @@ MANIFEST = FOLDER / "manifest.json"
 DEFAULT_WEIGHTS = "srgan"  # for upscaling
 DIAL = ("srresnet", "srgan")  # at strength 0 and 1
 DIAL_X2 = ("srresnet-x2", "srgan-x2")  # the same for 2x
+PHOTO_WEIGHTS = "srgan-photo"  # for LR with noise, blur and JPEG artefacts
 COMPARED_WEIGHTS = ("srresnet", "srgan")  # for studies and the face experiment
 
 
@@ -21,9 +22,10 @@ def read_manifest() -> dict[str, dict[str, Any]]:
 
 
 def general_names() -> list[str]:
-    """The names of the pretrained weights for 4x and for images of any subject."""
+    """The names of the pretrained weights for 4x, images of any subject, and LR by MATLAB's bicubic."""
     entries = read_manifest().items()
-    return [name for name, entry in entries if "subject" not in entry and entry["settings"]["scale"] == 4]
+    special = {PHOTO_WEIGHTS, *(name for name, entry in entries if "subject" in entry)}
+    return [name for name, entry in entries if name not in special and entry["settings"]["scale"] == 4]
 
 
 def dial_for(scale: float | None) -> tuple[str, str]:
