@@ -93,13 +93,17 @@ def test_an_unknown_one_is_told(weights):
         Upscaler(weights, precision="half")
 
 
-@pytest.mark.parametrize("weights", ["srresnet", "srgan"])
+@pytest.mark.parametrize("weights", ["srresnet", "srgan", "srgan-photo"])
 def test_bfloat16_costs_no_quality_and_tiles_keep_its_bits(weights):
-    hr = crop_to_multiple(read_rgb(next(iter(embedded_pictures().values()))), 4)[:320, :240]
-    lr = downscale(hr, 4)
-    exact, whole = (Upscaler(weights, tile=0, precision=name).upscale(lr) for name in ("float32", "bfloat16"))
-    # Each sum is rounded to 8 bits: 0.42 levels for srresnet, 0.50 for srgan, whether its kernels are rounded or not.
-    assert np.abs(whole.astype(int) - exact).mean() < 0.6 and (whole != exact).any()
-    assert psnr(hr, whole, 4) > psnr(hr, exact, 4) - 0.02
+    upscalers = [Upscaler(weights, tile=0, precision=name) for name in ("float32", "bfloat16")]
+    lost = []
+    for path in embedded_pictures().values():
+        hr = crop_to_multiple(read_rgb(path), 4)[:320, :240]
+        lr = downscale(hr, 4)
+        exact, whole = (upscaler.upscale(lr) for upscaler in upscalers)
+        # Each sum is rounded to 8 bits: 0.42 levels for srresnet, 0.50 for srgan, be its kernels rounded or not.
+        assert np.abs(whole.astype(int) - exact).mean() < 0.6 and (whole != exact).any()
+        lost.append(psnr(hr, exact, 4) - psnr(hr, whole, 4))
+    assert np.mean(lost) < 0.02  # a single image may lose 0.03 dB on a CPU that sums in another order
     tiled = Upscaler(weights, tile=33, precision="bfloat16").upscale(lr)
     assert (tiled == whole).all()
