@@ -23,9 +23,11 @@ def read_manifest() -> dict[str, dict[str, Any]]:
 
 def general_names() -> list[str]:
     """The names of the pretrained weights for 4x, images of any subject, and LR by MATLAB's bicubic."""
-    entries = read_manifest().items()
-    special = {PHOTO_WEIGHTS, *(name for name, entry in entries if "subject" in entry)}
-    return [name for name, entry in entries if name not in special and entry["settings"]["scale"] == 4]
+    return [
+        name
+        for name, entry in read_manifest().items()
+        if "subject" not in entry and "degradation" not in entry["settings"] and entry["settings"]["scale"] == 4
+    ]
 
 
 def dial_for(scale: float | None) -> tuple[str, str]:

@@ -104,6 +104,6 @@ def test_bfloat16_costs_no_quality_and_tiles_keep_its_bits(weights):
         # Each sum is rounded to 8 bits: 0.42 levels for srresnet, 0.50 for srgan, be its kernels rounded or not.
         assert np.abs(whole.astype(int) - exact).mean() < 0.6 and (whole != exact).any()
         lost.append(psnr(hr, exact, 4) - psnr(hr, whole, 4))
-    assert np.mean(lost) < 0.02  # a single image may lose 0.03 dB on a CPU that sums in another order
+    assert np.mean(lost) < 0.02 and max(lost) < 0.04  # a single image lost 0.03 dB on AMD's AVX512_BF16
     tiled = Upscaler(weights, tile=33, precision="bfloat16").upscale(lr)
     assert (tiled == whole).all()
