@@ -134,7 +134,7 @@ class Settings(PhotoDegradation):
     )
     adversarial_loss_weight: float = setting(1e-3, "weight of -log D(G(LR)) in G's loss", lower=0)
     consistency_loss_weight: float = setting(
-        0.0, "weight of the MSE between LR and SR downscaled again; constrains colour (0: off)", lower=0
+        0.0, "weight of the MSE between HR and SR, both downscaled; constrains colour (0: off)", lower=0
     )
     vgg_path: str = setting("", "VGG19 weights without top, Keras layout (empty: Keras downloads them)")
     sequential_updates: bool = setting(False, "update D first and G against the new D, as the slides do")

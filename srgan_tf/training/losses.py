@@ -41,16 +41,18 @@ def vgg(hr_features: tf.Tensor, sr_features: tf.Tensor) -> tf.Tensor:
     return mse(hr_features, sr_features)
 
 
-def consistency(lr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
-    """The mean squared difference between LR and SR, downscaled as LR was.
+def consistency(hr: tf.Tensor, sr: tf.Tensor, scale: int) -> tf.Tensor:
+    """The mean squared difference between HR and SR, both downscaled by MATLAB's bicubic.
 
     It constrains colours and brightness, which the adversarial loss does not, and leaves the detail free. Neither the
     slides nor the paper have it; it is the condition of Bahat and Michaeli 2020 (Explorable Super Resolution) as a
-    loss. The outermost two LR pixels, which depend on pixels beyond the crop, are left out.
+    loss, with HR downscaled in the place of LR, which may have noise of its own. The outermost two LR pixels, which
+    depend on pixels beyond the crop, are left out.
 
     Args:
-        lr: `(N, H, W, 3)` in [-1, 1], H = W > 4 and of static shape: MATLAB's bicubic of photographs.
-        sr: G(LR), `(N, scale H, scale W, 3)`, of the same range.
+        hr: Photographs, `(N, H, W, 3)` in [-1, 1], H = W > 4 scale and of static shape.
+        sr: G(LR), of the same shape and range.
+        scale: The upscaling factor, by which H is divisible.
 
     Returns:
         A float32 scalar.
@@ -58,12 +60,13 @@ def consistency(lr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
     Raises:
         ValueError: The crops are too small.
     """
-    size, large = lr.shape[1], sr.shape[1]
+    large = hr.shape[1]
+    size = large // scale
     if size <= 2 * _REACH:
         raise ValueError(f"LR crops must be larger than {2 * _REACH}. Received: {size}")
     matrix = resize_matrix(large, size).toarray()[_REACH:-_REACH].astype(np.float32)
-    reduced = tf.einsum("ij,kl,njlc->nikc", matrix, matrix, tf.cast(sr, tf.float32))
-    return mse(lr[:, _REACH:-_REACH, _REACH:-_REACH], reduced)
+    error = tf.cast(hr, tf.float32) - tf.cast(sr, tf.float32)
+    return tf.reduce_mean(tf.square(tf.einsum("ij,kl,njlc->nikc", matrix, matrix, error)))
 
 
 def adversarial(fake_logits: tf.Tensor) -> tf.Tensor:

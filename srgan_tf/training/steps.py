@@ -22,7 +22,7 @@ class LossWeights:
         mse: Weight of the MSE between images in [-1, 1].
         vgg: Weight of the mean squared difference of VGG19's features; unused without `features`.
         adversarial: Weight of -log D(G(LR)); unused in the content-only step.
-        consistency: Weight of the MSE between LR and downscaled SR; at 0 that is not computed.
+        consistency: Weight of the MSE between HR and SR, both downscaled; at 0 that is not computed.
     """
 
     mse: float = 1.0
@@ -199,6 +199,6 @@ def content_terms(
         total += weights.vgg * terms["vgg"]
     if weights.consistency:
         sr = tf.ensure_shape(sr, hr.shape)  # convolutions lose the static shape
-        terms["consistency"] = losses.consistency(lr, sr)
+        terms["consistency"] = losses.consistency(hr, sr, hr.shape[1] // lr.shape[1])
         total += weights.consistency * terms["consistency"]
     return terms | {"g_loss": total}
